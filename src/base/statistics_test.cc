@@ -1,0 +1,44 @@
+#include "base/statistics.h"
+
+#include <gtest/gtest.h>
+
+namespace medley {
+namespace {
+
+TEST(Percentile, InterpolatesBetweenOrderStatistics) {
+  const std::vector<double> sorted = {1, 2, 3, 4, 5};
+  EXPECT_EQ(percentile(sorted, 0), 1);
+  EXPECT_EQ(percentile(sorted, 0.5), 3);
+  EXPECT_EQ(percentile(sorted, 1), 5);
+  EXPECT_DOUBLE_EQ(percentile(sorted, 0.9), 4.6);  // position 3.6
+  EXPECT_DOUBLE_EQ(percentile(std::vector<double>{10, 20}, 0.25), 12.5);
+  EXPECT_EQ(percentile(std::vector<double>{7}, 0.99), 7);
+}
+
+TEST(PercentileDeathTest, RefusesNothingAndSharesBeyondOne) {
+  EXPECT_DEATH(percentile({}, 0.5), "broken invariant");
+  EXPECT_DEATH(percentile(std::vector<double>{1}, 1.01), "broken invariant");
+}
+
+TEST(Summarise, SortsAndSumsUp) {
+  std::vector<double> values;
+  for (int i = 100; i >= 0; --i)
+    values.push_back(i);
+  const Summary summary = summarise(values);
+  EXPECT_EQ(summary.count, 101u);
+  EXPECT_EQ(summary.mean, 50);
+  EXPECT_EQ(summary.p50, 50);
+  EXPECT_EQ(summary.p90, 90);
+  EXPECT_EQ(summary.p99, 99);
+  EXPECT_EQ(summary.max, 100);
+}
+
+TEST(Summarise, OfNothingIsZero) {
+  const Summary summary = summarise({});
+  EXPECT_EQ(summary.count, 0u);
+  EXPECT_EQ(summary.mean, 0);
+  EXPECT_EQ(summary.max, 0);
+}
+
+}  // namespace
+}  // namespace medley

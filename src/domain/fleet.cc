@@ -1,0 +1,53 @@
+#include "domain/fleet.h"
+
+#include <algorithm>
+
+namespace medley {
+namespace {
+
+constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "prefill_first", "token_budget",
+                                                        "mixed"};
+constexpr std::array<std::string_view, 3> kEngines = {"emulated", "llama_embedded", "openai_http"};
+constexpr std::array<std::string_view, 5> kPlacements = {"medley", "round_robin", "least_queued",
+                                                         "least_outstanding", "least_pending_tokens"};
+
+}  // namespace
+
+std::string_view name_of(BatchingKind kind) { return kBatchings[static_cast<std::size_t>(kind)]; }
+std::string_view name_of(EngineType type) { return kEngines[static_cast<std::size_t>(type)]; }
+std::string_view name_of(PlacementKind kind) { return kPlacements[static_cast<std::size_t>(kind)]; }
+
+std::optional<PlacementKind> placement_named(std::string_view name) {
+  for (std::size_t i = 0; i < kPlacements.size(); ++i) {
+    if (kPlacements[i] == name) return static_cast<PlacementKind>(i);
+  }
+  return std::nullopt;
+}
+
+bool Label::allows(const std::string& zone) const {
+  return any_zone || std::find(zones.begin(), zones.end(), zone) != zones.end();
+}
+
+std::size_t Fleet::replica_count() const {
+  std::size_t count = 0;
+  for (const Pool& pool : pools) count += static_cast<std::size_t>(pool.replicas);
+  return count;
+}
+
+std::vector<PoolId> Fleet::pools_of_replicas() const {
+  std::vector<PoolId> owners;
+  owners.reserve(replica_count());
+  for (std::size_t pool = 0; pool < pools.size(); ++pool) {
+    owners.insert(owners.end(), static_cast<std::size_t>(pools[pool].replicas), PoolId(pool));
+  }
+  return owners;
+}
+
+MoneyPerJoule Fleet::energy_price(Instant at) const {
+  const auto hours = std::chrono::floor<std::chrono::hours>(at.time_since_epoch()).count();
+  const auto hour = static_cast<std::size_t>(((hours % 24) + 24) % 24);
+  constexpr double kJoulesPerKwh = 3.6e6;
+  return MoneyPerJoule(site.tariff_per_kwh[hour] * site.pue / kJoulesPerKwh);
+}
+
+}  // namespace medley

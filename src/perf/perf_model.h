@@ -1,0 +1,39 @@
+// What the scheduler and the virtual replicas know of every pool's speed: one PoolModel a pool.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "domain/fleet.h"
+#include "perf/step_model.h"
+
+namespace medley::perf {
+
+// How a replica serves: continuous batching, slots of a static schedule, or a rented service.
+enum class ServingKind { kBatched, kSlotted, kMetered };
+
+// What one replica of a pool can do.
+struct PoolModel {
+  ServingKind kind = ServingKind::kBatched;
+  std::shared_ptr<const StepModel>
+      steps;                   // null for metered; shared by the pool's replicas and predictions
+  int max_running = 0;         // sequences at once: batch limit, slots, or a bound on metered ones
+  long long kv_tokens = 0;     // tokens of context that fit at once, all sequences
+  long long max_context = 0;   // tokens of one sequence, prompt and output
+  long long chunk_tokens = 0;  // prompt tokens that one step takes (batched); 0: whole prompts
+  double ttft_error = 0.2, tpot_error = 0.16;  // relative deviations of predictions
+};
+
+struct PerfModel {
+  std::vector<PoolModel> pools;  // by PoolId
+  const PoolModel& pool(PoolId id) const { return pools.at(id.number()); }
+};
+
+// Builds the models of a fleet whose pools name hardware. An error names the pool and says what is
+// missing: a model that does not fit the memory of its devices, a device without bandwidth or peak.
+Result<PerfModel> make_perf_model(const Fleet& fleet);
+// One pool of it.
+Result<PoolModel> make_pool_model(const Pool& pool);
+
+}  // namespace medley::perf

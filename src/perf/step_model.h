@@ -1,0 +1,49 @@
+// How long one engine step takes and what it draws: the one interface of all step models.
+#pragma once
+
+#include <span>
+
+#include "base/quantity.h"
+
+namespace medley::perf {
+
+// Part of a prompt that a step processes: `tokens` new ones after `context` that were processed
+// before.
+struct PrefillChunk {
+  long long tokens = 0;
+  long long context = 0;
+};
+
+// What a step contains. The chunks are whole sequences' parts; the decodes are summed up, one new
+// token each.
+struct StepShape {
+  std::span<const PrefillChunk> chunks;
+  long long decodes = 0;
+  long long decode_context = 0;      // tokens processed before, summed over the decodes
+  long long decode_context_min = 0;  // of one decode; 0 without decodes
+  long long decode_context_max = 0;
+
+  long long prefill_tokens() const {
+    long long sum = 0;
+    for (const PrefillChunk& chunk : chunks)
+      sum += chunk.tokens;
+    return sum;
+  }
+};
+
+struct StepCost {
+  Seconds time;
+  Joules energy;  // of the whole replica, idle share included; 0 where no power figure is known
+};
+
+// Pure: equal shapes cost the same. An implementation owns what it needs.
+class StepModel {
+ public:
+  virtual ~StepModel() = default;
+  // Precondition: the shape has at least one chunk or decode.
+  virtual StepCost step(const StepShape& shape) const = 0;
+  // What the whole replica draws between steps, its model loaded.
+  virtual Watts idle_power() const = 0;
+};
+
+}  // namespace medley::perf

@@ -1,0 +1,63 @@
+// Work that has been admitted and waits for a replica.
+//
+// Groups of a class, a label and a model, each in order of arrival, so that work which waits for one pool never
+// stands in the way of work that another could take. Bounded by class: a burst turns into rejections the client can
+// see and not into latency nobody asked for.
+#pragma once
+
+#include <array>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "domain/request.h"
+
+namespace medley::sched {
+
+struct Waiting {
+  Request request;                   // with the targets that apply
+  Instant expires_at;                // from then on its targets are out of reach
+  std::vector<ReplicaId> failed_on;  // replicas that refused or broke it
+};
+
+class Backlog {
+ public:
+  using Group = std::list<Waiting>;
+
+  bool has_room(ServiceClass service_class) const { return size(service_class) < capacity(service_class); }
+  // Precondition: has_room() for its class.
+  void push(Waiting waiting);
+  // At the head of its group, whatever the capacity: a request that was dispatched and came back.
+  void push_front(Waiting waiting);
+  // Removes and answers it; empty when it does not wait here.
+  std::optional<Waiting> remove(RequestId request);
+
+  bool empty() const { return where_.empty(); }
+  std::size_t size(ServiceClass service_class) const { return sizes_[index_of(service_class)]; }
+  bool group_empty(const Request& request) const;
+  // The groups of a class that are not empty, the one whose head came first in front.
+  std::vector<const Group*> groups(ServiceClass service_class) const;
+  // Who expires first, and when; empty when nothing waits.
+  std::optional<std::pair<Instant, RequestId>> next_expiry() const;
+  // Prompt tokens waiting in this class and those before it.
+  long long prompt_tokens_ahead(ServiceClass service_class) const;
+
+  static std::size_t capacity(ServiceClass service_class);
+
+ private:
+  using Key = std::tuple<ServiceClass, LabelId, OfferId>;
+  static Key key_of(const Request& request);
+  void inserted(Group::iterator at);
+
+  std::map<Key, Group> groups_;
+  std::unordered_map<RequestId, Group::iterator> where_;
+  std::set<std::pair<Instant, RequestId>> expiries_;
+  std::array<std::size_t, kServiceClassCount> sizes_{};
+  std::array<long long, kServiceClassCount> prompt_tokens_{};
+};
+
+}  // namespace medley::sched

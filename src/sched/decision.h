@@ -1,0 +1,30 @@
+// What the core asks for. Being turned away is an answer, not an error.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "domain/ids.h"
+#include "domain/service_class.h"
+
+namespace medley::sched {
+
+enum class RejectReason {
+  kNoLawfulPool,  // label and zone leave no pool that has the model
+  kTooLong,       // prompt and answer fit no pool's context
+  kNoReplica,     // every lawful replica is lost
+  kSaturated,     // the targets cannot be kept, or the backlog is full
+  kTimedOut,      // waited until its targets were out of reach
+};
+std::string_view name_of(RejectReason reason);
+
+struct Dispatch { RequestId request; ReplicaId replica; };
+struct Reject { RequestId request; RejectReason reason; Duration retry_after; };
+struct Cancel { RequestId request; ReplicaId replica; };  // stop it on that replica
+// One alarm clock: replaces the alarm asked for before.
+struct WakeAt { Instant at; };
+
+using Decision = std::variant<Dispatch, Reject, Cancel, WakeAt>;
+
+}  // namespace medley::sched

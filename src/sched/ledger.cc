@@ -1,0 +1,70 @@
+#include "sched/ledger.h"
+
+#include "base/check.h"
+
+namespace medley::sched {
+namespace {
+
+long long expected_context(const Resident& resident) {
+  const long long prompt = resident.request.prompt_tokens.count();
+  return prompt + (resident.reserved_tokens - prompt) / 2;
+}
+
+}  // namespace
+
+Ledger::Ledger(const Fleet& fleet) {
+  for (std::size_t pool = 0; pool < fleet.pools.size(); ++pool) {
+    first_.emplace_back(replicas_.size());
+    for (int i = 0; i < fleet.pools[pool].replicas; ++i) {
+      replicas_.emplace_back().pool = PoolId(pool);
+    }
+  }
+}
+
+const Resident* Ledger::find(RequestId request) const {
+  const auto found = residents_.find(request);
+  return found == residents_.end() ? nullptr : &found->second;
+}
+
+void Ledger::dispatched(Resident resident) {
+  ReplicaAccount& account = replica(resident.replica);
+  ++account.prefilling;
+  ++account.dispatched_since_signal;
+  ++account.by_class[index_of(resident.request.service_class)];
+  account.pending_prompt_tokens += resident.request.prompt_tokens.count();
+  account.reserved_tokens += resident.reserved_tokens;
+  const RequestId id = resident.request.id;
+  const bool is_new = residents_.emplace(id, std::move(resident)).second;
+  MEDLEY_CHECK(is_new, "a request is dispatched twice");
+}
+
+void Ledger::first_token(RequestId request, Instant at) {
+  Resident& resident = residents_.at(request);
+  MEDLEY_CHECK(!resident.first_token_at.has_value());
+  resident.first_token_at = at;
+  ReplicaAccount& account = replica(resident.replica);
+  --account.prefilling;
+  ++account.decoding;
+  account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
+  account.decode_context += expected_context(resident);
+}
+
+Resident Ledger::remove(RequestId request) {
+  const auto found = residents_.find(request);
+  MEDLEY_CHECK(found != residents_.end());
+  Resident resident = std::move(found->second);
+  residents_.erase(found);
+  ReplicaAccount& account = replica(resident.replica);
+  if (resident.first_token_at) {
+    --account.decoding;
+    account.decode_context -= expected_context(resident);
+  } else {
+    --account.prefilling;
+    account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
+  }
+  --account.by_class[index_of(resident.request.service_class)];
+  account.reserved_tokens -= resident.reserved_tokens;
+  return resident;
+}
+
+}  // namespace medley::sched

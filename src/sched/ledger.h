@@ -1,0 +1,69 @@
+// The core's own account of every replica: what it dispatched there, and what it heard of it since.
+//
+// The primary state of the fleet. Reports of engines calibrate it; they do not replace it.
+#pragma once
+
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "domain/fleet.h"
+#include "domain/load_signal.h"
+#include "domain/request.h"
+#include "perf/perf_model.h"
+
+namespace medley::sched {
+
+// A request that a replica holds.
+struct Resident {
+  Request request;  // with the targets that apply
+  ReplicaId replica;
+  Instant dispatched_at;
+  std::optional<Instant> first_token_at;
+  long long reserved_tokens = 0;  // prompt and expected answer, in the KV cache
+  // Predicted when it was dispatched, counted from the dispatch; absent where the policy predicts nothing.
+  std::optional<double> ttft_from_dispatch_s, tpot_s;
+  std::vector<ReplicaId> failed_on;  // where it was before and could not stay
+};
+
+struct ReplicaAccount {
+  PoolId pool;
+  bool live = true;
+  int prefilling = 0;                 // dispatched, no first token yet
+  int decoding = 0;                   // first token out
+  long long pending_prompt_tokens = 0;  // of the prefilling ones
+  long long reserved_tokens = 0;
+  long long decode_context = 0;       // expected context of the decoding ones: prompt and half the answer
+  std::array<int, kServiceClassCount> by_class{};
+  Instant prefill_free_at;            // when the prompts dispatched so far are expected to be done
+  std::optional<LoadSignal> signal;   // the last report
+  int dispatched_since_signal = 0;
+
+  int outstanding() const { return prefilling + decoding; }
+};
+
+class Ledger {
+ public:
+  explicit Ledger(const Fleet& fleet);
+
+  const std::vector<ReplicaAccount>& replicas() const { return replicas_; }
+  const ReplicaAccount& replica(ReplicaId id) const { return replicas_.at(id.number()); }
+  ReplicaAccount& replica(ReplicaId id) { return replicas_.at(id.number()); }
+  // Replicas of a pool are consecutive: [first, first + count).
+  ReplicaId first_replica(PoolId pool) const { return first_.at(pool.number()); }
+
+  const Resident* find(RequestId request) const;
+  std::size_t size() const { return residents_.size(); }
+
+  // Preconditions: the request is not held yet / is held.
+  void dispatched(Resident resident);
+  void first_token(RequestId request, Instant at);
+  Resident remove(RequestId request);
+
+ private:
+  std::vector<ReplicaAccount> replicas_;
+  std::vector<ReplicaId> first_;
+  std::unordered_map<RequestId, Resident> residents_;
+};
+
+}  // namespace medley::sched

@@ -1,0 +1,145 @@
+#include "sched/placement/medley/medley_placement.h"
+
+#include <algorithm>
+#include <array>
+
+namespace medley::sched {
+namespace {
+
+// Below even odds a dispatch is more likely to break its own promise, and to take time from others, than to keep it.
+constexpr double kLeastProbability = 0.5;
+// What a late answer is worth: the share of the value, scaled by how late it comes.
+constexpr double kLateShare = 0.1;
+// Share of a replica's sequences that a class leaves free for dearer ones.
+constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
+
+double lateness_factor(double predicted_s, double limit_s) {
+  return predicted_s > limit_s && predicted_s > 0 ? std::max(0.0, limit_s) / predicted_s : 1;
+}
+
+bool has_room(const View& view, const Request& request, PoolId pool,
+              const ReplicaAccount& account, long long need) {
+  const perf::PoolModel& model = view.perf.pool(pool);
+  const double headroom = kHeadroom[index_of(request.service_class)];
+  // At least one sequence, so that an idle replica always has room for one request that fits at all.
+  const int sequences = std::max(1, static_cast<int>(model.max_running * (1 - headroom)));
+  if (account.outstanding() >= sequences) return false;
+  if (model.kv_tokens > 0 && account.outstanding() > 0 &&
+      account.reserved_tokens + need > model.kv_tokens) {
+    return false;
+  }
+  return true;
+}
+
+// Less than half of its sequences taken: a late answer there costs others little.
+bool has_slack(const perf::PoolModel& model, const ReplicaAccount& account) {
+  return account.outstanding() * 2 < model.max_running || account.outstanding() == 0;
+}
+
+double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
+                      const Forecast& forecast) {
+  double harm = 0;
+  for (const ServiceClass service_class : kServiceClasses) {
+    const int count = account.by_class[index_of(service_class)];
+    const ClassPolicy& policy = view.fleet.policy(service_class);
+    if (count == 0 || !policy.targets.tpot) continue;
+    const double before =
+        view.predictor.tpot_probability(pool, forecast.tpot_before_s, *policy.targets.tpot);
+    const double after = view.predictor.tpot_probability(pool, forecast.tpot_s, *policy.targets.tpot);
+    harm += count * policy.value.value() * std::max(0.0, before - after);
+  }
+  return harm;
+}
+
+}  // namespace
+
+Choice MedleyPlacement::choose(const View& view, const Request& request, std::span<const Forbidden> filtered,
+                               std::span<const ReplicaId> avoid, bool last_chance,
+                               std::vector<Candidate>* candidates) {
+  const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+
+  struct Best {
+    ReplicaId replica;
+    Forecast forecast;
+    double score = 0, probability = 0;
+  };
+  std::optional<Best> best_kept, best_lost;  // targets within reach there; lost there
+  double best_probability = 0;
+
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    if (filtered[i] != Forbidden::kNo) continue;
+    const PoolId pool(i);
+    const Pool& facts = view.fleet.pool(pool);
+    Forbidden why = Forbidden::kLost;
+    std::optional<Best> best_here;
+    const std::uint64_t first = view.ledger.first_replica(pool).number();
+    for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
+      const ReplicaId id(r);
+      const ReplicaAccount& account = view.ledger.replica(id);
+      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end()) continue;
+      if (!has_room(view, request, pool, account, need)) {
+        why = Forbidden::kFull;
+        continue;
+      }
+      const Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
+      const double probability = view.predictor.probability(view.now, request, pool, forecast);
+      double late = 1;
+      if (request.targets.ttft) {
+        late *= lateness_factor(since_arrival + forecast.ttft_s, to_seconds(*request.targets.ttft).value());
+      }
+      if (request.targets.tpot) {
+        late *= lateness_factor(forecast.tpot_s, to_seconds(*request.targets.tpot).value());
+      }
+      const double worth = value * (probability + kLateShare * (1 - probability) * late);
+      const double score = worth - forecast.money - residents_harm(view, pool, account, forecast);
+      if (!best_here || score > best_here->score) best_here = {id, forecast, score, probability};
+    }
+    if (candidates != nullptr) {
+      Candidate& candidate = candidates->at(i);
+      if (best_here) {
+        candidate.replica = best_here->replica;
+        candidate.ttft_s = since_arrival + best_here->forecast.ttft_s;
+        candidate.tpot_s = best_here->forecast.tpot_s;
+        candidate.probability = best_here->probability;
+        candidate.money = best_here->forecast.money;
+        candidate.joules = best_here->forecast.joules;
+        candidate.score = best_here->score;
+      } else {
+        candidate.forbidden = why;
+      }
+    }
+    if (!best_here) continue;
+    best_probability = std::max(best_probability, best_here->probability);
+    std::optional<Best>& best = best_here->probability >= kLeastProbability ? best_kept : best_lost;
+    if (!best || best_here->score > best->score) best = best_here;
+  }
+
+  if (best_kept) return {best_kept->replica, best_kept->forecast};
+  if (!best_lost) return {};
+  if (last_chance) {
+    const ReplicaAccount& account = view.ledger.replica(best_lost->replica);
+    if (!has_slack(view.perf.pool(account.pool), account)) return {};
+    return {best_lost->replica, best_lost->forecast};
+  }
+  // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or refusing is
+  // honest; if not, the request is served as well as can be.
+  Request fresh = request;
+  fresh.arrived_at = view.now;
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    if (filtered[i] != Forbidden::kNo) continue;
+    const PoolId pool(i);
+    const std::uint64_t first = view.ledger.first_replica(pool).number();
+    bool live = false;
+    for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
+      live = live || view.ledger.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live;
+    }
+    if (!live) continue;
+    const Forecast idle = view.predictor.forecast_idle(view.now, fresh, pool);
+    if (view.predictor.probability(view.now, fresh, pool, idle) >= kLeastProbability) return {};
+  }
+  return {best_lost->replica, best_lost->forecast};
+}
+
+}  // namespace medley::sched

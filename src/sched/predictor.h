@@ -1,0 +1,65 @@
+// What a request would get on a replica, from the ledger and the step model; corrected by what was observed.
+#pragma once
+
+#include <array>
+#include <map>
+#include <vector>
+
+#include "sched/ledger.h"
+
+namespace medley::sched {
+
+struct Forecast {
+  double wait_s = 0;   // from now to the start of its own prefill
+  double ttft_s = 0;   // from now to its first token, wait included
+  double tpot_s = 0;   // with it on board
+  double tpot_before_s = 0;  // of those already there, without it
+  double joules = 0;   // its share of the replica's energy; 0 where unknown
+  double money = 0;    // energy at the tariff, or the metered price
+};
+
+class Predictor {
+ public:
+  Predictor(const Fleet& fleet, const perf::PerfModel& perf);
+
+  // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap.
+  long long output_tokens(const Request& request) const;
+
+  Forecast forecast(Instant now, const Request& request, PoolId pool, const ReplicaAccount& account) const;
+  // The same on a replica that holds nothing.
+  Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
+  // Seconds that the prompts waiting on a replica will take from now.
+  double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
+  // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the pool's error bars.
+  double probability(Instant now, const Request& request, PoolId pool, const Forecast& forecast) const;
+  // Probability that a time per token of `tpot_s` keeps `target` on this pool.
+  double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
+  // Tokens of prompt and answer per second that a replica at its operating point can do: its weight in saturation.
+  double capability(PoolId pool) const { return capability_.at(pool.number()); }
+
+  // Observations. Ratios are folded in slowly, within a factor 4.
+  void dispatched(Instant now, PoolId pool, const Request& request);
+  void first_token(const Resident& resident, PoolId pool, Instant at);
+  void finished(const Resident& resident, PoolId pool, Instant at, Tokens generated);
+
+ private:
+  struct Observed {
+    double ttft_ratio = 1, tpot_ratio = 1;  // observed over predicted
+    double prompt_tokens_per_s = 0;         // dispatched to the pool, running
+    Instant last_dispatch;
+  };
+  struct Prefill {
+    double own_s;       // this prompt alone
+    double per_token_s;  // added to a step by each prompt token
+  };
+  Prefill prefill(const perf::PoolModel& model, long long prompt_tokens, long long decodes,
+                  long long context) const;
+
+  const Fleet& fleet_;
+  const perf::PerfModel& perf_;
+  std::vector<Observed> observed_;    // by pool
+  std::vector<double> capability_;    // by pool
+  std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
+};
+
+}  // namespace medley::sched

@@ -1,0 +1,31 @@
+// What may still be sent to metered services: tokens in the running minute, requests in the running day.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "domain/fleet.h"
+#include "domain/request.h"
+
+namespace medley::sched {
+
+class Quotas {
+ public:
+  explicit Quotas(const Fleet& fleet) : fleet_(fleet), spent_(fleet.pools.size()) {}
+  // Whether `tokens` more, in one request, stay within the pool's quota at `now`. True for owned pools.
+  bool has_room(Instant now, PoolId pool, long long tokens);
+  void spend(Instant now, PoolId pool, long long tokens);
+
+ private:
+  struct Spent {
+    std::deque<std::pair<Instant, long long>> minute;
+    long long tokens = 0;
+    std::deque<Instant> day;
+  };
+  void forget_old(Instant now, Spent& spent);
+
+  const Fleet& fleet_;
+  std::vector<Spent> spent_;  // by pool
+};
+
+}  // namespace medley::sched

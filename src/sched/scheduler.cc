@@ -1,0 +1,430 @@
+#include "sched/scheduler.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "sched/admission.h"
+#include "sched/backlog.h"
+#include "sched/ledger.h"
+#include "sched/placement/placement.h"
+#include "sched/predictor.h"
+#include "sched/quota.h"
+
+namespace medley::sched {
+namespace {
+
+// How often waiting work is looked at again when nothing else happens: within a fraction of the tightest target.
+constexpr Duration kInteractiveTick = std::chrono::milliseconds(50);
+constexpr Duration kPatientTick = std::chrono::milliseconds(250);
+// Requests of one group that are tried in vain before the group is left for this time.
+constexpr int kTriesPerGroup = 4;
+// Replicas that may fail one request before it is given up.
+constexpr std::size_t kMaxFailures = 3;
+// Bounds of Retry-After: clients of the OpenAI family ignore or oversleep anything from a minute up.
+constexpr Duration kLeastRetryAfter = std::chrono::seconds(1);
+constexpr Duration kMostRetryAfter = std::chrono::seconds(59);
+
+bool is_interactive(ServiceClass service_class) {
+  return service_class == ServiceClass::kGuaranteed || service_class == ServiceClass::kStandard;
+}
+
+}  // namespace
+
+class Scheduler::Impl {
+ public:
+  Impl(const Fleet& fleet, const perf::PerfModel& perf)
+      : fleet_(fleet),
+        perf_(perf),
+        ledger_(fleet_),
+        predictor_(fleet_, perf_),
+        quotas_(fleet_),
+        placement_(make_placement(fleet_)) {
+    MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
+  }
+
+  void handle(Instant now, const Event& event, std::vector<Decision>& decisions) {
+    MEDLEY_CHECK(now >= now_, "time went backwards");
+    now_ = now;
+    out_ = &decisions;
+    std::visit([this](const auto& e) { on(e); }, event);
+    set_alarm();
+    out_ = nullptr;
+  }
+
+  void explain_to(ExplanationSink* sink) { sink_ = sink; }
+  const Digest& digest() const { return digest_; }
+
+  SchedulerStats stats() const {
+    SchedulerStats stats;
+    stats.classes = counts_;
+    for (const ServiceClass service_class : kServiceClasses) {
+      stats.classes[index_of(service_class)].waiting =
+          static_cast<long long>(backlog_.size(service_class));
+    }
+    stats.in_flight = static_cast<long long>(ledger_.size());
+    double taken = 0, all = 0;
+    for (const ReplicaAccount& account : ledger_.replicas()) {
+      if (!account.live) continue;
+      const perf::PoolModel& model = perf_.pool(account.pool);
+      double share = static_cast<double>(account.outstanding()) / std::max(1, model.max_running);
+      if (model.kv_tokens > 0) {
+        share = std::max(share, static_cast<double>(account.reserved_tokens) /
+                                    static_cast<double>(model.kv_tokens));
+      }
+      const double weight = predictor_.capability(account.pool);
+      taken += weight * std::min(1.0, share);
+      all += weight;
+    }
+    stats.saturation = all > 0 ? taken / all : 1;
+    return stats;
+  }
+
+  std::optional<Prediction> prediction(RequestId request) const {
+    const Resident* resident = ledger_.find(request);
+    if (resident == nullptr || !resident->ttft_from_dispatch_s) return std::nullopt;
+    const Duration waited = resident->dispatched_at - resident->request.arrived_at;
+    return Prediction{to_seconds(waited).value() + *resident->ttft_from_dispatch_s, *resident->tpot_s};
+  }
+
+ private:
+  // --- events -----------------------------------------------------------------------------------------------
+
+  void on(const RequestArrived& event) {
+    Waiting waiting{event.request, Instant::max(), {}};
+    waiting.request.targets = effective_targets(fleet_, waiting.request);
+    ++count(waiting.request).arrived;
+    // Work of its own kind that came before it goes first.
+    candidates_.clear();
+    const bool first_of_group = backlog_.group_empty(waiting.request);
+    if (first_of_group && try_to_place(waiting)) return;
+    hold(std::move(waiting));
+  }
+
+  void on(const FirstTokenEmitted& event) {
+    const Resident* resident = ledger_.find(event.request);
+    if (resident == nullptr || resident->first_token_at) return;
+    const ReplicaId replica = resident->replica;
+    predictor_.first_token(*resident, pool_of(replica), now_);
+    ledger_.first_token(event.request, now_);
+    rebuild_prefill_lane(replica);
+  }
+
+  void on(const RequestFinished& event) {
+    if (ledger_.find(event.request) == nullptr) return;
+    const Resident resident = ledger_.remove(event.request);
+    if (event.complete) predictor_.finished(resident, pool_of(resident.replica), now_, event.generated);
+    ++count(resident.request).finished;
+    if (!resident.first_token_at) rebuild_prefill_lane(resident.replica);
+    release_backlog();
+  }
+
+  void on(const RequestCancelled& event) {
+    if (const std::optional<Waiting> waiting = backlog_.remove(event.request)) {
+      ++count(waiting->request).cancelled;
+      return;
+    }
+    if (ledger_.find(event.request) == nullptr) return;
+    const Resident resident = ledger_.remove(event.request);
+    ++count(resident.request).cancelled;
+    decide(Cancel{event.request, resident.replica});
+    if (!resident.first_token_at) rebuild_prefill_lane(resident.replica);
+    release_backlog();
+  }
+
+  void on(const DispatchFailed& event) {
+    if (ledger_.find(event.request) == nullptr) return;
+    Resident resident = ledger_.remove(event.request);
+    rebuild_prefill_lane(resident.replica);
+    Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on)};
+    waiting.failed_on.push_back(resident.replica);
+    if (waiting.failed_on.size() >= kMaxFailures) {
+      reject(waiting.request, RejectReason::kNoReplica);
+    } else if (!try_to_place(waiting)) {
+      waiting.expires_at = expiry(waiting.request);
+      if (waiting.expires_at > now_) {
+        backlog_.push_front(std::move(waiting));
+      } else if (!try_to_place(waiting, true)) {
+        reject(waiting.request, RejectReason::kTimedOut);
+      }
+    }
+    release_backlog();
+  }
+
+  void on(const ReplicaLost& event) { ledger_.replica(event.replica).live = false; }
+
+  void on(const ReplicaReturned& event) {
+    ReplicaAccount& account = ledger_.replica(event.replica);
+    account.live = true;
+    account.signal.reset();
+    rebuild_prefill_lane(event.replica);
+    release_backlog();
+  }
+
+  void on(const LoadReported& event) {
+    ReplicaAccount& account = ledger_.replica(event.replica);
+    account.signal = event.signal;
+    account.dispatched_since_signal = 0;
+  }
+
+  void on(const AlarmRang&) {
+    alarm_.reset();
+    release_backlog();
+    while (const auto next = backlog_.next_expiry()) {
+      if (next->first > now_) break;
+      const std::optional<Waiting> late = backlog_.remove(next->second);
+      if (!try_to_place(*late, true)) reject(late->request, RejectReason::kTimedOut);
+    }
+  }
+
+  // --- placement --------------------------------------------------------------------------------------------
+
+  // The hard filters, by pool.
+  const std::vector<Forbidden>& filter(const Request& request) {
+    filtered_.assign(fleet_.pools.size(), Forbidden::kNo);
+    const long long tokens = request.prompt_tokens.count() + predictor_.output_tokens(request);
+    for (std::size_t i = 0; i < filtered_.size(); ++i) {
+      const PoolId pool(i);
+      filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
+      if (filtered_[i] != Forbidden::kNo) continue;
+      if (!any_live(pool)) {
+        filtered_[i] = Forbidden::kLost;
+      } else if (!quotas_.has_room(now_, pool, tokens)) {
+        filtered_[i] = Forbidden::kQuota;
+      }
+    }
+    return filtered_;
+  }
+
+  bool any_live(PoolId pool) const {
+    const std::uint64_t first = ledger_.first_replica(pool).number();
+    for (int r = 0; r < fleet_.pool(pool).replicas; ++r) {
+      if (ledger_.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live) return true;
+    }
+    return false;
+  }
+
+  // Dispatches it or, when no pool can ever have it, rejects it. False: it may wait.
+  bool try_to_place(const Waiting& waiting, bool last_chance = false) {
+    const Request& request = waiting.request;
+    const std::vector<Forbidden>& filtered = filter(request);
+    const auto has = [&filtered](Forbidden what) {
+      return std::find(filtered.begin(), filtered.end(), what) != filtered.end();
+    };
+    std::vector<Candidate>* candidates = nullptr;
+    if (sink_ != nullptr) {
+      candidates_.assign(filtered.size(), {});
+      for (std::size_t i = 0; i < filtered.size(); ++i) {
+        candidates_[i].pool = PoolId(i);
+        candidates_[i].forbidden = filtered[i];
+      }
+      candidates = &candidates_;
+    }
+    const bool may_wait = has(Forbidden::kNo) || has(Forbidden::kQuota) ||
+                          (has(Forbidden::kLost) && !is_interactive(request.service_class));
+    if (!may_wait) {
+      const RejectReason reason = has(Forbidden::kLost)      ? RejectReason::kNoReplica
+                                  : has(Forbidden::kContext) ? RejectReason::kTooLong
+                                                             : RejectReason::kNoLawfulPool;
+      reject(request, reason);
+      return true;
+    }
+    Choice choice;
+    if (has(Forbidden::kNo)) {
+      const View view{now_, fleet_, perf_, ledger_, predictor_};
+      choice = placement_->choose(view, request, filtered, waiting.failed_on, last_chance, candidates);
+    }
+    if (!choice.replica) return false;
+    dispatch(waiting, choice);
+    return true;
+  }
+
+  void dispatch(const Waiting& waiting, const Choice& choice) {
+    const Request& request = waiting.request;
+    const ReplicaId replica = *choice.replica;
+    const PoolId pool = pool_of(replica);
+    const long long tokens = request.prompt_tokens.count() + predictor_.output_tokens(request);
+    Resident resident{request, replica, now_, {}, tokens, {}, {}, waiting.failed_on};
+    if (choice.forecast) {
+      resident.ttft_from_dispatch_s = choice.forecast->ttft_s;
+      resident.tpot_s = choice.forecast->tpot_s;
+      ReplicaAccount& account = ledger_.replica(replica);
+      const double own_s = choice.forecast->ttft_s - choice.forecast->wait_s;
+      account.prefill_free_at =
+          std::max(now_, account.prefill_free_at) + round_to_duration(Seconds(own_s));
+    }
+    ledger_.dispatched(std::move(resident));
+    predictor_.dispatched(now_, pool, request);
+    quotas_.spend(now_, pool, tokens);
+    ++count(request).dispatched;
+    decide(Dispatch{request.id, replica});
+    explain(request, Outcome::kDispatched, replica, {});
+  }
+
+  // Puts it into the backlog, or turns it away.
+  void hold(Waiting waiting) {
+    if (!placement_->holds_back()) return reject(waiting.request, RejectReason::kSaturated);
+    waiting.expires_at = expiry(waiting.request);
+    const Request request = waiting.request;
+    if (waiting.expires_at > now_ && backlog_.has_room(request.service_class)) {
+      backlog_.push(std::move(waiting));
+      explain(request, Outcome::kQueued, {}, {});
+    } else if (!try_to_place(waiting, true)) {
+      reject(request, RejectReason::kSaturated);
+    }
+  }
+
+  // Until when waiting makes sense: the target less the time that the fastest idle replica would need. At least
+  // half of the target, since what no replica could keep even when idle is served as well as can be.
+  Instant expiry(const Request& request) {
+    const std::vector<Forbidden>& filtered = filter(request);
+    double ttft_s = -1, end_s = -1;
+    for (std::size_t i = 0; i < filtered.size(); ++i) {
+      if (filtered[i] != Forbidden::kNo && filtered[i] != Forbidden::kQuota) continue;
+      const Forecast idle = predictor_.forecast_idle(now_, request, PoolId(i));
+      const double end = idle.ttft_s + idle.tpot_s * static_cast<double>(predictor_.output_tokens(request));
+      if (ttft_s < 0 || idle.ttft_s < ttft_s) ttft_s = idle.ttft_s;
+      if (end_s < 0 || end < end_s) end_s = end;
+    }
+    Instant at = Instant::max();
+    const auto limit = [&](const std::optional<Duration>& target, double least_s) {
+      if (!target) return;
+      const Duration margin = std::min(*target / 2, round_to_duration(Seconds(std::max(0.0, least_s))));
+      at = std::min(at, request.arrived_at + *target - margin);
+    };
+    limit(request.targets.ttft, ttft_s);
+    limit(request.targets.deadline, end_s);
+    return at;
+  }
+
+  // Tries what waits, dearer classes first.
+  void release_backlog() {
+    if (backlog_.empty()) return;
+    for (const ServiceClass service_class : kServiceClasses) {
+      if (backlog_.size(service_class) == 0) continue;
+      for (const Backlog::Group* group : backlog_.groups(service_class)) {
+        int tries = 0;
+        for (auto at = group->begin(); at != group->end() && tries < kTriesPerGroup;) {
+          const Waiting& waiting = *at++;
+          const RequestId id = waiting.request.id;
+          if (try_to_place(waiting)) {
+            backlog_.remove(id);
+          } else {
+            ++tries;
+          }
+        }
+      }
+    }
+    released_at_ = now_;
+  }
+
+  void set_alarm() {
+    std::optional<Instant> wanted;
+    if (const auto next = backlog_.next_expiry()) {
+      const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
+                           backlog_.size(ServiceClass::kStandard) == 0;
+      wanted = std::min(next->first, std::max(released_at_, now_) + (patient ? kPatientTick : kInteractiveTick));
+      // An alarm that rings early enough is left alone.
+      if (alarm_ && *alarm_ <= *wanted) return;
+    }
+    if (!wanted) return;  // a late alarm finds nothing to do
+    alarm_ = wanted;
+    decide(WakeAt{*wanted});
+  }
+
+  // --- helpers ----------------------------------------------------------------------------------------------
+
+  PoolId pool_of(ReplicaId replica) const { return ledger_.replica(replica).pool; }
+  ClassStats& count(const Request& request) { return counts_[index_of(request.service_class)]; }
+
+  void rebuild_prefill_lane(ReplicaId replica) {
+    if (!placement_->holds_back()) return;
+    ReplicaAccount& account = ledger_.replica(replica);
+    account.prefill_free_at =
+        now_ + round_to_duration(Seconds(predictor_.pending_prefill_s(account.pool, account)));
+  }
+
+  // When the work ahead of it may be done: waiting prompts over what the lawful live fleet can do, plus the
+  // shortest prefill lane.
+  Duration retry_after(const Request& request) {
+    const std::vector<Forbidden>& filtered = filter(request);
+    double tokens_per_s = 0;
+    std::optional<Duration> shortest;
+    for (const ReplicaAccount& account : ledger_.replicas()) {
+      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo) continue;
+      tokens_per_s += predictor_.capability(account.pool);
+      const Duration lane = std::max(Duration(0), account.prefill_free_at - now_);
+      if (!shortest || lane < *shortest) shortest = lane;
+    }
+    if (!shortest) return kMostRetryAfter;
+    const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
+    return std::clamp(*shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s))),
+                      kLeastRetryAfter, kMostRetryAfter);
+  }
+
+  void reject(const Request& request, RejectReason reason) {
+    ++count(request).rejected;
+    const bool final = reason == RejectReason::kNoLawfulPool || reason == RejectReason::kTooLong;
+    explain(request, Outcome::kRejected, {}, reason);
+    decide(Reject{request.id, reason, final ? Duration(0) : retry_after(request)});
+  }
+
+  void explain(const Request& request, Outcome outcome, std::optional<ReplicaId> chosen,
+               std::optional<RejectReason> reason) {
+    if (sink_ == nullptr) return;
+    sink_->explain({now_, request, outcome, chosen, reason, candidates_});
+  }
+
+  void decide(const Decision& decision) {
+    digest_.add(decision.index());
+    digest_.add(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
+    if (const auto* dispatch = std::get_if<Dispatch>(&decision)) {
+      digest_.add(dispatch->request.number());
+      digest_.add(dispatch->replica.number());
+    } else if (const auto* reject = std::get_if<Reject>(&decision)) {
+      digest_.add(reject->request.number());
+      digest_.add(static_cast<std::uint64_t>(reject->reason));
+      digest_.add(static_cast<std::uint64_t>(reject->retry_after.count()));
+    } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
+      digest_.add(cancel->request.number());
+      digest_.add(cancel->replica.number());
+    } else {
+      digest_.add(static_cast<std::uint64_t>(std::get<WakeAt>(decision).at.time_since_epoch().count()));
+    }
+    out_->push_back(decision);
+  }
+
+  const Fleet fleet_;
+  const perf::PerfModel& perf_;
+  Ledger ledger_;
+  Predictor predictor_;
+  Quotas quotas_;
+  Backlog backlog_;
+  std::unique_ptr<Placement> placement_;
+  std::array<ClassStats, kServiceClassCount> counts_{};
+  Digest digest_;
+  ExplanationSink* sink_ = nullptr;
+
+  Instant now_{};
+  Instant released_at_{};
+  std::optional<Instant> alarm_;
+  std::vector<Decision>* out_ = nullptr;  // during handle() only
+  std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations
+  std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink
+};
+
+Scheduler::Scheduler(const Fleet& fleet, const perf::PerfModel& perf)
+    : impl_(std::make_unique<Impl>(fleet, perf)) {}
+Scheduler::~Scheduler() = default;
+Scheduler::Scheduler(Scheduler&&) noexcept = default;
+
+void Scheduler::handle(Instant now, const Event& event, std::vector<Decision>& decisions) {
+  impl_->handle(now, event, decisions);
+}
+void Scheduler::explain_to(ExplanationSink* sink) { impl_->explain_to(sink); }
+SchedulerStats Scheduler::stats() const { return impl_->stats(); }
+std::optional<Prediction> Scheduler::prediction(RequestId request) const {
+  return impl_->prediction(request);
+}
+const Digest& Scheduler::digest() const { return impl_->digest(); }
+
+}  // namespace medley::sched

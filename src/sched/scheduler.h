@@ -1,0 +1,60 @@
+// The core: decides which replica serves which request, which requests wait, and which are turned away.
+//
+// simulate drives it with virtual time, serve with real time, a test with either. It hears of arrivals, first
+// tokens, ends and reports, never of engine steps, and answers with decisions.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/digest.h"
+#include "domain/fleet.h"
+#include "perf/perf_model.h"
+#include "sched/decision.h"
+#include "sched/event.h"
+#include "sched/explanation.h"
+
+namespace medley::sched {
+
+struct ClassStats {
+  long long arrived = 0, dispatched = 0, rejected = 0, finished = 0, cancelled = 0, waiting = 0;
+};
+
+struct SchedulerStats {
+  std::array<ClassStats, kServiceClassCount> classes;
+  // Share of what the live fleet can do that is taken, replicas weighted by their tokens per second.
+  double saturation = 0;
+  long long in_flight = 0;
+};
+
+// The latest prediction made for a request that was dispatched.
+struct Prediction {
+  double ttft_s = 0, tpot_s = 0;  // ttft from arrival
+};
+
+// Pure: the same build and the same events give the same decisions. `now` never goes backwards. Not
+// thread-safe: one driver owns it. Events about requests that it does not hold are ignored (they raced).
+class Scheduler {
+ public:
+  // `perf` must outlive the scheduler and describe `fleet`'s pools.
+  Scheduler(const Fleet& fleet, const perf::PerfModel& perf);
+  ~Scheduler();
+  Scheduler(Scheduler&&) noexcept;
+
+  // Appends to `decisions`, in the order they are to be carried out.
+  void handle(Instant now, const Event& event, std::vector<Decision>& decisions);
+
+  // `sink` hears of every placement decision until set to null; it must outlive its use.
+  void explain_to(ExplanationSink* sink);
+  SchedulerStats stats() const;
+  // Of a request in flight; empty when the policy predicts nothing.
+  std::optional<Prediction> prediction(RequestId request) const;
+  // Of all decisions, in order, with their times: equal for equal runs.
+  const Digest& digest() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace medley::sched

@@ -1,0 +1,266 @@
+#include "sched/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sched/test_fleet.h"
+
+namespace medley::sched {
+namespace {
+
+using std::chrono::milliseconds, std::chrono::seconds;
+using testing::ElementsAre;
+
+Request make_request(std::uint64_t id, ServiceClass service_class = ServiceClass::kStandard, int label = 1,
+                     long long prompt_tokens = 100) {
+  Request request;
+  request.id = RequestId(id);
+  request.service_class = service_class;
+  request.label = LabelId(static_cast<std::uint64_t>(label));
+  request.prompt_tokens = Tokens(prompt_tokens);
+  return request;
+}
+
+// Drives one scheduler and keeps what it decided, WakeAt apart.
+using Pools = std::vector<TestPool>;
+
+class Core {
+ public:
+  explicit Core(const Pools& pools, PlacementKind placement = PlacementKind::kMedley)
+      : made_(make_test_fleet(pools)), scheduler_((made_.fleet.placement = placement, made_.fleet), made_.perf) {}
+
+  // What it decided on this event, in words.
+  std::vector<std::string> tell(Duration at, Event event) {
+    if (auto* arrived = std::get_if<RequestArrived>(&event)) arrived->request.arrived_at = Instant(at);
+    std::vector<Decision> decisions;
+    scheduler_.handle(Instant(at), event, decisions);
+    std::vector<std::string> words;
+    for (const Decision& decision : decisions) {
+      if (const auto* dispatch = std::get_if<Dispatch>(&decision)) {
+        words.push_back("dispatch " + std::to_string(dispatch->request.number()) + " to " +
+                        std::to_string(dispatch->replica.number()));
+      } else if (const auto* reject = std::get_if<Reject>(&decision)) {
+        words.push_back("reject " + std::to_string(reject->request.number()) + " " +
+                        std::string(name_of(reject->reason)));
+        last_retry_after = reject->retry_after;
+      } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
+        words.push_back("cancel " + std::to_string(cancel->request.number()) + " on " +
+                        std::to_string(cancel->replica.number()));
+      } else {
+        alarm = std::get<WakeAt>(decision).at.time_since_epoch();
+      }
+    }
+    return words;
+  }
+  std::vector<std::string> arrive(Duration at, const Request& request) { return tell(at, RequestArrived{request}); }
+  // Rings the alarm until something is decided, for at most a minute.
+  std::vector<std::string> ring_until_decided() {
+    for (int i = 0; i < 10'000 && alarm; ++i) {
+      const Duration at = *alarm;
+      alarm.reset();
+      const std::vector<std::string> words = tell(at, AlarmRang{});
+      if (!words.empty()) return words;
+    }
+    return {};
+  }
+
+  Scheduler& scheduler() { return scheduler_; }
+  std::optional<Duration> alarm;
+  Duration last_retry_after{};
+
+ private:
+  TestFleet made_;
+  Scheduler scheduler_;
+};
+
+TEST(Scheduler, DispatchesToTheOnlyReplica) {
+  Core core(Pools{{.name = "a"}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(7)), ElementsAre("dispatch 7 to 0"));
+  const auto prediction = core.scheduler().prediction(RequestId(7));
+  ASSERT_TRUE(prediction.has_value());
+  EXPECT_NEAR(prediction->ttft_s, 0.005 + 100 * 2e-5, 1e-9);
+  EXPECT_NEAR(prediction->tpot_s, 0.005 * 1.01, 5e-4);
+}
+
+TEST(Scheduler, RefusesWhatNoZoneMayProcess) {
+  Core core(Pools{{.name = "cloud", .zone = "us-east"}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 2)),
+              ElementsAre("reject 1 no_lawful_pool"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kBatch, 0)), ElementsAre("dispatch 2 to 0"));
+}
+
+TEST(Scheduler, RefusesWhatNoContextCanHold) {
+  Core core(Pools{{.name = "a", .max_context = 1000}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kStandard, 1, 1000)),
+              ElementsAre("reject 1 too_long"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 1, 999)),
+              ElementsAre("dispatch 2 to 0"));
+}
+
+TEST(Scheduler, HoldsBackWhatHasNoRoomAndReleasesItWhenSomethingEnds) {
+  Core core(Pools{{.name = "a", .max_running = 1}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre());
+  EXPECT_EQ(core.scheduler().stats().classes[index_of(ServiceClass::kStandard)].waiting, 1);
+  core.tell(seconds(1) + milliseconds(10), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(core.tell(seconds(1) + milliseconds(300), RequestFinished{RequestId(1), Tokens(20)}),
+              ElementsAre("dispatch 2 to 0"));
+}
+
+TEST(Scheduler, RefusesAfterItsTargetIsOutOfReachAndSaysWhenToComeBack) {
+  Core core(Pools{{.name = "a", .max_running = 1}});
+  core.arrive(seconds(1), make_request(1));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 2 timed_out"));
+  EXPECT_GE(core.last_retry_after, seconds(1));
+  EXPECT_LT(core.last_retry_after, seconds(60));
+}
+
+TEST(Scheduler, DearerWorkIsReleasedFirst) {
+  Core core(Pools{{.name = "a", .max_running = 1}});
+  core.arrive(seconds(1), make_request(1));
+  core.arrive(seconds(1), make_request(2, ServiceClass::kBatch));
+  core.arrive(seconds(1), make_request(3, ServiceClass::kGuaranteed));
+  EXPECT_THAT(core.tell(seconds(1) + milliseconds(100), RequestFinished{RequestId(1), Tokens(20)}),
+              ElementsAre("dispatch 3 to 0"));
+  EXPECT_THAT(core.tell(seconds(1) + milliseconds(200), RequestFinished{RequestId(3), Tokens(20)}),
+              ElementsAre("dispatch 2 to 0"));
+}
+
+TEST(Scheduler, WorkForOnePoolDoesNotStandInTheWayOfOther) {
+  Core core(Pools{{.name = "here", .max_running = 1}, {.name = "cloud", .zone = "us-east", .max_running = 1}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kFlex, 2));
+  for (std::uint64_t i = 2; i < 20; ++i) core.arrive(seconds(1), make_request(i, ServiceClass::kFlex, 2));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(50, ServiceClass::kFlex, 0)), ElementsAre("dispatch 50 to 1"));
+}
+
+TEST(Scheduler, AFailedDispatchGoesElsewhereAndNeverBack) {
+  Core core(Pools{{.name = "a", .replicas = 2}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 1"));
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 1 timed_out"));
+}
+
+TEST(Scheduler, ALostReplicaGetsNothingUntilItReturns) {
+  Core core(Pools{{.name = "a", .replicas = 2}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 1"));
+  core.tell(seconds(2), ReplicaLost{ReplicaId(1)});
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1)}), ElementsAre("reject 1 no_replica"));
+  EXPECT_THAT(core.arrive(seconds(2), make_request(2)), ElementsAre("reject 2 no_replica"));
+  // Patient work waits for the return.
+  EXPECT_THAT(core.arrive(seconds(2), make_request(3, ServiceClass::kBatch)), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(1)}), ElementsAre("dispatch 3 to 1"));
+}
+
+TEST(Scheduler, ACancelledRequestFreesItsPlace) {
+  Core core(Pools{{.name = "a", .max_running = 1}});
+  core.arrive(seconds(1), make_request(1));
+  core.arrive(seconds(1), make_request(2));
+  core.arrive(seconds(1), make_request(3));
+  EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(2)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(1)}), ElementsAre("cancel 1 on 0", "dispatch 3 to 0"));
+}
+
+TEST(Scheduler, ServesAsWellAsCanBeWhatNoIdleReplicaCouldKeep) {
+  // 30 ms a token against a target of 8 ms.
+  Core core(Pools{{.name = "slow", .step_s = 0.03}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)), ElementsAre("dispatch 1 to 0"));
+}
+
+TEST(Scheduler, TakesTheFastPoolForTightTargetsAndTheCheapOneOtherwise) {
+  Core core(Pools{{.name = "fast", .kind = perf::ServingKind::kMetered, .metered = {.per_million_prompt = 5,
+              .per_million_output = 10, .ttft_median_s = 0.05, .ttft_sigma = 0.1, .tpot_s = 0.002}},
+             {.name = "cheap", .step_s = 0.02}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)), ElementsAre("dispatch 2 to 1"));
+}
+
+TEST(Scheduler, StopsAtTheQuotaOfAMeteredPool) {
+  Core core(Pools{{.name = "burst", .kind = perf::ServingKind::kMetered, .metered = {.tokens_per_minute = 700,
+              .requests_per_day = 2}}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kFlex)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)), ElementsAre("dispatch 2 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kFlex)), ElementsAre());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
+}
+
+TEST(Scheduler, RoundRobinTakesTurnsAmongLiveLawfulReplicas) {
+  Core core(Pools{{.name = "a", .replicas = 2}, {.name = "cloud", .zone = "us-east"}}, PlacementKind::kRoundRobin);
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kStandard, 0)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 0)), ElementsAre("dispatch 2 to 1"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kStandard, 0)), ElementsAre("dispatch 3 to 2"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(4, ServiceClass::kStandard, 1)), ElementsAre("dispatch 4 to 0"));
+  core.tell(seconds(2), ReplicaLost{ReplicaId(1)});
+  EXPECT_THAT(core.arrive(seconds(2), make_request(5, ServiceClass::kStandard, 1)), ElementsAre("dispatch 5 to 0"));
+}
+
+TEST(Scheduler, LeastOutstandingCountsWhatItDispatched) {
+  Core core(Pools{{.name = "a", .replicas = 3}}, PlacementKind::kLeastOutstanding);
+  for (std::uint64_t i = 0; i < 3; ++i) core.arrive(seconds(1), make_request(i));
+  core.tell(seconds(1), RequestFinished{RequestId(1), Tokens(5)});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(9)), ElementsAre("dispatch 9 to 1"));
+}
+
+TEST(Scheduler, LeastQueuedFollowsTheReportsAndAddsItsOwn) {
+  Core core(Pools{{.name = "a", .replicas = 2}}, PlacementKind::kLeastQueued);
+  LoadSignal busy, idle;
+  busy.waiting = 1;
+  idle.waiting = 0;
+  core.tell(seconds(1), LoadReported{ReplicaId(0), busy});
+  core.tell(seconds(1), LoadReported{ReplicaId(1), idle});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 1"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre("dispatch 2 to 0"));
+}
+
+TEST(Scheduler, SaturationWeighsReplicasByWhatTheyCanDo) {
+  // Ten times the speed: the busy slow replica hardly counts.
+  Core core(Pools{{.name = "fast", .max_running = 4, .step_s = 0.002}, {.name = "slow", .zone = "edge", .max_running = 4,
+              .step_s = 0.02}}, PlacementKind::kRoundRobin);
+  EXPECT_EQ(core.scheduler().stats().saturation, 0);
+  core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
+  for (std::uint64_t i = 0; i < 4; ++i) core.arrive(seconds(1), make_request(i));
+  EXPECT_NEAR(core.scheduler().stats().saturation, 1, 1e-9);
+  core.tell(seconds(1), ReplicaReturned{ReplicaId(0)});
+  EXPECT_NEAR(core.scheduler().stats().saturation, 1.0 / 11, 0.01);
+}
+
+TEST(Scheduler, SaysWhyWhenAsked) {
+  struct Sink final : ExplanationSink {
+    std::vector<Explanation> heard;
+    void explain(const Explanation& explanation) override { heard.push_back(explanation); }
+  } sink;
+  Core core(Pools{{.name = "here", .max_context = 50}, {.name = "edge", .zone = "edge"}, {.name = "cloud", .zone = "us"}});
+  core.scheduler().explain_to(&sink);
+  core.arrive(seconds(1), make_request(1));
+  ASSERT_EQ(sink.heard.size(), 1U);
+  const Explanation& why = sink.heard[0];
+  EXPECT_EQ(why.outcome, Outcome::kDispatched);
+  ASSERT_EQ(why.candidates.size(), 3U);
+  EXPECT_EQ(why.candidates[0].forbidden, Forbidden::kContext);
+  EXPECT_EQ(why.candidates[1].replica, ReplicaId(1));
+  EXPECT_GT(why.candidates[1].probability.value(), 0.9);
+  EXPECT_EQ(why.candidates[2].forbidden, Forbidden::kZone);
+}
+
+TEST(Scheduler, TheSameEventsGiveTheSameDigest) {
+  const auto run = [](std::uint64_t ids) {
+    Core core(Pools{{.name = "a", .replicas = 3, .max_running = 2}});
+    for (std::uint64_t i = 0; i < ids; ++i) core.arrive(milliseconds(10 * i), make_request(i));
+    return core.scheduler().digest().value();
+  };
+  EXPECT_EQ(run(5), run(5));
+  EXPECT_NE(run(5), run(6));
+}
+
+TEST(Scheduler, IgnoresEventsAboutRequestsItDoesNotHold) {
+  Core core(Pools{{.name = "a"}});
+  EXPECT_THAT(core.tell(seconds(1), FirstTokenEmitted{RequestId(4)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(1), RequestFinished{RequestId(4), Tokens(3)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(4)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(4)}), ElementsAre());
+}
+
+}  // namespace
+}  // namespace medley::sched
