@@ -69,7 +69,7 @@ function(medley_library folder)
     target_link_libraries(${library} PRIVATE ${arg_PRIVATE})
   endif()
 
-  medley_tests(${folder} SOURCES ${tests} LINK ${library} LABELS ${folder})
+  medley_tests(${folder} SOURCES ${tests} LINK ${library} ${arg_PRIVATE} LABELS ${folder})
 endfunction()
 
 # medley_tests(<name> SOURCES file... LINK target... [LABELS label...])

@@ -17,9 +17,9 @@ TEST(Digest, IsFnv1aOverTheBytesOfEachNumberLittleEndFirst) {
   for (int i = 0; i < 8; ++i) {
     number |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
     expected = (expected ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3U;
-    // The value that the authors publish for "foobar" itself.
-    if (i == 5)
-      EXPECT_EQ(expected, 0x85944171f73967e8U);
+    if (i == 5) {
+      EXPECT_EQ(expected, 0x85944171f73967e8U);  // what the authors publish for "foobar" itself
+    }
   }
   Digest digest;
   digest.add(number);

@@ -19,7 +19,9 @@ struct PrefillChunk {
 struct StepShape {
   std::span<const PrefillChunk> chunks;
   long long decodes = 0;
-  long long decode_context = 0;      // tokens processed before, summed over the decodes
+  // Tokens processed before, summed over the decodes. Under Vidur's and splitwise-sim's batching a
+  // decode counts its newest token, which this step processes; under vLLM's it does not.
+  long long decode_context = 0;
   long long decode_context_min = 0;  // of one decode; 0 without decodes
   long long decode_context_max = 0;
 

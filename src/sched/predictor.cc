@@ -81,7 +81,8 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
     return {seconds, seconds / static_cast<double>(prompt_tokens)};
   }
   const double without = decodes > 0 ? model.steps->step(shape).time.value() : 0;
-  const long long limit = model.chunk_tokens > 0 ? model.chunk_tokens : prompt_tokens;
+  // The decodes of a step take their tokens first; prompts share what is left of the chunk.
+  const long long limit = model.chunk_tokens > 0 ? std::max(1LL, model.chunk_tokens - decodes) : prompt_tokens;
   const long long tokens = std::min(prompt_tokens, limit);
   const perf::PrefillChunk chunk{tokens, (prompt_tokens - tokens) / 2};
   shape.chunks = {&chunk, 1};
@@ -93,7 +94,9 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
 double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) const {
   const perf::PoolModel& model = perf_.pool(pool);
   if (account.pending_prompt_tokens == 0 || model.kind == perf::ServingKind::kMetered) return 0;
-  return prefill(model, account.pending_prompt_tokens, account.decoding, account.decode_context).own_s *
+  // Those ahead will decode beside the ones behind them.
+  return prefill(model, account.pending_prompt_tokens, account.outstanding() - 1,
+                 account.decode_context + account.pending_prompt_tokens / 2).own_s *
          observed_[pool.number()].ttft_ratio;
 }
 
@@ -117,7 +120,7 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
   const long long decodes = account.outstanding();
   // Those still in prefill will decode beside it: their prompts count as context.
   const long long context = account.decode_context + account.pending_prompt_tokens;
-  const Prefill own = prefill(model, prompt, account.decoding, account.decode_context);
+  const Prefill own = prefill(model, prompt, decodes, context);
   const perf::StepCost after =
       model.steps->step(decode_shape(decodes + 1, context + prompt + static_cast<long long>(output / 2)));
   const perf::StepCost before = decodes > 0 ? model.steps->step(decode_shape(decodes, context)) : after;

@@ -16,6 +16,9 @@ namespace {
 // How often waiting work is looked at again when nothing else happens: within a fraction of the tightest target.
 constexpr Duration kInteractiveTick = std::chrono::milliseconds(50);
 constexpr Duration kPatientTick = std::chrono::milliseconds(250);
+// Where alarms are all that happens, patient work is looked at ever more rarely: each time half as often, down to
+// 2^7 · 250 ms = 32 s.
+constexpr int kMostTickDoublings = 7;
 // Requests of one group that are tried in vain before the group is left for this time.
 constexpr int kTriesPerGroup = 4;
 // Replicas that may fail one request before it is given up.
@@ -46,6 +49,7 @@ class Scheduler::Impl {
     MEDLEY_CHECK(now >= now_, "time went backwards");
     now_ = now;
     out_ = &decisions;
+    quiet_alarms_ = std::holds_alternative<AlarmRang>(event) ? quiet_alarms_ + 1 : 0;
     std::visit([this](const auto& e) { on(e); }, event);
     set_alarm();
     out_ = nullptr;
@@ -137,7 +141,7 @@ class Scheduler::Impl {
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on)};
     waiting.failed_on.push_back(resident.replica);
-    if (waiting.failed_on.size() >= kMaxFailures) {
+    if (waiting.failed_on.size() >= kMaxFailures || !any_left(waiting)) {
       reject(waiting.request, RejectReason::kNoReplica);
     } else if (!try_to_place(waiting)) {
       waiting.expires_at = expiry(waiting.request);
@@ -199,6 +203,18 @@ class Scheduler::Impl {
     const std::uint64_t first = ledger_.first_replica(pool).number();
     for (int r = 0; r < fleet_.pool(pool).replicas; ++r) {
       if (ledger_.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live) return true;
+    }
+    return false;
+  }
+
+  // Whether a lawful live replica is left that has not failed it.
+  bool any_left(const Waiting& waiting) {
+    const std::vector<Forbidden>& filtered = filter(waiting.request);
+    for (std::size_t r = 0; r < ledger_.replicas().size(); ++r) {
+      const ReplicaAccount& account = ledger_.replicas()[r];
+      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo) continue;
+      const std::vector<ReplicaId>& failed = waiting.failed_on;
+      if (std::find(failed.begin(), failed.end(), ReplicaId(r)) == failed.end()) return true;
     }
     return false;
   }
@@ -314,7 +330,6 @@ class Scheduler::Impl {
         }
       }
     }
-    released_at_ = now_;
   }
 
   void set_alarm() {
@@ -322,7 +337,9 @@ class Scheduler::Impl {
     if (const auto next = backlog_.next_expiry()) {
       const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
                            backlog_.size(ServiceClass::kStandard) == 0;
-      wanted = std::min(next->first, std::max(released_at_, now_) + (patient ? kPatientTick : kInteractiveTick));
+      const Duration tick = patient ? kPatientTick * (1 << std::min(quiet_alarms_, kMostTickDoublings))
+                                    : kInteractiveTick;
+      wanted = std::min(next->first, now_ + tick);
       // An alarm that rings early enough is left alone.
       if (alarm_ && *alarm_ <= *wanted) return;
     }
@@ -405,8 +422,8 @@ class Scheduler::Impl {
   ExplanationSink* sink_ = nullptr;
 
   Instant now_{};
-  Instant released_at_{};
   std::optional<Instant> alarm_;
+  int quiet_alarms_ = 0;  // alarms in a row with nothing else between
   std::vector<Decision>* out_ = nullptr;  // during handle() only
   std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations
   std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink

@@ -65,7 +65,7 @@ inline TestFleet make_test_fleet(const std::vector<TestPool>& pools) {
     perf::PoolModel model;
     model.kind = wanted.kind;
     model.max_running = wanted.max_running;
-    model.kv_tokens = wanted.kv_tokens;
+    model.kv_tokens = *pool.batching.kv_blocks * pool.batching.block_tokens;
     model.max_context = wanted.max_context;
     if (wanted.kind == perf::ServingKind::kMetered) {
       pool.metered = wanted.metered;

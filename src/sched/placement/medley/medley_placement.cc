@@ -31,9 +31,10 @@ bool has_room(const View& view, const Request& request, PoolId pool,
   return true;
 }
 
-// Less than half of its sequences taken: a late answer there costs others little.
-bool has_slack(const perf::PoolModel& model, const ReplicaAccount& account) {
-  return account.outstanding() * 2 < model.max_running || account.outstanding() == 0;
+// No prompt waits there and less than half of its sequences are taken: a late answer costs others little.
+bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& account) {
+  if (account.outstanding() == 0) return true;
+  return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
 }
 
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
@@ -94,6 +95,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
       }
       const double worth = value * (probability + kLateShare * (1 - probability) * late);
       const double score = worth - forecast.money - residents_harm(view, pool, account, forecast);
+      const bool kept = probability >= kLeastProbability;
+      if (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
+        why = Forbidden::kFull;
+        continue;
+      }
       if (!best_here || score > best_here->score) best_here = {id, forecast, score, probability};
     }
     if (candidates != nullptr) {
@@ -118,11 +124,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
 
   if (best_kept) return {best_kept->replica, best_kept->forecast};
   if (!best_lost) return {};
-  if (last_chance) {
-    const ReplicaAccount& account = view.ledger.replica(best_lost->replica);
-    if (!has_slack(view.perf.pool(account.pool), account)) return {};
-    return {best_lost->replica, best_lost->forecast};
-  }
+  if (last_chance) return {best_lost->replica, best_lost->forecast};
   // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or refusing is
   // honest; if not, the request is served as well as can be.
   Request fresh = request;

@@ -1,0 +1,218 @@
+#include "cli/explain.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "cli/table.h"
+#include "domain/ids.h"
+
+namespace medley::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr int kAnswered = 0, kUnusable = 2, kNotFound = 4;
+
+struct Story {
+  json::object header;
+  std::vector<json::object> decisions;
+  std::optional<json::object> result;
+};
+
+std::string text_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && value->is_string() ? printable(std::string(value->as_string())) : "";
+}
+
+std::optional<double> number_of(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  return value->to_number<double>();
+}
+
+std::string milliseconds(std::optional<double> seconds) {
+  if (!seconds) return "";
+  return *seconds < 10 ? fmt::format("{:.1f} ms", *seconds * 1000) : fmt::format("{:.2f} s", *seconds);
+}
+
+std::string figure(std::optional<double> value, std::string_view format) {
+  return value ? fmt::format(fmt::runtime(format), *value) : "";
+}
+
+// What each verdict of the log means to a person.
+std::string reason_text(const std::string& reason) {
+  static const std::map<std::string, std::string> kTexts = {
+      {"model", "does not serve this model to this class"},
+      {"zone", "the label may not be processed in its zone"},
+      {"context", "prompt and answer do not fit its context"},
+      {"lost", "no live replica"},
+      {"quota", "its quota is spent"},
+      {"full", "no room: sequences or KV cache taken"},
+      {"no_lawful_pool", "no pool may have it: model, class and label leave none"},
+      {"too_long", "prompt and answer fit no lawful pool's context"},
+      {"no_replica", "every lawful replica is lost or failed it"},
+      {"saturated", "its targets cannot be kept now and the backlog could only break them later"},
+      {"timed_out", "it waited until its targets were out of reach"},
+  };
+  const auto found = kTexts.find(reason);
+  return found == kTexts.end() ? reason : found->second;
+}
+
+const json::object* pool_facts(const Story& story, const std::string& name) {
+  const json::value* pools = story.header.if_contains("pools");
+  if (pools == nullptr || !pools->is_array()) return nullptr;
+  for (const json::value& pool : pools->as_array()) {
+    if (pool.is_object() && text_of(pool.as_object(), "name") == name) return &pool.as_object();
+  }
+  return nullptr;
+}
+
+std::string place_text(const Story& story, const std::string& pool) {
+  const json::object* facts = pool_facts(story, pool);
+  if (facts == nullptr) return pool;
+  const json::value* emulated = facts->if_contains("emulated");
+  const bool is_emulated = emulated != nullptr && emulated->is_bool() && emulated->as_bool();
+  const bool simulated = text_of(story.header, "driver") == "simulate";
+  return fmt::format("{} ({}, {}{})", pool, text_of(*facts, "device"), text_of(*facts, "zone"),
+                     simulated ? ", simulated" : is_emulated ? ", emulated" : ", real");
+}
+
+void print_decision(const Story& story, const json::object& decision, std::FILE* out) {
+  const double at = number_of(decision, "at_s").value_or(0);
+  const std::string outcome = text_of(decision, "outcome");
+  const json::value* replica = decision.if_contains("replica");
+  Table table({{"pool"}, {"verdict"}, {"TTFT", Align::kRight}, {"TPOT", Align::kRight}, {"P(kept)", Align::kRight},
+               {"money", Align::kRight}, {"J", Align::kRight}, {"score", Align::kRight}});
+  std::string chosen_pool;
+  if (const json::value* candidates = decision.if_contains("candidates");
+      candidates != nullptr && candidates->is_array()) {
+    for (const json::value& value : candidates->as_array()) {
+      if (!value.is_object()) continue;
+      const json::object& candidate = value.as_object();
+      const std::string pool = text_of(candidate, "pool");
+      const json::value* here = candidate.if_contains("replica");
+      const bool chosen = replica != nullptr && here != nullptr && *here == *replica;
+      if (chosen) chosen_pool = pool;
+      const std::string forbidden = text_of(candidate, "forbidden");
+      table.add_row({place_text(story, pool),
+                     !forbidden.empty() ? reason_text(forbidden)
+                     : chosen           ? "CHOSEN"
+                                        : "possible",
+                     milliseconds(number_of(candidate, "ttft_s")), milliseconds(number_of(candidate, "tpot_s")),
+                     figure(number_of(candidate, "probability"), "{:.3f}"),
+                     figure(number_of(candidate, "money"), "{:.3g}"),
+                     figure(number_of(candidate, "joules"), "{:.3g}"),
+                     figure(number_of(candidate, "score"), "{:.4g}")});
+    }
+  }
+  std::string headline = outcome;
+  if (outcome == "dispatched" && replica != nullptr && replica->is_number()) {
+    const std::string place = chosen_pool.empty() ? "replica" : place_text(story, chosen_pool) + ", replica";
+    headline = fmt::format("dispatched to {} {}", place, replica->to_number<long long>());
+  } else if (outcome == "rejected") {
+    headline = "turned away: " + reason_text(text_of(decision, "reason"));
+  } else if (outcome == "queued") {
+    headline = "held back in the backlog: no replica could keep its targets or had room";
+  }
+  fmt::print(out, "\nat {:.3f} s  {}\n", at, headline);
+  if (table.rows() > 0) fmt::print(out, "{}", table.text());
+}
+
+void print_story(const Story& story, std::FILE* out) {
+  const json::object& first = story.decisions.front();
+  fmt::print(out, "{}  class {}, label {}, model {}, {:.0f} prompt tokens, arrived at {:.3f} s\n",
+             text_of(first, "request"), text_of(first, "class"), text_of(first, "label"), text_of(first, "model"),
+             number_of(first, "prompt_tokens").value_or(0), number_of(first, "arrived_s").value_or(0));
+  std::string targets;
+  const auto add_target = [&](std::string_view name, std::string_view key) {
+    if (const auto value = number_of(first, key)) {
+      targets += fmt::format("{}{} {}", targets.empty() ? "" : ", ", name, milliseconds(value));
+    }
+  };
+  add_target("TTFT", "ttft_target_s");
+  add_target("TPOT", "tpot_target_s");
+  add_target("end to end", "deadline_s");
+  fmt::print(out, "targets: {}; placement {}\n", targets.empty() ? "none" : targets,
+             text_of(story.header, "placement"));
+  for (const json::object& decision : story.decisions) print_decision(story, decision, out);
+  if (!story.result) {
+    fmt::print(out, "\nwhat happened: not in the log (still running, or the log ends before)\n");
+    return;
+  }
+  const json::object& result = *story.result;
+  fmt::print(out, "\nwhat happened: {}", text_of(result, "outcome"));
+  const std::string currency = text_of(story.header, "currency");
+  const auto add = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) fmt::print(out, ", {} {}", name, value);
+  };
+  add("TTFT", milliseconds(number_of(result, "ttft_s")));
+  add("TPOT", milliseconds(number_of(result, "tpot_s")));
+  add("end to end", milliseconds(number_of(result, "e2e_s")));
+  add("output tokens", figure(number_of(result, "output_tokens"), "{:.0f}"));
+  add("joules", figure(number_of(result, "joules"), "{:.3g}"));
+  add(currency, figure(number_of(result, "money"), "{:.3g}"));
+  fmt::print(out, "\n");
+}
+
+}  // namespace
+
+int run_explain(const ExplainOptions& options, std::FILE* out, std::FILE* err) {
+  const std::optional<RequestId> wanted = request_named(options.request);
+  if (!wanted) {
+    fmt::print(err, "medley explain: '{}' is no request id: expected req-0000002a or a number\n",
+               printable(options.request));
+    return kUnusable;
+  }
+  std::ifstream file(options.decisions);
+  if (!file) {
+    fmt::print(err,
+               "medley explain: cannot read '{}': write one with `medley serve --decisions FILE` or "
+               "`medley simulate SCENARIO --decisions FILE`\n",
+               options.decisions);
+    return kUnusable;
+  }
+  const std::string name = name_of(*wanted);
+  const std::string marker = fmt::format("\"request\":\"{}\"", name);
+  Story story;
+  std::string line;
+  for (long long number = 1; std::getline(file, line); ++number) {
+    // Only the header and this request's lines are parsed: a log may have millions of others.
+    const bool header = number == 1;
+    if (!header && line.find(marker) == std::string::npos) continue;
+    boost::system::error_code failure;
+    json::value value = json::parse(line, failure);
+    if (failure || !value.is_object() || (header && text_of(value.as_object(), "type") != "header")) {
+      if (file.eof() && !header) break;  // a log that is being written may end in half a line
+      fmt::print(err, "medley explain: {}:{}: not a line of a decision log (expected one JSON object{})\n",
+                 options.decisions, number, header ? " of type header" : "");
+      return kUnusable;
+    }
+    json::object& object = value.as_object();
+    const std::string type = text_of(object, "type");
+    if (type == "header") story.header = std::move(object);
+    if (type == "decision") story.decisions.push_back(std::move(object));
+    if (type == "result") story.result = std::move(object);
+  }
+  if (story.decisions.empty()) {
+    fmt::print(err, "medley explain: no request {} in {}\n", name, options.decisions);
+    return kNotFound;
+  }
+  if (options.json) {
+    json::object answer{{"header", story.header}};
+    json::array decisions;
+    for (json::object& decision : story.decisions) decisions.push_back(std::move(decision));
+    answer["decisions"] = std::move(decisions);
+    answer["result"] = story.result ? json::value(*story.result) : json::value();
+    fmt::print(out, "{}\n", json::serialize(answer));
+    return kAnswered;
+  }
+  print_story(story, out);
+  return kAnswered;
+}
+
+}  // namespace medley::cli

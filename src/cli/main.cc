@@ -1,0 +1,109 @@
+// The `medley` command: reads the command line and hands over to the verb.
+//
+// --help, the man page (`medley man`) and the README's list of verbs come from the one description here.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "cli/catalog.h"
+#include "cli/explain.h"
+#include "cli/man_page.h"
+#include "cli/serve.h"
+#include "cli/simulate.h"
+
+namespace {
+
+using namespace medley::cli;
+
+constexpr const char* kDescription =
+    "One control plane for mixed AI compute: GPUs, LPUs, NPUs and rented chips behind one endpoint";
+constexpr const char* kFooter =
+    "Exit status: 0 done, 1 failed, 2 unusable command line or input, 4 not found, 6 an expected figure was missed.\n"
+    "Data go to standard output, messages to standard error.";
+
+void add_output(CLI::App* verb, bool& json) {
+  verb->add_option_function<std::string>(
+          "-o,--output", [&json](const std::string& form) { json = form == "json"; },
+          "table for people or json for programs")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->type_name("FORM")
+      ->default_str("table");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{kDescription, "medley"};
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("medley ") + MEDLEY_VERSION);
+  app.get_formatter()->column_width(34);
+  std::function<int()> run;
+
+  SimulateOptions simulate;
+  CLI::App* verb = app.add_subcommand("simulate", "Replay a scenario in virtual time with the scheduler that serve uses");
+  verb->add_option("SCENARIO", simulate.scenario, "Scenario file (docs/simulate.md)")->required()->type_name("");
+  add_output(verb, simulate.json);
+  verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")->type_name("FILE");
+  verb->add_option("--decisions", simulate.decisions, "Write the decision log that explain reads")->type_name("FILE");
+  verb->add_option("--trace", simulate.trace, "Trace file in place of the scenario's, in the same format")
+      ->type_name("FILE");
+  verb->add_option("--placement", simulate.placement, "Placement policy in place of the scenario's")
+      ->type_name("POLICY");
+  verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
+
+  ServeOptions serve;
+  verb = app.add_subcommand("serve", "Serve a fleet behind one OpenAI-compatible endpoint");
+  verb->add_option("-c,--config", serve.fleet,
+                   "Fleet file (docs/fleet.md); without one, the built-in model on this machine")
+      ->type_name("FLEET");
+  verb->add_option("--listen", serve.listen, "Address to listen on; port 0 takes a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads")->type_name("FILE");
+  verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")->type_name("N")->capture_default_str();
+  verb->add_option("--catalog", serve.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  verb->callback([&] { run = [&] { return run_serve(serve, stdout, stderr); }; });
+
+  ExplainOptions explain;
+  explain.decisions = "decisions.jsonl";
+  verb = app.add_subcommand("explain", "Say why a request went where it went");
+  verb->add_option("REQUEST", explain.request, "Request id (header medley-request-id) or row of the trace")
+      ->required()
+      ->type_name("");
+  verb->add_option("--decisions", explain.decisions, "Decision log of serve or simulate")
+      ->type_name("FILE")
+      ->capture_default_str();
+  add_output(verb, explain.json);
+  verb->callback([&] { run = [&] { return run_explain(explain, stdout, stderr); }; });
+
+  CatalogOptions catalog;
+  verb = app.add_subcommand("catalog", "Show what is known of accelerators and models, with sources");
+  verb->require_subcommand(1);
+  const auto add_subject = [&](const char* name, const char* text, CatalogOptions::Subject subject) {
+    CLI::App* sub = verb->add_subcommand(name, text);
+    sub->add_option("NAME", catalog.name, "One entry in detail; without, the list of all")->type_name("");
+    add_output(sub, catalog.json);
+    sub->add_option("--catalog", catalog.folder, "Folder of the catalogue")->type_name("FOLDER");
+    sub->callback([&catalog, &run, subject] {
+      catalog.subject = subject;
+      run = [&catalog] { return run_catalog(catalog, stdout, stderr); };
+    });
+  };
+  add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices", CatalogOptions::Subject::kAccelerators);
+  add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
+
+  verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
+  verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 has codes of its own for each mistake; ours is one.
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return run();
+}

@@ -1,0 +1,198 @@
+#include "cli/serve.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "cli/decision_log_file.h"
+#include "cli/table.h"
+#include "data/catalog.h"
+#include "data/fleet_file.h"
+#include "engine/asio_loop.h"
+#include "engine/measure.h"
+#include "net/http_server.h"
+#include "serve/gateway.h"
+
+namespace medley::cli {
+namespace {
+
+constexpr int kEnded = 0, kFailed = 1, kUsage = 2;
+constexpr auto kDrainTime = std::chrono::seconds(5);
+
+// The fleet of a user who named none.
+constexpr std::string_view kDefaultFleet = R"(
+site: {zone: local}
+pools:
+  - name: here
+    device: this_machine
+    model: builtin
+    engine: {type: llama_embedded, threads: 1}
+)";
+
+std::int64_t unix_time() {
+  using namespace std::chrono;
+  return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+Result<Fleet> read_the_fleet(const ServeOptions& options) {
+  const std::string folder =
+      options.catalog.empty() ? data::default_catalog_folder() : options.catalog;
+  MEDLEY_TRY(const data::Catalog catalog, data::read_catalog(folder));
+  if (!options.fleet.empty())
+    return data::read_fleet(options.fleet, catalog);
+  MEDLEY_TRY(const data::Node node, data::parse_yaml(kDefaultFleet, "the default fleet"));
+  return data::read_fleet(node, catalog);
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+void print_pools(const Fleet& fleet, std::FILE* err) {
+  Table table({{"pool"}, {"model"}, {"device"}, {"zone"}, {"engine"}, {"replicas", Align::kRight}});
+  for (const Pool& pool : fleet.pools) {
+    table.add_row({printable(pool.name), printable(pool.model.id), printable(pool.device),
+                   printable(pool.zone), std::string(name_of(pool.engine.type)),
+                   std::to_string(pool.replicas)});
+  }
+  std::fputs(table.text().c_str(), err);
+}
+
+// What serves, in the order in which it must come and, backwards, go.
+class Service {
+ public:
+  explicit Service(const ServeOptions& options) : options_(options), loop_(events_) {}
+
+  Status start(std::FILE* out, std::FILE* err) {
+    MEDLEY_TRY(const net::HostPort address, net::parse_host_port(options_.listen));
+    MEDLEY_TRY(fleet_, read_the_fleet(options_));
+    for (Pool& pool : fleet_.pools)
+      MEDLEY_TRY_STATUS(engine::measure(pool));
+    MEDLEY_TRY(perf_, perf::make_perf_model(fleet_));
+    MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines, make_engines());
+    driver_.emplace(loop_, fleet_, perf_, std::move(engines));
+    MEDLEY_TRY_STATUS(open_log());
+    gateway_.emplace(loop_, fleet_, *driver_, metrics_,
+                     serve::GatewayOptions{.started_at = unix_time(), .unix_time = unix_time});
+    net::HttpServerOptions http;
+    http.error_response = &serve::Gateway::protocol_error;
+    server_.emplace(events_, std::move(http),
+                    [this](net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
+                      if (gateway_)
+                        gateway_->handle(std::move(request), std::move(exchange));
+                    });
+    MEDLEY_TRY(const std::uint16_t port, server_->listen(address));
+
+    print_pools(fleet_, err);
+    if (!is_loopback(address.host)) {
+      fmt::print(
+          err,
+          "medley: warning: {} can be reached from outside and there is no authentication yet\n",
+          address.host);
+    }
+    const bool v6 = address.host.find(':') != std::string::npos;
+    fmt::print(out, "medley: ready on http://{}{}{}:{}/v1\n", v6 ? "[" : "", address.host,
+               v6 ? "]" : "", port);
+    std::fflush(out);
+    return Done{};
+  }
+
+  Status run(std::FILE* err) {
+    int signals = 0;
+    events_.on_signals({SIGINT, SIGTERM}, [&](int) {
+      // The second one means now.
+      if (++signals > 1)
+        return events_.stop();
+      server_->drain();
+      fmt::print(err, "medley: ending; {} requests are still being answered\n",
+                 server_->exchanges());
+      draining_until_ = net::EventLoop::Clock::now() + kDrainTime;
+      drain();
+    });
+    flush_log();
+    events_.run();
+    return log_ ? log_->flush() : Status(Done{});
+  }
+
+ private:
+  Result<std::vector<std::unique_ptr<engine::Engine>>> make_engines() {
+    std::vector<std::unique_ptr<engine::Engine>> engines;
+    for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
+      const Pool& pool = fleet_.pools[i];
+      for (int replica = 0; replica < pool.replicas; ++replica) {
+        const engine::EngineContext context{loop_,
+                                            pool,
+                                            perf_.pools[i],
+                                            ReplicaId(engines.size()),
+                                            static_cast<std::size_t>(replica),
+                                            options_.seed};
+        MEDLEY_TRY(std::unique_ptr<engine::Engine> made, engine::make_engine(context));
+        engines.push_back(std::move(made));
+      }
+    }
+    return engines;
+  }
+
+  Status open_log() {
+    if (options_.decisions.empty())
+      return Done{};
+    MEDLEY_TRY(log_, DecisionLogFile::open(options_.decisions, fleet_, "serve"));
+    driver_->scheduler().explain_to(log_.get());
+    driver_->log_results_to([this](const sched::LoggedResult& result) { log_->add(result); });
+    return Done{};
+  }
+
+  // Once a second, so that `explain` can be asked about a request just answered. Disk full shows at
+  // the end.
+  void flush_log() {
+    if (!log_)
+      return;
+    (void)log_->flush();
+    log_alarm_.set(net::EventLoop::Clock::now() + std::chrono::seconds(1), [this] { flush_log(); });
+  }
+
+  void drain() {
+    const auto now = net::EventLoop::Clock::now();
+    if (server_->exchanges() == 0)
+      return events_.stop();
+    if (now >= draining_until_) {
+      // Who still waits is told so; the loop runs on for a moment, to get it out.
+      gateway_.reset();
+      drain_alarm_.set(now + std::chrono::milliseconds(100), [this] { events_.stop(); });
+      return;
+    }
+    drain_alarm_.set(now + std::chrono::milliseconds(20), [this] { drain(); });
+  }
+
+  const ServeOptions& options_;
+  net::EventLoop events_;
+  engine::AsioLoop loop_;
+  Fleet fleet_;
+  perf::PerfModel perf_;
+  telemetry::Metrics metrics_;
+  std::unique_ptr<DecisionLogFile> log_;
+  std::optional<serve::Driver> driver_;
+  std::optional<serve::Gateway> gateway_;
+  std::optional<net::HttpServer> server_;
+  net::EventLoop::Alarm drain_alarm_{events_}, log_alarm_{events_};
+  net::EventLoop::Clock::time_point draining_until_;
+};
+
+int complain(const Error& error, std::FILE* err) {
+  fmt::print(err, "medley serve: {}\n", error.message);
+  return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kNotFound ? kUsage : kFailed;
+}
+
+}  // namespace
+
+int run_serve(const ServeOptions& options, std::FILE* out, std::FILE* err) {
+  Service service(options);
+  if (const Status started = service.start(out, err); !started.ok())
+    return complain(started.error(), err);
+  if (const Status ended = service.run(err); !ended.ok())
+    return complain(ended.error(), err);
+  return kEnded;
+}
+
+}  // namespace medley::cli

@@ -1,0 +1,735 @@
+#include "data/fleet_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <span>
+
+#include "base/nearest.h"
+#include "data/file.h"
+#include "data/model_facts.h"
+
+namespace medley::data {
+namespace {
+
+constexpr long long kMaxReplicas = 100'000;
+constexpr long long kMaxTokens = 1LL << 40;
+constexpr std::string_view kThisMachine = "this_machine";
+constexpr std::string_view kMetered = "metered";
+constexpr std::string_view kTableModel = "default";
+
+const std::vector<std::string> kPlacementNames = {"medley", "round_robin", "least_queued",
+                                                  "least_outstanding", "least_pending_tokens"};
+const std::vector<std::string> kBatchingNames = {"chunked_prefill", "prefill_first", "token_budget",
+                                                 "mixed"};
+const std::vector<std::string> kEngineNames = {"emulated", "llama_embedded", "openai_http"};
+const std::vector<std::string> kMetricsNames = {"none",         "vllm", "sglang",
+                                                "tensorrt_llm", "tgi",  "llama_cpp"};
+const std::vector<std::string> kTableNames = {"vidur_tables", "splitwise_perf_model",
+                                              "vllm_layer_profile"};
+const std::vector<std::string> kClassNames = {"guaranteed", "standard", "flex", "batch"};
+
+void close(Fields& parent, Fields& child) {
+  Status status = child.finish();
+  if (!status.ok())
+    parent.fail(std::move(status).error());
+}
+
+// A list of hours or one number for all of them. Prices can be negative: some markets' hours are.
+Result<std::array<double, 24>> read_hours(const Node& node) {
+  constexpr Bounds kAnyPrice{.min = -1000, .max = 1000};
+  std::array<double, 24> hours{};
+  if (!node.is_list()) {
+    MEDLEY_TRY(const double price, node.number(kAnyPrice));
+    hours.fill(price);
+    return hours;
+  }
+  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
+  if (nodes.size() != hours.size()) {
+    return node.error(
+        fmt::format("expected one number, or 24 for the hours of the day, got {}", nodes.size()));
+  }
+  for (std::size_t hour = 0; hour < hours.size(); ++hour) {
+    MEDLEY_TRY(hours[hour], nodes[hour].number(kAnyPrice));
+  }
+  return hours;
+}
+
+Result<Jurisdiction> read_jurisdiction(const Node& node) {
+  Fields fields(node);
+  Jurisdiction jurisdiction;
+  jurisdiction.place = fields.text("place");
+  jurisdiction.operated_by = fields.text("operator");
+  MEDLEY_TRY_STATUS(fields.finish());
+  return jurisdiction;
+}
+
+Result<Site> read_site(const Node& node) {
+  Fields fields(node);
+  Site site;
+  site.zone = fields.text("zone", site.zone);
+  if (const auto child = fields.child("jurisdiction")) {
+    fields.take(site.jurisdiction, read_jurisdiction(*child));
+  }
+  if (const auto tariff = fields.child("tariff")) {
+    if (tariff->is_map()) {
+      Fields parts(*tariff);
+      site.currency = parts.text("currency", site.currency);
+      if (const auto price = parts.required("per_kwh"))
+        parts.take(site.tariff_per_kwh, read_hours(*price));
+      close(fields, parts);
+    } else {
+      fields.take(site.tariff_per_kwh, read_hours(*tariff));
+    }
+  }
+  site.pue = fields.number("pue", site.pue, {.min = 1, .max = 10});
+  site.power_limit_kw = fields.number("power_limit_kw", kPositive);
+  MEDLEY_TRY_STATUS(fields.finish());
+  return site;
+}
+
+// A target: a duration, `none` to take the default away, or absent to keep it.
+void read_target(Fields& fields, std::string_view key, std::optional<Duration>& target) {
+  const auto node = fields.child(key);
+  if (!node)
+    return;
+  if (const auto word = node->text(); word.ok() && *word == "none") {
+    target.reset();
+    return;
+  }
+  double seconds = 0;
+  fields.take(seconds, node->seconds(kPositive));
+  target = round_to_duration(Seconds(seconds));
+}
+
+Status read_class(const Node& node, ClassPolicy& policy) {
+  Fields fields(node);
+  read_target(fields, "ttft_s", policy.targets.ttft);
+  read_target(fields, "tpot_s", policy.targets.tpot);
+  read_target(fields, "deadline_s", policy.targets.deadline);
+  policy.value = Money(fields.number("value", policy.value.value()));
+  return fields.finish();
+}
+
+Status read_classes(const Node& node, Fleet& fleet) {
+  Fields fields(node);
+  for (const ServiceClass service_class : kServiceClasses) {
+    const auto child = fields.child(name_of(service_class));
+    if (!child)
+      continue;
+    Status status = read_class(*child, fleet.classes[index_of(service_class)]);
+    if (!status.ok())
+      fields.fail(std::move(status).error());
+  }
+  return fields.finish();
+}
+
+Result<std::vector<Label>> read_labels(const Node& node) {
+  std::vector<Label> labels;
+  MEDLEY_TRY(const auto entries, node.entries());
+  if (entries.empty())
+    return node.error("expected at least one label");
+  for (const auto& [name, value] : entries) {
+    Label label{name, false, {}};
+    Fields fields(value);
+    if (const auto zones = fields.required("zones")) {
+      if (zones->is_list()) {
+        fields.take(label.zones, zones->texts());
+      } else if (const auto word = zones->text(); word.ok() && *word == "any") {
+        label.any_zone = true;
+      } else {
+        fields.fail(zones->error("expected a list of zones, or any"));
+      }
+    }
+    MEDLEY_TRY_STATUS(fields.finish());
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
+// "${env:X}" and "${file:PATH}" stand for what they name; anything else for itself.
+Result<std::string> read_secret(const Node& node, const FleetOptions& options) {
+  MEDLEY_TRY(const std::string text, node.text());
+  if (!text.starts_with("${"))
+    return options.resolve_secrets ? text : std::string();
+  const std::string_view inner = std::string_view(text).substr(2, text.size() - 3);
+  const std::size_t colon = inner.find(':');
+  const std::string kind(inner.substr(0, colon));
+  if (!text.ends_with('}') || colon == std::string_view::npos ||
+      (kind != "env" && kind != "file")) {
+    return node.error("expected ${env:NAME} or ${file:PATH}");
+  }
+  const std::string name(inner.substr(colon + 1));
+  if (name.empty())
+    return node.error("expected ${env:NAME} or ${file:PATH}");
+  if (!options.resolve_secrets)
+    return std::string();
+  if (kind == "env") {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr)
+      return node.error(fmt::format("environment variable '{}' is not set", name));
+    return std::string(value);
+  }
+  auto content = read_file(node.resolve(name), 64 << 10);
+  if (!content.ok())
+    return node.error(content.error().message);
+  std::string secret = std::move(content).value();
+  while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r'))
+    secret.pop_back();
+  if (secret.empty())
+    return node.error(fmt::format("{} is empty", node.resolve(name)));
+  return secret;
+}
+
+Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, EngineSpec engine) {
+  if (node.is_scalar()) {
+    MEDLEY_TRY(const std::size_t type, node.choice(kEngineNames));
+    engine.type = static_cast<EngineType>(type);
+    if (engine.type == EngineType::kOpenaiHttp)
+      return node.error("openai_http needs a map with its urls");
+    return engine;
+  }
+  Fields fields(node);
+  const auto type = fields.required_choice("type", kEngineNames);
+  engine.type = static_cast<EngineType>(type.value_or(0));
+  const bool http = engine.type == EngineType::kOpenaiHttp;
+  const bool llama = engine.type == EngineType::kLlamaEmbedded;
+  const auto only_for = [&](std::string_view key, bool allowed, std::string_view owner) {
+    const auto child = fields.child(key);
+    if (child && !allowed && type)
+      fields.fail(child->key_error(fmt::format("only for engines of type {}", owner)));
+    return child && allowed ? child : std::nullopt;
+  };
+  if (const auto urls = only_for("urls", http, "openai_http")) {
+    const auto nodes = urls->items();
+    if (!nodes.ok())
+      fields.fail(nodes.error());
+    for (std::size_t i = 0; nodes.ok() && i < nodes->size(); ++i) {
+      std::string url;
+      fields.take(url, (*nodes)[i].text());
+      const std::size_t scheme = url.starts_with("http://")    ? 7
+                                 : url.starts_with("https://") ? 8
+                                                               : 0;
+      if (scheme == 0 || url.size() == scheme) {
+        fields.fail((*nodes)[i].error(
+            fmt::format("expected an http:// or https:// address, got '{}'", url)));
+      }
+      while (url.ends_with('/'))
+        url.pop_back();
+      engine.urls.push_back(std::move(url));
+    }
+    if (nodes.ok() && nodes->empty())
+      fields.fail(urls->error("expected at least one url"));
+  } else if (http) {
+    fields.required("urls");
+  }
+  if (const auto key = only_for("key", http, "openai_http"))
+    fields.take(engine.key, read_secret(*key, options));
+  if (const auto name = only_for("upstream_model", http, "openai_http")) {
+    fields.take(engine.upstream_model, name->text());
+  }
+  if (const auto metrics = only_for("metrics", http, "openai_http")) {
+    std::size_t place = 0;
+    fields.take(place, metrics->choice(kMetricsNames));
+    if (place > 0)
+      engine.metrics = kMetricsNames[place];
+  }
+  if (const auto threads = only_for("threads", llama, "llama_embedded")) {
+    long long count = 1;
+    fields.take(count, threads->whole({1, 1024}));
+    engine.threads = static_cast<int>(count);
+  }
+  MEDLEY_TRY_STATUS(fields.finish());
+  return engine;
+}
+
+Result<Metered> read_metered(const Node& node) {
+  Fields fields(node);
+  Metered metered;
+  metered.per_million_prompt = fields.required_number("per_million_prompt");
+  metered.per_million_output = fields.required_number("per_million_output");
+  metered.tokens_per_minute = fields.whole("tokens_per_minute", Whole{1, kMaxTokens});
+  metered.requests_per_day = fields.whole("requests_per_day", Whole{1, kMaxTokens});
+  if (const auto ttft = fields.child("ttft_s")) {
+    if (ttft->is_map()) {
+      Fields law(*ttft);
+      metered.ttft_median_s = law.seconds("median", metered.ttft_median_s, kPositive);
+      metered.ttft_sigma = law.number("sigma", metered.ttft_sigma, {.max = 5});
+      close(fields, law);
+    } else {
+      metered.ttft_sigma = 0;
+      fields.take(metered.ttft_median_s, ttft->seconds(kPositive));
+    }
+  }
+  metered.tpot_s = fields.seconds("tpot_s", metered.tpot_s, kPositive);
+  MEDLEY_TRY_STATUS(fields.finish());
+  return metered;
+}
+
+// The batching keys, wherever they stand: inside `batching` or beside it.
+void read_batching_keys(Fields& fields, Batching& batching) {
+  batching.chunk_tokens = fields.whole("chunk_tokens", batching.chunk_tokens, {1, kMaxTokens});
+  batching.max_batched_tokens =
+      fields.whole("max_batched_tokens", batching.max_batched_tokens, {1, kMaxTokens});
+  batching.max_running =
+      static_cast<int>(fields.whole("max_running", batching.max_running, {1, 1 << 30}));
+  batching.kv_blocks = fields.whole("kv_blocks", Whole{1, kMaxTokens});
+  batching.block_tokens = fields.whole("block_tokens", batching.block_tokens, {1, 1 << 20});
+  batching.watermark = fields.number("watermark", batching.watermark, kShare);
+  batching.reuse_blocks = fields.flag("reuse_blocks", batching.reuse_blocks);
+}
+
+void read_batching(Fields& pool, Batching& batching) {
+  static const std::vector<std::string> beside = {
+      "chunk_tokens", "max_batched_tokens", "max_running", "kv_blocks",
+      "block_tokens", "watermark",          "reuse_blocks"};
+  const auto node = pool.child("batching");
+  const auto kind = [&](std::optional<std::size_t> place) {
+    if (place)
+      batching.kind = static_cast<BatchingKind>(*place);
+  };
+  if (!node || !node->is_map()) {
+    kind(pool.choice("batching", kBatchingNames));
+    read_batching_keys(pool, batching);
+    return;
+  }
+  Fields fields(*node);
+  kind(fields.required_choice("kind", kBatchingNames));
+  read_batching_keys(fields, batching);
+  close(pool, fields);
+  for (const std::string& key : beside) {
+    if (const auto stray = pool.child(key)) {
+      pool.fail(stray->key_error("belongs inside batching, which is a map here"));
+    }
+  }
+}
+
+Result<StepTable> read_table(const Node& node) {
+  Fields fields(node);
+  StepTable table;
+  const auto format = fields.required_choice("format", kTableNames);
+  if (format)
+    table.format = kTableNames[*format];
+  if (const auto path = fields.required("path")) {
+    const auto text = path->text();
+    if (text.ok()) {
+      table.path = node.resolve(*text);
+    } else {
+      fields.fail(text.error());
+    }
+  }
+  const bool splitwise = table.format == "splitwise_perf_model";
+  table.layers = static_cast<int>(fields.whole("layers", 0, {1, 100'000}));
+  table.model = fields.text("model");
+  table.hardware = fields.text("hardware");
+  table.tensor_parallel = static_cast<int>(fields.whole("tensor_parallel", 0, {1, 1 << 20}));
+  if (format && splitwise) {
+    for (const char* key : {"model", "hardware", "tensor_parallel"})
+      fields.required(key);
+  } else if (format) {
+    fields.required("layers");
+  }
+  if (const auto child = fields.child("all_reduce")) {
+    Fields parts(*child);
+    StepTable::AllReduce all_reduce;
+    all_reduce.ranks = static_cast<int>(parts.required_whole("ranks", {1, 1 << 20}));
+    all_reduce.bytes_per_token = parts.required_number("bytes_per_token");
+    all_reduce.bandwidth_gb_per_s = parts.required_number("bandwidth_GBps", kPositive);
+    all_reduce.latency_us = parts.number("latency_us", 0);
+    close(fields, parts);
+    table.all_reduce = all_reduce;
+  }
+  MEDLEY_TRY_STATUS(fields.finish());
+  return table;
+}
+
+// Fills a Fleet from the keys of one map.
+class FleetReader {
+ public:
+  FleetReader(Fields& fields, const Catalog& catalog, const FleetOptions& options, Fleet& fleet)
+      : fields_(fields), catalog_(catalog), options_(options), fleet_(fleet) {}
+
+  void read() {
+    if (const auto site = fields_.child("site"))
+      fields_.take(fleet_.site, read_site(*site));
+    if (const auto classes = fields_.child("classes"))
+      check(read_classes(*classes, fleet_));
+    read_labels_and_default();
+    read_pools();
+    read_placement();
+    const auto accept = fields_.child("accept");
+    if (fields_.failed())
+      return;  // what follows relies on the pools
+    if (accept)
+      check(read_accept(*accept));
+    offer_every_model();
+  }
+
+ private:
+  void check(Status status) {
+    if (!status.ok())
+      fields_.fail(std::move(status).error());
+  }
+
+  void read_labels_and_default() {
+    if (const auto labels = fields_.child("labels")) {
+      fields_.take(fleet_.labels, read_labels(*labels));
+    } else {
+      fleet_.labels = {Label{"internal", false, {fleet_.site.zone}}};
+    }
+    const auto node = fields_.child("default_label");
+    if (fields_.failed())
+      return;
+    std::vector<std::string> names;
+    for (const Label& label : fleet_.labels)
+      names.push_back(label.name);
+    if (node) {
+      std::size_t place = 0;
+      fields_.take(place, node->choice(names));
+      fleet_.default_label = LabelId(place);
+      return;
+    }
+    const auto internal = std::find(names.begin(), names.end(), "internal");
+    if (internal != names.end()) {
+      fleet_.default_label = LabelId(static_cast<std::uint64_t>(internal - names.begin()));
+    } else if (names.size() > 1) {
+      fields_.required("default_label");
+    }
+  }
+
+  void read_placement() {
+    const bool tables = std::any_of(fleet_.pools.begin(), fleet_.pools.end(),
+                                    [](const Pool& pool) { return pool.table.has_value(); });
+    const auto placement = fields_.choice("placement", kPlacementNames);
+    fleet_.placement = placement ? static_cast<PlacementKind>(*placement)
+                       : tables  ? PlacementKind::kRoundRobin
+                                 : PlacementKind::kMedley;
+    if (tables && fleet_.placement == PlacementKind::kMedley) {
+      fields_.fail(fields_.child("placement")
+                       ->error("pools with step_times are placed by round_robin, least_queued, "
+                               "least_outstanding or "
+                               "least_pending_tokens"));
+    }
+  }
+
+  void read_pools() {
+    const auto list = fields_.required("pools");
+    if (!list)
+      return;
+    const auto nodes = list->items();
+    if (!nodes.ok()) {
+      fields_.fail(nodes.error());
+      return;
+    }
+    if (nodes->empty())
+      fields_.fail(list->error("expected at least one pool"));
+    std::set<std::string> names;
+    long long replicas = 0;
+    for (const Node& node : *nodes) {
+      auto pool = read_pool(node);
+      if (!pool.ok()) {
+        fields_.fail(std::move(pool).error());
+        return;
+      }
+      if (!names.insert(pool->name).second) {
+        fields_.fail(node.find("name")->error(
+            fmt::format("the name '{}' is taken by an earlier pool", pool->name)));
+      }
+      replicas += pool->replicas;
+      if (replicas > kMaxReplicas) {
+        fields_.fail(node.error(fmt::format("more than {} replicas in all", kMaxReplicas)));
+      }
+      fleet_.pools.push_back(std::move(pool).value());
+    }
+  }
+
+  Result<Pool> read_pool(const Node& node) {
+    Fields fields(node);
+    Pool pool;
+    pool.name = fields.required_text("name");
+    if (const auto table = fields.child("step_times"))
+      fields.take(pool.table, read_table(*table));
+    read_device(fields, pool);
+    read_model(fields, pool);
+    pool.tensor_parallel = static_cast<int>(fields.whole("tensor_parallel", 1, {1, 1 << 16}));
+    const auto chips = fields.whole("chips", Whole{1, 1 << 24});
+    if (chips)
+      pool.chips = static_cast<int>(*chips);
+    if (const auto slots = fields.whole("slots", Whole{1, 1 << 24}))
+      pool.slots = static_cast<int>(*slots);
+    read_place(fields, pool);
+    read_batching(fields, pool.batching);
+    if (pool.table && !pool.batching.kv_blocks) {
+      fields.fail(fields.node().error("missing key 'kv_blocks', which step_times needs"));
+    }
+    const bool metered = pool.device == kMetered;
+    if (const auto child = fields.child("metered")) {
+      if (metered) {
+        fields.take(pool.metered, read_metered(*child));
+      } else {
+        fields.fail(child->key_error("only for pools with device: metered"));
+      }
+    } else if (metered) {
+      fields.required("metered");
+    }
+    if (pool.device == kThisMachine)
+      pool.engine.type = EngineType::kLlamaEmbedded;
+    if (const auto engine = fields.child("engine")) {
+      fields.take(pool.engine, read_engine(*engine, options_, pool.engine));
+    }
+    read_replicas(fields, pool);
+    MEDLEY_TRY_STATUS(fields.finish());
+    if (pool.engine.type == EngineType::kLlamaEmbedded && pool.model_path.empty()) {
+      return node.error(
+          fmt::format("engine llama_embedded needs a GGUF file as model, got '{}'", pool.model.id));
+    }
+    if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
+      pool.engine.upstream_model = pool.model.id;
+    }
+    resolve_constants(pool);
+    return pool;
+  }
+
+  void read_device(Fields& fields, Pool& pool) {
+    const auto node = pool.table ? fields.child("device") : fields.required("device");
+    if (!node)
+      return;
+    std::string device;
+    fields.take(device, node->text());
+    if (device.empty())
+      return;
+    pool.device = device;
+    if (device == kThisMachine || device == kMetered)
+      return;
+    auto accelerator = catalog_.accelerator(device);
+    if (accelerator.ok()) {
+      pool.device = accelerator->id;
+      if (!pool.table)
+        pool.accelerator = std::move(accelerator).value();
+    } else if (!pool.table) {
+      fields.fail(node->error(accelerator.error().message, ErrorCode::kNotFound));
+    }
+  }
+
+  void read_model(Fields& fields, Pool& pool) {
+    const auto node = pool.table ? fields.child("model") : fields.required("model");
+    std::string reference;
+    if (node)
+      fields.take(reference, node->text());
+    if (pool.table) {  // a table says how fast it is: facts are welcome, not needed
+      pool.model.id = reference.empty() ? std::string(kTableModel) : reference;
+      if (!reference.empty() && catalog_.has_model(reference))
+        pool.model = *catalog_.model(reference);
+    } else if (!reference.empty()) {
+      auto facts = model_facts(reference, catalog_, node->folder());
+      if (facts.ok()) {
+        pool.model = std::move(facts->model);
+        pool.model_path = std::move(facts->gguf_path);
+      } else {
+        fields.fail(node->error(facts.error().message, facts.error().code));
+      }
+    }
+    pool.precision = pool.model.native_precision.value_or(Precision::kBf16);
+    const auto precision = fields.child("precision");
+    if (!precision)
+      return;
+    std::string name;
+    fields.take(name, precision->text());
+    const auto format = catalog_.number_format(name);
+    if (!format.ok()) {
+      std::vector<std::string> names;
+      for (const NumberFormat& known : catalog_.number_formats())
+        names.push_back(known.id);
+      fields.fail(
+          precision->error(fmt::format("unknown value '{}'{}", name, suggestion(name, names))));
+      return;
+    }
+    pool.precision = format->precision;
+    const double bytes = format->weight_bytes_per_parameter;
+    if (!pool.model.weight_bytes && bytes != bytes_per_number(pool.precision)) {
+      pool.model.weight_bytes = Bytes(pool.model.parameters * bytes);  // block scales, odd formats
+    }
+  }
+
+  void read_place(Fields& fields, Pool& pool) {
+    pool.zone = fields.text("zone", fleet_.site.zone);
+    if (const auto node = fields.child("jurisdiction")) {
+      fields.take(pool.jurisdiction, read_jurisdiction(*node));
+    } else if (pool.zone == fleet_.site.zone) {
+      pool.jurisdiction = fleet_.site.jurisdiction;
+    }
+  }
+
+  // One url a replica; a single url for several is a load balancer before them.
+  static void read_replicas(Fields& fields, Pool& pool) {
+    const auto given = fields.whole("replicas", Whole{1, kMaxReplicas});
+    const std::size_t urls = pool.engine.urls.size();
+    if (given)
+      pool.replicas = static_cast<int>(*given);
+    if (urls == 0)
+      return;
+    if (!given)
+      pool.replicas = static_cast<int>(urls);
+    if (urls == 1) {
+      pool.engine.urls.resize(static_cast<std::size_t>(pool.replicas),
+                              std::string(pool.engine.urls.front()));
+    } else if (pool.replicas != static_cast<int>(urls)) {
+      fields.fail(
+          fields.child("replicas")
+              ->error(fmt::format("expected {}, one for each url, got '{}'", urls, pool.replicas)));
+    }
+  }
+
+  void resolve_constants(Pool& pool) {
+    if (pool.table || pool.device == kMetered)
+      return;
+    Accelerator accelerator;
+    if (pool.accelerator) {
+      accelerator = *pool.accelerator;
+    } else {
+      accelerator.id = kThisMachine;
+      accelerator.kind = AcceleratorKind::kCpu;
+    }
+    const std::string engine =
+        pool.engine.type == EngineType::kLlamaEmbedded ? "llama_cpp" : pool.engine.metrics;
+    pool.constants = catalog_.constants_for(accelerator, engine, pool.precision);
+  }
+
+  // Pools whose model goes by that name: as an id or alias of it.
+  std::vector<PoolId> pools_serving(const std::string& name) const {
+    std::string id = name;
+    if (catalog_.has_model(name))
+      id = catalog_.model(name)->id;
+    std::vector<PoolId> pools;
+    for (std::size_t pool = 0; pool < fleet_.pools.size(); ++pool) {
+      const std::string& served = fleet_.pools[pool].model.id;
+      if (served == id || served == name)
+        pools.emplace_back(pool);
+    }
+    return pools;
+  }
+
+  Status read_accept(const Node& node) {
+    std::vector<std::string> served;
+    for (const Pool& pool : fleet_.pools)
+      served.push_back(pool.model.id);
+    MEDLEY_TRY(const auto entries, node.entries());
+    for (const auto& [name, value] : entries) {
+      Offer offer;
+      offer.name = name;
+      const auto fill = [&](const Node& list, std::vector<PoolId>& pools) -> Status {
+        MEDLEY_TRY(const std::vector<Node> models, list.items());
+        for (const Node& model : models) {
+          MEDLEY_TRY(const std::string wanted, model.text());
+          const std::vector<PoolId> serving = pools_serving(wanted);
+          // A known model that nobody runs yet is fine: the file may list what a plan will add.
+          if (serving.empty() && !catalog_.has_model(wanted)) {
+            return model.error(
+                fmt::format("no pool serves '{}'{}", wanted, suggestion(wanted, served)));
+          }
+          for (const PoolId pool : serving) {
+            if (std::find(pools.begin(), pools.end(), pool) == pools.end())
+              pools.push_back(pool);
+          }
+        }
+        return Done{};
+      };
+      if (value.is_list()) {  // one list for all classes
+        for (auto& pools : offer.pools)
+          MEDLEY_TRY_STATUS(fill(value, pools));
+      } else {
+        Fields fields(value);
+        for (const ServiceClass service_class : kServiceClasses) {
+          const auto list = fields.child(name_of(service_class));
+          if (!list)
+            continue;
+          Status status = fill(*list, offer.pools[index_of(service_class)]);
+          if (!status.ok())
+            fields.fail(std::move(status).error());
+        }
+        MEDLEY_TRY_STATUS(fields.finish());
+      }
+      fleet_.offers.push_back(std::move(offer));
+    }
+    return Done{};
+  }
+
+  // A model's own name reaches the pools that run it, for every class; `accept` may have said
+  // otherwise.
+  void offer_every_model() {
+    for (const Pool& pool : fleet_.pools) {
+      const bool known =
+          std::any_of(fleet_.offers.begin(), fleet_.offers.end(),
+                      [&](const Offer& offer) { return offer.name == pool.model.id; });
+      if (known)
+        continue;
+      Offer offer;
+      offer.name = pool.model.id;
+      offer.pools.fill(pools_serving(pool.model.id));
+      fleet_.offers.push_back(std::move(offer));
+    }
+  }
+
+  Fields& fields_;
+  const Catalog& catalog_;
+  const FleetOptions& options_;
+  Fleet& fleet_;
+};
+
+template <typename Id, typename T>
+Result<Id> place_named(const std::vector<T>& all, std::string_view noun, const std::string& name) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].name == name)
+      return Id(i);
+    names.push_back(all[i].name);
+  }
+  return Error{ErrorCode::kNotFound,
+               fmt::format("no {} '{}' in the fleet{}", noun, name, suggestion(name, names)),
+               {}};
+}
+
+}  // namespace
+
+void read_fleet_keys(Fields& fields, const Catalog& catalog, const FleetOptions& options,
+                     Fleet& fleet) {
+  FleetReader(fields, catalog, options, fleet).read();
+}
+
+Result<Fleet> read_fleet(const Node& node, const Catalog& catalog, const FleetOptions& options) {
+  Fields fields(node);
+  Fleet fleet;
+  read_fleet_keys(fields, catalog, options, fleet);
+  MEDLEY_TRY_STATUS(fields.finish());
+  return fleet;
+}
+
+Result<Fleet> read_fleet(const std::string& path, const Catalog& catalog,
+                         const FleetOptions& options) {
+  MEDLEY_TRY(const Node node, read_yaml(path));
+  return read_fleet(node, catalog, options);
+}
+
+Result<OfferId> offer_named(const Fleet& fleet, const std::string& name) {
+  auto offer = place_named<OfferId>(fleet.offers, "model", name);
+  if (offer.ok())
+    return offer;
+  // An alias of a pool's model, where no offer goes by that name.
+  for (const Pool& pool : fleet.pools) {
+    const auto& aliases = pool.model.aliases;
+    if (std::find(aliases.begin(), aliases.end(), name) == aliases.end())
+      continue;
+    return place_named<OfferId>(fleet.offers, "model", pool.model.id);
+  }
+  return offer;
+}
+
+Result<LabelId> label_named(const Fleet& fleet, const std::string& name) {
+  return place_named<LabelId>(fleet.labels, "label", name);
+}
+
+}  // namespace medley::data

@@ -1,0 +1,345 @@
+#include "data/fleet_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/prng.h"
+#include "data/testing_shared.h"
+
+namespace medley::data {
+namespace {
+
+const Catalog& catalog() {
+  static const auto read = read_catalog("catalog");
+  EXPECT_TRUE(read.ok()) << read.error().message;
+  return *read;
+}
+
+Result<Fleet> read(const std::string& text, const FleetOptions& options = {}) {
+  auto node = parse_yaml(text, "fleet.yaml");
+  if (!node.ok())
+    return node.error();
+  return read_fleet(*node, catalog(), options);
+}
+
+Fleet fleet(const std::string& text) {
+  auto result = read(text);
+  EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().message);
+  return result.ok() ? std::move(result).value() : Fleet{};
+}
+
+std::string error(const std::string& text) {
+  const auto result = read(text);
+  return result.ok() ? "" : result.error().message;
+}
+
+constexpr char kOnePool[] = "pools:\n  - {name: a, device: h100_sxm, model: llama-3.1-8b}\n";
+
+TEST(FleetFile, FillsWhatIsLeftOut) {
+  const Fleet f = fleet(kOnePool);
+  EXPECT_EQ(f.site.zone, "local");
+  EXPECT_EQ(f.site.pue, 1);
+  ASSERT_EQ(f.labels.size(), 1u);
+  EXPECT_EQ(f.labels[0].name, "internal");
+  EXPECT_FALSE(f.labels[0].any_zone);
+  EXPECT_EQ(f.labels[0].zones, std::vector<std::string>{"local"});
+  EXPECT_EQ(f.placement, PlacementKind::kMedley);
+  EXPECT_EQ(f.policy(ServiceClass::kBatch).targets, default_policy(ServiceClass::kBatch).targets);
+  ASSERT_EQ(f.pools.size(), 1u);
+  const Pool& pool = f.pools[0];
+  EXPECT_EQ(pool.replicas, 1);
+  EXPECT_EQ(pool.zone, "local");
+  EXPECT_EQ(pool.precision, Precision::kBf16);
+  EXPECT_EQ(pool.engine.type, EngineType::kEmulated);
+  EXPECT_EQ(pool.batching.kind, BatchingKind::kChunkedPrefill);
+  EXPECT_EQ(pool.accelerator->id, "h100_sxm");
+  EXPECT_EQ(pool.constants.device, "h100_sxm");
+  ASSERT_EQ(f.offers.size(), 1u);
+  EXPECT_EQ(f.offers[0].name, "llama-3.1-8b");
+  for (const auto& pools : f.offers[0].pools)
+    EXPECT_EQ(pools, std::vector<PoolId>{PoolId(0)});
+}
+
+// The example of the settled vocabulary, key by key.
+constexpr char kWhole[] = R"(site:
+  zone: eu-de-1
+  jurisdiction: {place: DE, operator: DE}
+  tariff: {currency: EUR, per_kwh: 0.19}
+  pue: 1.3
+  power_limit_kw: 40
+classes:
+  guaranteed: {ttft_s: 0.4, tpot_s: 8ms, value: 0.03}
+  batch:      {deadline_s: 12h, value: 0.0008}
+labels:
+  public:     {zones: any}
+  internal:   {zones: [eu-de-1, eu-de-edge]}
+  restricted: {zones: [eu-de-1]}
+default_label: internal
+placement: medley
+pools:
+  - name: chat-h100
+    device: h100_sxm
+    model: llama-3.1-70b
+    precision: bf16
+    tensor_parallel: 4
+    replicas: 3
+    zone: eu-de-1
+    batching: {kind: chunked_prefill, chunk_tokens: 384, max_running: 256}
+    engine: {type: openai_http, urls: ["http://10.0.0.1:8000/v1"], key: "${env:MEDLEY_TEST_KEY}", metrics: vllm}
+  - name: voice-lpu
+    device: groq_lpu_v1
+    chips: 576
+    model: llama-3.1-70b
+    precision: int8
+    slots: 47
+    engine: {type: emulated}
+  - name: burst
+    device: metered
+    model: llama-3.1-70b
+    zone: us-east
+    jurisdiction: {place: US, operator: US}
+    metered: {per_million_prompt: 0.6, per_million_output: 0.8, tokens_per_minute: 600000, requests_per_day: 100000, ttft_s: {median: 0.4, sigma: 0.5}, tpot_s: 0.02}
+    engine: {type: openai_http, urls: ["https://example.org/openai/v1"], key: literal}
+accept:
+  chat: {guaranteed: [llama-3.1-70b], standard: [llama-3.1-70b], flex: [llama-3.1-70b, llama-3.1-8b], batch: [llama-3.1-8b]}
+)";
+
+TEST(FleetFile, ReadsTheWholeVocabulary) {
+  ::setenv("MEDLEY_TEST_KEY", "s3cret", 1);
+  const Fleet f = fleet(kWhole);
+  ASSERT_EQ(f.pools.size(), 3u);
+  EXPECT_EQ(f.site.jurisdiction.operated_by, "DE");
+  EXPECT_EQ(f.site.tariff_per_kwh[23], 0.19);
+  EXPECT_EQ(*f.site.power_limit_kw, 40);
+  EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).targets.tpot, std::chrono::milliseconds(8));
+  EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).value.value(), 0.03);
+  EXPECT_EQ(f.policy(ServiceClass::kBatch).targets.deadline, std::chrono::hours(12));
+  EXPECT_EQ(f.default_label, LabelId(1));
+  EXPECT_TRUE(f.labels[1].allows("eu-de-edge"));
+  EXPECT_FALSE(f.labels[2].allows("us-east"));
+
+  const Pool& chat = f.pools[0];
+  EXPECT_EQ(chat.engine.key, "s3cret");
+  EXPECT_EQ(chat.engine.metrics, "vllm");
+  EXPECT_EQ(chat.engine.upstream_model, "llama-3.1-70b");
+  EXPECT_EQ(chat.replicas, 3);
+  EXPECT_EQ(chat.engine.urls, std::vector<std::string>(3, "http://10.0.0.1:8000/v1"));
+  EXPECT_EQ(chat.jurisdiction.place, "DE");
+  EXPECT_EQ(chat.constants.engine, "vllm");
+  EXPECT_EQ(f.pools[1].chips, 576);
+  EXPECT_EQ(*f.pools[1].slots, 47);
+  EXPECT_EQ(f.pools[1].constants.law, StepLaw::kDataflow);
+  EXPECT_FALSE(f.pools[1].constants.class_default);
+  EXPECT_FALSE(f.pools[2].accelerator.has_value());
+  EXPECT_EQ(*f.pools[2].metered->tokens_per_minute, 600000);
+  EXPECT_EQ(f.pools[2].metered->ttft_median_s, 0.4);
+  EXPECT_EQ(f.pools[2].engine.key, "literal");
+
+  ASSERT_EQ(f.offers.size(), 2u);
+  EXPECT_EQ(f.offers[0].name, "chat");
+  EXPECT_EQ(f.offers[0].pools[index_of(ServiceClass::kFlex)],
+            (std::vector<PoolId>{PoolId(0), PoolId(1), PoolId(2)}));
+  EXPECT_TRUE(f.offers[0].pools[index_of(ServiceClass::kBatch)].empty())
+      << "nobody runs the 8B yet";
+  EXPECT_EQ(f.offers[1].name, "llama-3.1-70b");
+  EXPECT_EQ(*offer_named(f, "meta-llama/Llama-3.1-70B-Instruct"), OfferId(1));
+  EXPECT_EQ(offer_named(f, "chatt").error().message,
+            "no model 'chatt' in the fleet, did you mean 'chat'?");
+  EXPECT_EQ(f.replica_count(), 5u);
+}
+
+TEST(FleetFile, LooksSecretsUpOnlyWhereTheyAreNeeded) {
+  const std::string pool =
+      "pools:\n  - name: a\n    device: h100_sxm\n    model: llama-3.1-8b\n"
+      "    engine: {type: openai_http, urls: [\"http://a\", \"http://b\"], key: \"";
+  EXPECT_EQ(
+      error(pool + "${env:MEDLEY_TEST_UNSET}\"}\n"),
+      "fleet.yaml:5:70: pools[0].engine.key: environment variable 'MEDLEY_TEST_UNSET' is not set");
+  EXPECT_EQ(error(pool + "${env}\"}\n"),
+            "fleet.yaml:5:70: pools[0].engine.key: expected ${env:NAME} or ${file:PATH}");
+  EXPECT_EQ(error(pool + "${vault:x}\"}\n"),
+            "fleet.yaml:5:70: pools[0].engine.key: expected ${env:NAME} or ${file:PATH}");
+  EXPECT_EQ(error(pool + "${file:no/such}\"}\n"),
+            "fleet.yaml:5:70: pools[0].engine.key: no/such: No such file or directory");
+  const auto without = read(pool + "${env:MEDLEY_TEST_UNSET}\"}\n", {.resolve_secrets = false});
+  ASSERT_TRUE(without.ok()) << without.error().message;
+  EXPECT_EQ(without->pools[0].engine.key, "");
+  EXPECT_EQ(without->pools[0].replicas, 2) << "one for each url";
+
+  const std::string path = ::testing::TempDir() + "medley_fleet_test.key";
+  std::ofstream(path) << "from-a-file\n";
+  EXPECT_EQ(fleet(pool + "${file:" + path + "}\"}\n").pools[0].engine.key, "from-a-file");
+  std::filesystem::remove(path);
+}
+
+TEST(FleetFile, TakesBatchingInBothSpellings) {
+  const std::string flat =
+      "pools:\n  - name: a\n    replicas: 2\n    batching: token_budget\n    max_batched_tokens: "
+      "4096\n    max_running: 128\n"
+      "    kv_blocks: 3328\n    block_tokens: 16\n    watermark: 0.01\n    reuse_blocks: true\n"
+      "    step_times: {format: vidur_tables, path: ../traces/vidur, layers: 80}\n";
+  const Pool pool = fleet(flat).pools[0];
+  EXPECT_EQ(pool.batching.kind, BatchingKind::kTokenBudget);
+  EXPECT_EQ(pool.batching.max_batched_tokens, 4096);
+  EXPECT_EQ(*pool.batching.kv_blocks, 3328);
+  EXPECT_TRUE(pool.batching.reuse_blocks);
+  EXPECT_EQ(pool.table->path, "../traces/vidur");
+  EXPECT_EQ(pool.table->layers, 80);
+  EXPECT_EQ(pool.model.id, "default");
+  EXPECT_EQ(fleet(flat).placement, PlacementKind::kRoundRobin);
+
+  EXPECT_EQ(error("pools:\n  - {name: a, device: l4, model: llama-3.1-8b, batching: {kind: mixed}, "
+                  "chunk_tokens: 5}\n"),
+            "fleet.yaml:2:73: pools[0].chunk_tokens: belongs inside batching, which is a map here");
+  EXPECT_EQ(error("placement: medley\n" + flat).substr(0, 77),
+            "fleet.yaml:1:12: placement: pools with step_times are placed by round_robin, ");
+}
+
+TEST(FleetFile, ReadsTariffsByHour) {
+  std::string hours = "site: {tariff: [";
+  for (int hour = 0; hour < 24; ++hour)
+    hours += std::to_string(hour - 2) + (hour < 23 ? ", " : "]}\n");
+  const Fleet f = fleet(hours + kOnePool);
+  EXPECT_EQ(f.site.tariff_per_kwh[0], -2);
+  EXPECT_EQ(f.site.tariff_per_kwh[23], 21);
+  EXPECT_EQ(
+      error("site: {tariff: [1, 2]}\n" + std::string(kOnePool)),
+      "fleet.yaml:1:16: site.tariff: expected one number, or 24 for the hours of the day, got 2");
+}
+
+TEST(FleetFile, SaysWhatIsWrongAndWhere) {
+  const std::string head = "pools:\n  - {name: a, device: h100_sxm, model: llama-3.1-8b";
+  const struct {
+    std::string text, message;
+  } cases[] = {
+      {"poools: []\n", "fleet.yaml:1:1: unknown key 'poools', did you mean 'pools'?"},
+      {"site: {}\n", "fleet.yaml:1:1: missing key 'pools'"},
+      {"pools: []\n", "fleet.yaml:1:8: pools: expected at least one pool"},
+      {"pools: {a: b}\n", "fleet.yaml:1:8: pools: expected a list, got a map"},
+      {head + ", replicas: three}\n",
+       "fleet.yaml:2:64: pools[0].replicas: expected a whole number from 1 to 100000, got 'three'"},
+      {head + ", replcas: 3}\n",
+       "fleet.yaml:2:54: pools[0]: unknown key 'replcas', did you mean 'replicas'?"},
+      {head + ", precision: bf61}\n",
+       "fleet.yaml:2:65: pools[0].precision: unknown value 'bf61', did you mean 'bf16'?"},
+      {"pools:\n  - {name: a, device: h100_smx, model: llama-3.1-8b}\n",
+       "fleet.yaml:2:23: pools[0].device: no accelerator 'h100_smx' in the catalogue, did you mean "
+       "'h100_sxm'?"},
+      {"pools:\n  - {name: a, device: l4, model: lama-3.1-8b}\n",
+       "fleet.yaml:2:34: pools[0].model: no model 'lama-3.1-8b' in the catalogue, did you mean "
+       "'llama-3.1-8b'? (a file is "
+       "named by its ending, .gguf or .json)"},
+      {"pools:\n  - {name: a, device: l4}\n", "fleet.yaml:2:5: pools[0]: missing key 'model'"},
+      {"pools:\n  - {device: l4, model: llama-3.1-8b}\n",
+       "fleet.yaml:2:5: pools[0]: missing key 'name'"},
+      {head + "}\n  - {name: a, device: l4, model: llama-3.1-8b}\n",
+       "fleet.yaml:3:12: pools[1].name: the name 'a' is taken by an earlier pool"},
+      {head + ", metered: {per_million_prompt: 1, per_million_output: 1}}\n",
+       "fleet.yaml:2:54: pools[0].metered: only for pools with device: metered"},
+      {"pools:\n  - {name: a, device: metered, model: llama-3.1-8b}\n",
+       "fleet.yaml:2:5: pools[0]: missing key 'metered'"},
+      {head + ", engine: {type: openai_http}}\n",
+       "fleet.yaml:2:62: pools[0].engine: missing key 'urls'"},
+      {head + ", engine: {type: openai_http, urls: [\"10.0.0.1\"]}}\n",
+       "fleet.yaml:2:89: pools[0].engine.urls[0]: expected an http:// or https:// address, got "
+       "'10.0.0.1'"},
+      {head + ", replicas: 3, engine: {type: openai_http, urls: [\"http://a\", \"http://b\"]}}\n",
+       "fleet.yaml:2:64: pools[0].replicas: expected 2, one for each url, got '3'"},
+      {head + ", engine: {type: emulated, threads: 2}}\n",
+       "fleet.yaml:2:79: pools[0].engine.threads: only for engines of type llama_embedded"},
+      {head + ", engine: {type: vllm}}\n",
+       "fleet.yaml:2:69: pools[0].engine.type: unknown value 'vllm'; known: emulated, "
+       "llama_embedded, openai_http"},
+      {head + ", step_times: {format: vidur_tables, path: x, layers: 2}}\n",
+       "fleet.yaml:2:5: pools[0]: missing key 'kv_blocks', which step_times needs"},
+      {head + ", kv_blocks: 5, step_times: {format: splitwise_perf_model, path: x}}\n",
+       "fleet.yaml:2:80: pools[0].step_times: missing key 'model'"},
+      {"labels: {x: {zones: some}}\n" + head + "}\n",
+       "fleet.yaml:1:21: labels.x.zones: expected a list of zones, or any"},
+      {"labels: {x: {zones: any}, y: {zones: any}}\n" + head + "}\n",
+       "fleet.yaml:1:1: missing key 'default_label'"},
+      {"labels: {x: {zones: any}}\ndefault_label: z\n" + head + "}\n",
+       "fleet.yaml:2:16: default_label: unknown value 'z'; known: x"},
+      {"classes: {garanteed: {value: 1}}\n" + head + "}\n",
+       "fleet.yaml:1:11: classes: unknown key 'garanteed', did you mean 'guaranteed'?"},
+      {"classes: {flex: {ttft_s: -1}}\n" + head + "}\n",
+       "fleet.yaml:1:26: classes.flex.ttft_s: expected a duration like 200ms, 1.5s, 2m or 24h, got "
+       "'-1'"},
+      {"site: {pue: 0.5}\n" + head + "}\n",
+       "fleet.yaml:1:13: site.pue: expected a number from 1 to 10, got '0.5'"},
+      {"accept: {chat: {flex: [lama-3.1-8b]}}\n" + head + "}\n",
+       "fleet.yaml:1:24: accept.chat.flex[0]: no pool serves 'lama-3.1-8b', did you mean "
+       "'llama-3.1-8b'?"},
+      {"placement: fastest\n" + head + "}\n",
+       "fleet.yaml:1:12: placement: unknown value 'fastest'; known: medley, round_robin, "
+       "least_queued, least_outstanding, "
+       "least_pending_tokens"},
+      {"pools:\n  - {name: a, device: this_machine, model: llama-3.1-8b}\n",
+       "fleet.yaml:2:5: pools[0]: engine llama_embedded needs a GGUF file as model, got "
+       "'llama-3.1-8b'"},
+  };
+  for (const auto& [text, message] : cases)
+    EXPECT_EQ(error(text), message) << text;
+}
+
+TEST(FleetFile, RunsAGgufFileOnThisMachine) {
+  const std::string shared = shared_folder();
+  if (shared.empty())
+    GTEST_SKIP() << "no shared folder with a model beside the checkout (MEDLEY_SHARED)";
+  const std::string path = std::filesystem::absolute(shared).string() + "/models/stories260K.gguf";
+  const Fleet f = fleet("pools:\n  - {name: here, device: this_machine, model: " + path + "}\n");
+  ASSERT_EQ(f.pools.size(), 1u);
+  EXPECT_EQ(f.pools[0].model.id, "stories260K");
+  EXPECT_EQ(f.pools[0].model_path, path);
+  EXPECT_EQ(f.pools[0].engine.type, EngineType::kLlamaEmbedded);
+  EXPECT_EQ(f.pools[0].precision, Precision::kFp32);
+  EXPECT_EQ(f.offers[0].name, "stories260K");
+}
+
+TEST(FleetFile, RunsTheBuiltInModelOnThisMachine) {
+  if (!std::filesystem::exists("catalog/builtin/builtin.gguf"))
+    GTEST_SKIP() << "no built-in model yet";
+  const Fleet f = fleet("pools:\n  - {name: here, device: this_machine, model: builtin}\n");
+  ASSERT_EQ(f.pools.size(), 1u);
+  EXPECT_EQ(f.pools[0].model.id, "builtin");
+  EXPECT_EQ(f.pools[0].model_path, "catalog/builtin/builtin.gguf");
+  EXPECT_EQ(f.pools[0].constants.device, "cpu");
+}
+
+TEST(FleetFile, CountsBlockScalesOfOddFormats) {
+  const Pool pool =
+      fleet("pools:\n  - {name: a, device: l4, model: llama-3.1-8b, precision: q4_k_m}\n").pools[0];
+  EXPECT_EQ(pool.precision, Precision::kInt4);
+  EXPECT_DOUBLE_EQ(weight_bytes(pool.model, pool.precision).value(), pool.model.parameters * 0.61);
+}
+
+TEST(FleetFile, SurvivesMutatedInput) {
+  Prng prng(3);
+  const std::string whole = kWhole;
+  for (int round = 0; round < 300; ++round) {
+    std::string text = whole;
+    for (std::uint64_t i = 0; i <= prng.below(4); ++i) {
+      const std::size_t at = prng.below(text.size());
+      switch (prng.below(3)) {
+        case 0:
+          text[at] = "[]{}:,&*-'\"9e. \n"[prng.below(16)];
+          break;
+        case 1:
+          text.erase(at, 1 + prng.below(12));
+          break;
+        default:
+          text.insert(at, text.substr(prng.below(text.size()), 1 + prng.below(12)));
+      }
+    }
+    const auto result = read(text, {.resolve_secrets = false});
+    if (!result.ok()) {
+      ASSERT_EQ(result.error().message.substr(0, 11), "fleet.yaml:") << result.error().message;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace medley::data

@@ -1,0 +1,340 @@
+#include "data/scenario_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <numeric>
+
+#include "base/nearest.h"
+#include "data/fleet_file.h"
+#include "data/yaml.h"
+
+namespace medley::data {
+namespace {
+
+constexpr long long kMaxRequests = 100'000'000;
+constexpr long long kMaxTokens = 1 << 30;
+constexpr double kLatest = 1e9;  // seconds, some 31 years
+
+const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload", "medley"};
+const std::vector<std::string> kArrivals = {"poisson", "constant"};
+const std::vector<std::string> kPlacements = {"medley", "round_robin", "least_queued",
+                                              "least_outstanding", "least_pending_tokens"};
+const std::vector<std::string> kClasses = {"guaranteed", "standard", "flex", "batch"};
+
+Result<TraceSpec> read_trace_spec(const Node& node) {
+  Fields fields(node);
+  TraceSpec spec;
+  spec.path = node.resolve(fields.required_text("path"));
+  spec.format = static_cast<TraceFormat>(fields.required_choice("format", kFormats).value_or(0));
+  spec.time_scale = fields.number("time_scale", 1, {.max = 1e6, .above_min = true});
+  spec.start_s = fields.seconds("start_s", 0, {.max = kLatest});
+  spec.max_request_tokens = fields.whole("max_request_tokens", Whole{2, kMaxTokens});
+  MEDLEY_TRY_STATUS(fields.finish());
+  return spec;
+}
+
+// {median, sigma, max}, or one number for a fixed length.
+Result<LengthLaw> read_lengths(const Node& node) {
+  LengthLaw law;
+  if (!node.is_map()) {
+    MEDLEY_TRY(const long long length, node.whole({1, kMaxTokens}));
+    law.median = static_cast<double>(length);
+    law.max = length;
+    return law;
+  }
+  Fields fields(node);
+  law.median = fields.required_number("median", {.min = 1, .max = kMaxTokens});
+  law.sigma = fields.number("sigma", 0, {.max = 5});
+  law.max = fields.whole("max", law.max, {1, kMaxTokens});
+  MEDLEY_TRY_STATUS(fields.finish());
+  return law;
+}
+
+Result<WorkloadSpec> read_workload(const Node& node) {
+  Fields fields(node);
+  WorkloadSpec spec;
+  spec.requests = fields.required_whole("requests", {1, kMaxRequests});
+  spec.rate_per_s = fields.required_number("rate_per_s", {.max = 1e6, .above_min = true});
+  spec.arrivals = static_cast<Arrivals>(fields.choice("arrivals", kArrivals).value_or(0));
+  if (const auto law = fields.required("prompt_tokens"))
+    fields.take(spec.prompt_tokens, read_lengths(*law));
+  if (const auto law = fields.required("output_tokens"))
+    fields.take(spec.output_tokens, read_lengths(*law));
+  MEDLEY_TRY_STATUS(fields.finish());
+  return spec;
+}
+
+// Weights by name, put at the places that `place_of` answers and scaled to sum up to 1.
+template <typename PlaceOf>
+Status read_weights(const Node& node, const PlaceOf& place_of, double* weights, std::size_t size) {
+  MEDLEY_TRY(const auto entries, node.entries());
+  std::fill_n(weights, size, 0.0);
+  for (const auto& [name, value] : entries) {
+    const Result<std::size_t> place = place_of(name);
+    if (!place.ok())
+      return value.key_error(place.error().message, place.error().code);
+    MEDLEY_TRY(weights[*place], value.number());
+  }
+  const double sum = std::accumulate(weights, weights + size, 0.0);
+  if (!(sum > 0))
+    return node.error("expected shares that sum up to more than 0");
+  for (std::size_t i = 0; i < size; ++i)
+    weights[i] /= sum;
+  return Done{};
+}
+
+// The one name that is not a pool's own model, else the first pool's model.
+std::size_t default_offer(const Fleet& fleet) {
+  const auto is_pools_own = [&](const Offer& offer) {
+    return std::any_of(fleet.pools.begin(), fleet.pools.end(),
+                       [&](const Pool& pool) { return pool.model.id == offer.name; });
+  };
+  std::vector<std::size_t> names;
+  for (std::size_t i = 0; i < fleet.offers.size(); ++i) {
+    if (!is_pools_own(fleet.offers[i]))
+      names.push_back(i);
+  }
+  if (names.size() == 1)
+    return names.front();
+  const auto own = offer_named(fleet, fleet.pools.front().model.id);
+  return own.ok() ? own->number() : 0;
+}
+
+Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
+  mix.labels.assign(fleet.labels.size(), 0);
+  mix.models.assign(fleet.offers.size(), 0);
+  mix.classes[index_of(ServiceClass::kStandard)] = 1;
+  mix.labels[fleet.default_label.number()] = 1;
+  mix.models[default_offer(fleet)] = 1;
+
+  const auto node = scenario.child("mix");
+  if (!node)
+    return Done{};
+  Fields fields(*node);
+  const auto check = [&](Status status) {
+    if (!status.ok())
+      fields.fail(std::move(status).error());
+  };
+  if (const auto classes = fields.child("classes")) {
+    const auto place_of = [](const std::string& name) -> Result<std::size_t> {
+      if (const auto named = service_class_named(name))
+        return index_of(*named);
+      return Error{ErrorCode::kInvalid,
+                   fmt::format("no class '{}'{}", name, suggestion(name, kClasses)),
+                   {}};
+    };
+    check(read_weights(*classes, place_of, mix.classes.data(), mix.classes.size()));
+  }
+  if (const auto labels = fields.child("labels")) {
+    const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
+      MEDLEY_TRY(const LabelId label, label_named(fleet, name));
+      return static_cast<std::size_t>(label.number());
+    };
+    check(read_weights(*labels, place_of, mix.labels.data(), mix.labels.size()));
+  }
+  if (const auto model = fields.child("model")) {
+    const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
+      MEDLEY_TRY(const OfferId offer, offer_named(fleet, name));
+      return static_cast<std::size_t>(offer.number());
+    };
+    if (model->is_map()) {
+      check(read_weights(*model, place_of, mix.models.data(), mix.models.size()));
+    } else if (const auto name = model->text(); !name.ok()) {
+      fields.fail(name.error());
+    } else if (const auto place = place_of(*name); !place.ok()) {
+      fields.fail(model->error(place.error().message, place.error().code));
+    } else {
+      mix.models.assign(mix.models.size(), 0);
+      mix.models[*place] = 1;
+    }
+  }
+  return fields.finish();
+}
+
+// A replica's number through all pools, or "pool" (its first) or "pool/2" (its third).
+Result<ReplicaId> read_replica(const Node& node, const Fleet& fleet) {
+  MEDLEY_TRY(const std::string text, node.text());
+  const std::size_t count = fleet.replica_count();
+  std::size_t index = 0;
+  const auto parse = [&](std::string_view digits) {
+    const auto [end, failure] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    return failure == std::errc() && end == digits.data() + digits.size();
+  };
+  std::vector<std::string> names;
+  for (const Pool& pool : fleet.pools)
+    names.push_back(pool.name);
+  const bool is_name = std::find(names.begin(), names.end(), text) != names.end();
+  if (!is_name && parse(text)) {
+    if (index < count)
+      return ReplicaId(index);
+    return node.error(fmt::format("expected a replica from 0 to {}, got '{}'", count - 1, text));
+  }
+  index = 0;
+  const std::size_t slash = is_name ? std::string::npos : text.rfind('/');
+  const std::string name = text.substr(0, slash);
+  std::size_t first = 0;
+  for (const Pool& pool : fleet.pools) {
+    const auto replicas = static_cast<std::size_t>(pool.replicas);
+    if (pool.name != name) {
+      first += replicas;
+      continue;
+    }
+    if ((slash != std::string::npos && !parse(std::string_view(text).substr(slash + 1))) ||
+        index >= replicas) {
+      return node.error(
+          fmt::format("pool '{}' has the replicas 0 to {}, got '{}'", name, replicas - 1, text));
+    }
+    return ReplicaId(first + index);
+  }
+  return node.error(fmt::format("no pool '{}' in the fleet{}", name, suggestion(name, names)));
+}
+
+Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
+  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
+  std::vector<Fault> faults;
+  for (const Node& item : nodes) {
+    Fields fields(item);
+    Fault fault;
+    if (const auto replica = fields.required("replica"))
+      fields.take(fault.replica, read_replica(*replica, fleet));
+    if (const auto at = fields.required("at_s"))
+      fields.take(fault.at_s, at->seconds({.max = kLatest}));
+    fault.for_s = fields.seconds("for_s", Bounds{.max = kLatest, .above_min = true});
+    fault.slowdown = fields.number("slowdown", Bounds{.min = 1, .max = 1e6});
+    MEDLEY_TRY_STATUS(fields.finish());
+    faults.push_back(fault);
+  }
+  return faults;
+}
+
+Status read_expected(const Node& node, const std::string& prefix,
+                     std::map<std::string, double>& expected) {
+  MEDLEY_TRY(const auto entries, node.entries());
+  for (const auto& [key, value] : entries) {
+    const std::string name = prefix.empty() ? key : prefix + "." + key;
+    if (value.is_map()) {
+      MEDLEY_TRY_STATUS(read_expected(value, name, expected));
+      continue;
+    }
+    MEDLEY_TRY(const double number, value.number({.min = -1e300, .max = 1e300}));
+    if (!expected.emplace(name, number).second)
+      return value.key_error("stands here twice");
+  }
+  return Done{};
+}
+
+// From a file of its own, or from the scenario's own keys.
+void read_scenario_fleet(Fields& fields, const Catalog& catalog, Fleet& fleet) {
+  const FleetOptions options{.resolve_secrets = false};
+  const auto node = fields.child("fleet");
+  if (!node) {
+    if (!fields.has("pools")) {
+      fields.ignore("pools");
+      fields.fail(fields.node().error("missing key 'fleet', or 'pools' in its place"));
+    }
+    read_fleet_keys(fields, catalog, options, fleet);
+    return;
+  }
+  if (node->is_map()) {
+    fields.take(fleet, read_fleet(*node, catalog, options));
+  } else if (const auto path = node->text(); path.ok()) {
+    auto read = read_fleet(node->resolve(*path), catalog, options);
+    if (!read.ok() && read.error().code == ErrorCode::kNotFound &&
+        !std::filesystem::exists(node->resolve(*path))) {
+      fields.fail(node->error(read.error().message, ErrorCode::kNotFound));
+    } else {
+      fields.take(fleet, std::move(read));
+    }
+  } else {
+    fields.fail(path.error());
+  }
+  for (const char* key : {"site", "classes", "labels", "default_label", "pools", "accept"}) {
+    if (const auto inlined = fields.child(key)) {
+      fields.fail(
+          inlined->key_error("the fleet comes from 'fleet' here; leave one of the two out"));
+    }
+  }
+  if (const auto placement = fields.choice("placement", kPlacements)) {
+    fleet.placement = static_cast<PlacementKind>(*placement);
+    const bool tables = std::any_of(fleet.pools.begin(), fleet.pools.end(),
+                                    [](const Pool& pool) { return pool.table.has_value(); });
+    if (tables && fleet.placement == PlacementKind::kMedley) {
+      fields.fail(fields.child("placement")->error("not for pools with step_times"));
+    }
+  }
+}
+
+Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
+  Fields fields(node);
+  Scenario scenario;
+  scenario.file = node.file();
+  scenario.name = fields.text("name", std::filesystem::path(node.file()).stem().string());
+  read_scenario_fleet(fields, catalog, scenario.fleet);
+  const auto trace = fields.child("trace");
+  const auto workload = fields.child("workload");
+  if (trace && workload) {
+    fields.fail(workload->key_error("a scenario has either a trace or a workload"));
+  } else if (trace) {
+    fields.take(scenario.trace, read_trace_spec(*trace));
+  } else if (workload) {
+    fields.take(scenario.workload, read_workload(*workload));
+  } else {
+    fields.fail(node.error("missing key 'trace' or 'workload'"));
+  }
+  scenario.seed = static_cast<std::uint64_t>(fields.whole("seed", 1));
+  if (const auto expected = fields.child("expected")) {
+    Status status = read_expected(*expected, "", scenario.expected);
+    if (!status.ok())
+      fields.fail(std::move(status).error());
+  }
+  const auto faults = fields.child("faults");
+  fields.ignore("mix");
+  if (!fields.failed()) {  // these name labels, models and replicas of the fleet
+    Status status = read_mix(fields, scenario.fleet, scenario.mix);
+    if (!status.ok())
+      fields.fail(std::move(status).error());
+    if (faults)
+      fields.take(scenario.faults, read_faults(*faults, scenario.fleet));
+  }
+  MEDLEY_TRY_STATUS(fields.finish());
+  return scenario;
+}
+
+// False where every pool is timed by a table and names no device, model or number format.
+bool names_of_the_catalog(const Node& node) {
+  const auto list = node.find("pools");
+  if (!list || node.find("fleet") || node.find("accept"))
+    return true;
+  const auto pools = list->items();
+  return !pools.ok() || std::any_of(pools->begin(), pools->end(), [](const Node& pool) {
+    return !pool.find("step_times") || pool.find("device") || pool.find("model") ||
+           pool.find("precision");
+  });
+}
+
+}  // namespace
+
+Result<Scenario> read_scenario(const std::string& path, const std::string& catalog_folder) {
+  MEDLEY_TRY(const Node node, read_yaml(path));
+  if (!names_of_the_catalog(node))
+    return read_document(node, Catalog());
+  MEDLEY_TRY(const Catalog catalog, read_catalog(catalog_folder));
+  return read_document(node, catalog);
+}
+
+Result<Scenario> read_scenario(const std::string& path, const Catalog& catalog) {
+  MEDLEY_TRY(const Node node, read_yaml(path));
+  return read_document(node, catalog);
+}
+
+Result<Scenario> parse_scenario(std::string_view text, const std::string& name,
+                                const Catalog& catalog) {
+  MEDLEY_TRY(const Node node, parse_yaml(text, name));
+  return read_document(node, catalog);
+}
+
+}  // namespace medley::data

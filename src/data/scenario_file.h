@@ -1,0 +1,82 @@
+// Scenario files: a fleet, the requests that meet it, what fails when, and what is expected to come
+// out.
+//
+// What a file may leave out:
+//   name       the file's name
+//   mix        class standard, the default label, and the one name of `accept`, else the first pool's
+//              model
+//   placement  the fleet's
+//   faults     none
+//   seed       1
+//   expected   nothing
+// The fleet is a file (`fleet: fleet.yaml`), or its keys stand in the scenario. Secrets are not
+// looked up.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "data/catalog.h"
+#include "data/trace.h"
+#include "domain/fleet.h"
+
+namespace medley::data {
+
+// Lengths drawn log-normally, rounded, from 1 to `max`; sigma 0 is always the median.
+struct LengthLaw {
+  double median = 1, sigma = 0;
+  long long max = 1 << 20;
+};
+
+enum class Arrivals { kPoisson, kConstant };
+
+// Requests made up from the seed, in place of a trace.
+struct WorkloadSpec {
+  long long requests = 0;
+  double rate_per_s = 1;
+  Arrivals arrivals = Arrivals::kPoisson;
+  LengthLaw prompt_tokens, output_tokens;
+};
+
+// How requests get what the trace does not say: drawn in proportion to the weights, which sum up
+// to 1.
+struct Mix {
+  std::array<double, kServiceClassCount> classes{};
+  std::vector<double> labels;  // by LabelId
+  std::vector<double> models;  // by OfferId
+};
+
+// A replica that is lost, or slower by `slowdown`, from `at_s` on for `for_s` seconds, or for good.
+struct Fault {
+  ReplicaId replica;
+  double at_s = 0;
+  std::optional<double> for_s;
+  std::optional<double> slowdown;  // empty: lost
+};
+
+struct Scenario {
+  std::string name, file;
+  Fleet fleet;
+  std::optional<TraceSpec> trace;  // exactly one of these two
+  std::optional<WorkloadSpec> workload;
+  Mix mix;
+  std::vector<Fault> faults;  // in file order
+  std::uint64_t seed = 1;
+  std::map<std::string, double> expected;  // nested keys joined by dots: "ttft_s.p99"
+};
+
+Result<Scenario> read_scenario(const std::string& path, const Catalog& catalog);
+// The same with the catalogue of a folder, which is read only if the scenario names anything of it:
+// pools that are timed by tables do not, and are simulated sooner without.
+Result<Scenario> read_scenario(const std::string& path, const std::string& catalog_folder);
+// From memory; `name` stands for the file, relative paths start at its folder.
+Result<Scenario> parse_scenario(std::string_view text, const std::string& name,
+                                const Catalog& catalog);
+
+}  // namespace medley::data

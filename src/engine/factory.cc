@@ -1,0 +1,74 @@
+// The one place that knows which engines there are.
+#include <fmt/format.h>
+
+#include "engine/asio_loop.h"
+#include "engine/emulated/emulated_engine.h"
+#include "engine/engine.h"
+#include "engine/llama_embedded/llama_engine.h"
+#include "engine/measure.h"
+#include "engine/openai_http/openai_http_engine.h"
+
+namespace medley::engine {
+namespace {
+
+Result<std::unique_ptr<Engine>> make_openai_http(const EngineContext& context) {
+  const EngineSpec& spec = context.pool.engine;
+  auto* loop = dynamic_cast<AsioLoop*>(&context.loop);
+  if (loop == nullptr) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("pool '{}': openai_http runs in real time only", context.pool.name)};
+  }
+  if (context.replica_in_pool >= spec.urls.size()) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("pool '{}': openai_http needs a url for each of its {} replicas, "
+                             "and has {}",
+                             context.pool.name, context.pool.replicas, spec.urls.size())};
+  }
+  Result<net::HttpUrl> url = net::parse_http_url(spec.urls[context.replica_in_pool]);
+  if (!url.ok()) {
+    return Error{url.error().code,
+                 fmt::format("pool '{}': {}", context.pool.name, url.error().message)};
+  }
+  OpenaiHttpEngine::Options options;
+  options.key = spec.key;
+  options.model = spec.upstream_model.empty() ? context.pool.model.id : spec.upstream_model;
+  return std::unique_ptr<Engine>(
+      std::make_unique<OpenaiHttpEngine>(*loop, std::move(*url), std::move(options)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> make_engine(const EngineContext& context) {
+  switch (context.pool.engine.type) {
+    case EngineType::kEmulated:
+      return std::unique_ptr<Engine>(std::make_unique<EmulatedEngine>(
+          context, replica::make_replica(context.pool, context.model,
+                                         {.report_tokens = true, .seed = context.seed})));
+    case EngineType::kOpenaiHttp:
+      return make_openai_http(context);
+    case EngineType::kLlamaEmbedded:
+      return llama_embedded::make_llama_engine(context);
+  }
+  MEDLEY_CHECK(false, "an engine type that nobody makes");
+}
+
+Status measure(Pool& pool) {
+  if (pool.engine.type != EngineType::kLlamaEmbedded)
+    return Done{};
+  const Result<llama_embedded::MeasuredSpeed> measured = llama_embedded::measure(pool);
+  if (!measured.ok()) {
+    return Error{measured.error().code,
+                 fmt::format("pool '{}': {}", pool.name, measured.error().message)};
+  }
+  RooflineConstants& constants = pool.constants.roofline;
+  constants.t_fix_s = measured->per_step.value();
+  constants.t_seq_s = measured->per_sequence_step.value();
+  constants.prefill_tokens_per_s = measured->prefill_tokens_per_s;
+  pool.slots = measured->max_running;
+  pool.batching.max_running = measured->max_running;
+  pool.batching.chunk_tokens = measured->prefill_chunk;
+  pool.model.max_context = measured->max_context;
+  return Done{};
+}
+
+}  // namespace medley::engine

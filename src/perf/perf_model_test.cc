@@ -1,0 +1,171 @@
+#include "perf/perf_model.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace medley::perf {
+namespace {
+
+Model llama_70b() {
+  Model model;
+  model.id = "llama-3.1-70b";
+  model.parameters = model.active_parameters = 70.6e9;
+  model.layers = 80;
+  model.hidden_size = 8192;
+  model.heads = 64;
+  model.kv_heads = 8;
+  model.head_size = 128;
+  model.kv_numbers_per_token_and_layer = 2048;
+  model.max_context = 131072;
+  return model;
+}
+
+Pool h100_pool() {
+  Accelerator device;
+  device.id = "h100_sxm";
+  device.memory = {{"hbm3", Bytes(85.9e9), BytesPerSecond(3350e9)}};
+  device.peak = {{Precision::kBf16, FlopsPerSecond(989e12)}};
+  device.link = BytesPerSecond(450e9);
+  Pool pool;
+  pool.name = "x";
+  pool.device = device.id;
+  pool.accelerator = device;
+  pool.model = llama_70b();
+  pool.tensor_parallel = 4;
+  return pool;
+}
+
+Pool lpu_pool() {
+  Accelerator device;
+  device.id = "groq_lpu_v1";
+  device.kind = AcceleratorKind::kLpu;
+  device.memory = {{"sram", Bytes(0.23e9), BytesPerSecond(80e12)}};
+  device.weight_feed = BytesPerSecond(18.432e12);
+  Pool pool;
+  pool.name = "lpu";
+  pool.device = device.id;
+  pool.accelerator = device;
+  pool.model = llama_70b();
+  pool.precision = Precision::kInt8;
+  pool.chips = 576;
+  pool.constants.dataflow.t_layer_s = 41e-6;
+  return pool;
+}
+
+TEST(PerfModel, CountsTheKvCacheThatIsLeftBesideTheWeights) {
+  const Pool pool = h100_pool();
+  const auto model = make_pool_model(pool);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->kind, ServingKind::kBatched);
+  const double left = 4 * 85.9e9 * 0.9 - 70.6e9 * 2;
+  EXPECT_EQ(model->kv_tokens, static_cast<long long>(left / 327680 / 16) * 16);
+  EXPECT_EQ(model->max_running, 256);
+  EXPECT_EQ(model->chunk_tokens, 384);
+  EXPECT_EQ(model->max_context, 131072);
+  EXPECT_EQ(model->ttft_error, 0.2);
+  EXPECT_EQ(model->tpot_error, 0.16);
+}
+
+TEST(PerfModel, TakesTheEnginesBlockCountWhereItIsGiven) {
+  Pool pool = h100_pool();
+  pool.batching.kv_blocks = 1000;
+  pool.batching.watermark = 0.01;
+  const auto model = make_pool_model(pool);
+  EXPECT_EQ(model->kv_tokens, 16000);
+  EXPECT_EQ(model->max_context, 990 * 16) << "the watermark stays free";
+}
+
+TEST(PerfModel, SaysWhichParallelismWouldFit) {
+  Pool pool = h100_pool();
+  pool.tensor_parallel = 1;
+  const auto refused = make_pool_model(pool);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message,
+            "pool 'x': llama-3.1-70b at bf16 needs 141.2 GB, 1 x h100_sxm gives 77.3 GB; "
+            "tensor_parallel 2 would fit");
+}
+
+TEST(PerfModel, SaysWhatIsUnknownOfADevice) {
+  Pool pool = h100_pool();
+  pool.accelerator->peak.clear();
+  EXPECT_EQ(make_pool_model(pool).error().message,
+            "pool 'x': the peak of h100_sxm is unknown at bf16 and at every wider format");
+  pool = h100_pool();
+  pool.accelerator->memory[0].bandwidth.reset();
+  EXPECT_EQ(make_pool_model(pool).error().message,
+            "pool 'x': the memory bandwidth of h100_sxm is unknown");
+  pool = h100_pool();
+  pool.accelerator->memory[0].capacity.reset();
+  EXPECT_EQ(make_pool_model(pool).error().message,
+            "pool 'x': the memory size of h100_sxm is unknown; set batching.kv_blocks");
+  pool.batching.kv_blocks = 100;
+  EXPECT_TRUE(make_pool_model(pool).ok());
+}
+
+TEST(PerfModel, UsesTheErrorBarOfConstantsThatWereNeverMeasured) {
+  Pool pool = h100_pool();
+  pool.constants.class_default = true;
+  pool.constants.error_bar = 0.5;
+  EXPECT_EQ(make_pool_model(pool)->tpot_error, 0.5);
+}
+
+TEST(PerfModel, GivesAnLpuSlotsForATypicalContext) {
+  const auto model = make_pool_model(lpu_pool());
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->kind, ServingKind::kSlotted);
+  EXPECT_EQ(model->kv_tokens, static_cast<long long>((576 * 0.23e9 - 70.6e9) / 327680));
+  EXPECT_EQ(model->max_running, model->kv_tokens / 4096);
+  EXPECT_EQ(model->max_context, 131072);
+  EXPECT_EQ(model->ttft_error, 0.03);
+  Pool pool = lpu_pool();
+  pool.slots = 12;
+  EXPECT_EQ(make_pool_model(pool)->max_running, 12);
+}
+
+TEST(PerfModel, TimesThisMachineByWhatItsEngineMeasured) {
+  Pool pool;
+  pool.name = "here";
+  pool.device = "this_machine";
+  pool.model = llama_70b();
+  pool.model.max_context = 1000;
+  pool.batching.max_running = 4;
+  pool.constants.roofline.t_fix_s = 0.010;
+  pool.constants.roofline.t_seq_s = 0.002;
+  pool.constants.roofline.prefill_tokens_per_s = 500;
+  pool.constants.power.intercept_w = 65;
+  const auto model = make_pool_model(pool);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->max_context, 1000);
+  EXPECT_EQ(model->kv_tokens, 4 * 1008 + 16);
+  const std::array chunk = {PrefillChunk{.tokens = 50}};
+  const StepCost cost = model->steps->step({.chunks = chunk, .decodes = 3});
+  EXPECT_DOUBLE_EQ(cost.time.value(), 0.010 + 0.006 + 0.1);
+  EXPECT_DOUBLE_EQ(cost.energy.value(), 65 * cost.time.value());
+}
+
+TEST(PerfModel, KnowsOfARentedServiceOnlyItsErrorBar) {
+  Pool pool;
+  pool.name = "burst";
+  pool.device = "metered";
+  pool.metered = Metered{};
+  const auto model = make_pool_model(pool);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->kind, ServingKind::kMetered);
+  EXPECT_EQ(model->steps, nullptr);
+  EXPECT_EQ(model->ttft_error, 0.4);
+}
+
+TEST(PerfModel, BuildsEveryPoolOfAFleetOrNamesTheOneThatFails) {
+  Fleet fleet;
+  fleet.pools = {h100_pool(), lpu_pool()};
+  const auto model = make_perf_model(fleet);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->pool(PoolId(1)).kind, ServingKind::kSlotted);
+  fleet.pools[1].chips = 100;
+  EXPECT_TRUE(
+      make_perf_model(fleet).error().message.starts_with("pool 'lpu': llama-3.1-70b at int8"));
+}
+
+}  // namespace
+}  // namespace medley::perf

@@ -1,0 +1,96 @@
+#include "perf/tables/vidur.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace medley::perf {
+namespace {
+
+// Round numbers in the shape of the real tables, so that a step can be added up by hand.
+VidurTables tables() {
+  VidurTables tables;
+  const auto per_token = [](long long from, double factor) {
+    return VidurPerTokenRow{.num_tokens = from,
+                            .add = 1 * factor,
+                            .all_reduce = 2 * factor,
+                            .attn_kv_cache_save = 100 * factor,
+                            .attn_post_proj = 3 * factor,
+                            .attn_pre_proj = 4 * factor,
+                            .attn_rope = 5 * factor,
+                            .input_layernorm = 6 * factor,
+                            .mlp_act = 7 * factor,
+                            .mlp_down_proj = 8 * factor,
+                            .mlp_up_proj = 9 * factor,
+                            .post_attention_layernorm = 10 * factor};
+  };
+  tables.per_token = {per_token(16, 10), per_token(1, 1)};
+  for (const long long batch : {1, 2}) {
+    for (const long long kv : {0, 64, 128}) {
+      tables.decode.push_back(
+          {batch, kv, 1000.0 * static_cast<double>(batch) + static_cast<double>(kv)});
+    }
+  }
+  tables.prefill = {{0, 1, 10000}, {0, 50, 20000}, {64, 1, 30000}, {128, 1, 40000}};
+  return tables;
+}
+
+// A layer's operations but attention: 53 of the plain ones plus twice the all-reduce with its
+// launch.
+constexpr double kPlain = 53 + 2 * (2 + 0.02);
+constexpr double kPlainTen = 530 + 2 * (20 + 0.02);
+
+double layer_ms(const StepShape& shape) {
+  const auto model = make_vidur_model(tables(), 3);
+  return (*model)->step(shape).time.value() * 1e3 / 3;
+}
+
+TEST(VidurTables, AddUpADecode) {
+  // 5 tokens processed: the size 64 holds for 1 to 64; the mean of two is cut before it is rounded
+  // up.
+  EXPECT_NEAR(layer_ms({.decodes = 1, .decode_context = 5}), kPlain + 100 + 1064, 1e-9);
+  EXPECT_NEAR(layer_ms({.decodes = 2, .decode_context = 129}), kPlain + 100 + 2064 * 1.1, 1e-9);
+  EXPECT_NEAR(layer_ms({.decodes = 2, .decode_context = 130}), kPlain + 100 + 2128 * 1.1, 1e-9);
+}
+
+TEST(VidurTables, PadTheBatchToEightExceptForTheCacheWrite) {
+  std::array chunk = {PrefillChunk{.tokens = 9}};
+  // 9 tokens are padded to 16, where the second row starts; the cache write is looked up at 9.
+  EXPECT_NEAR(layer_ms({.chunks = chunk}), kPlainTen + 100 + 10000, 1e-9);
+  chunk[0].tokens = 16;
+  EXPECT_NEAR(layer_ms({.chunks = chunk}), kPlainTen + 1000 + 10000, 1e-9);
+}
+
+TEST(VidurTables, TakeTheRootOfTheSumOfSquaresOfSeveralChunks) {
+  const std::array chunks = {PrefillChunk{.tokens = 30, .context = 1},
+                             PrefillChunk{.tokens = 40, .context = 64}};
+  // Each context rounds up to 64, together 128.
+  EXPECT_NEAR(layer_ms({.chunks = chunks}), kPlainTen + 1000 + 40000 * 1.1, 1e-9);
+  const std::array fresh = {PrefillChunk{.tokens = 30}, PrefillChunk{.tokens = 40}};
+  EXPECT_NEAR(layer_ms({.chunks = fresh}), kPlainTen + 1000 + 20000 * 1.1, 1e-9);
+}
+
+TEST(VidurTables, AddADecodeAndAChunk) {
+  const std::array chunk = {PrefillChunk{.tokens = 4}};
+  EXPECT_NEAR(layer_ms({.chunks = chunk, .decodes = 1, .decode_context = 0}),
+              kPlain + 100 + 1000 + 10000, 1e-9);
+}
+
+TEST(VidurTables, HoldTheirLastRowBeyondTheEnd) {
+  EXPECT_NEAR(layer_ms({.decodes = 3, .decode_context = 3000}), kPlain + 100 + 2128 * 1.1, 1e-9);
+}
+
+TEST(VidurTables, RefuseRowsThatCannotBe) {
+  EXPECT_FALSE(make_vidur_model({}, 80).ok());
+  EXPECT_FALSE(make_vidur_model(tables(), 0).ok());
+  VidurTables twice = tables();
+  twice.decode.push_back(twice.decode.front());
+  EXPECT_EQ(make_vidur_model(twice, 1).error().message,
+            "the decode attention table has two rows for (1, 0)");
+  VidurTables off_grid = tables();
+  off_grid.decode.push_back({1, 65, 0});
+  EXPECT_FALSE(make_vidur_model(off_grid, 1).ok());
+}
+
+}  // namespace
+}  // namespace medley::perf

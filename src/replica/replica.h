@@ -1,0 +1,87 @@
+// One running model copy in virtual time: the simulator's replicas and the emulated engine's are
+// these.
+//
+// On the main path it stands where a real engine would: it is handed sequences and says when their
+// tokens come. It knows no clock: whoever drives it calls advance() when an event is due and
+// form_step() after everything else of that instant. It keeps its own step clock in double seconds
+// and tells only reports.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/instant.h"
+#include "base/prng.h"
+#include "domain/ids.h"
+#include "perf/perf_model.h"
+
+namespace medley::replica {
+
+struct Sequence {
+  RequestId request;
+  double arrived_s = 0;  // for orders "by arrival"
+  long long prompt_tokens = 1;
+  long long output_tokens = 1;  // the true length
+};
+
+enum class ReportKind { kFirstToken, kToken, kFinished, kEvicted };
+
+// kFirstToken and kToken carry the tokens generated so far; kFinished follows the last token's
+// report at the same time. kToken only with Options::report_tokens. kEvicted happens when a step is
+// formed and is told with the next advance(); its at_s is then earlier than that of the reports
+// after it.
+struct Report {
+  ReportKind kind;
+  RequestId request;
+  double at_s = 0;
+  long long generated = 0;
+  double joules =
+      0;  // kFinished: the sequence's share of the energy of the steps it was in, by tokens
+};
+
+struct Load {
+  int running = 0, waiting = 0;
+  long long kv_tokens_used = 0, kv_tokens = 0;
+  long long pending_tokens =
+      0;  // over requests: the prompt, while it is not complete, plus 1 until they finish
+};
+
+// Since the start, over all sequences, cancelled ones included; a step counts in full when it is
+// formed, its tokens when it ends. prompt_tokens includes what is computed again after an eviction.
+// idle energy is the owner's to add: idle_power × (elapsed − busy_s), for owned hardware.
+struct Usage {
+  double busy_s = 0, joules = 0;
+  double prefill_s = 0;  // part of busy_s in steps that had prompt chunks
+  long long steps = 0, evictions = 0, prompt_tokens = 0, output_tokens = 0;
+};
+
+struct Options {
+  bool report_tokens = false;
+  std::uint64_t seed = 1;  // latency laws of metered services draw from (seed, request)
+};
+
+class VirtualReplica {
+ public:
+  virtual ~VirtualReplica() = default;
+  // The sequence must fit the replica at all (its context in the KV pool): see fits().
+  virtual void enqueue(Instant now, const Sequence& sequence) = 0;
+  // Forgets a sequence at once and frees what it held; the step in progress goes on to its end.
+  // False: unknown here.
+  virtual bool cancel(Instant now, RequestId request) = 0;
+  // When the next effect is due, as an Instant (the exact double rounded); empty: idle.
+  virtual std::optional<Instant> next_event() const = 0;
+  // Carries out every effect that is due by `now` and appends what is to be told, in order.
+  virtual void advance(Instant now, std::vector<Report>& reports) = 0;
+  // Forms the next step if none is running. Call after everything else of the instant.
+  virtual void form_step(Instant now) = 0;
+  virtual bool fits(const Sequence& sequence) const = 0;
+  virtual Load load() const = 0;
+  virtual Usage usage() const = 0;
+};
+
+// The virtual replica of a pool: batched, slotted or metered as the model says.
+std::unique_ptr<VirtualReplica> make_replica(const Pool& pool, const perf::PoolModel& model,
+                                             const Options& options);
+
+}  // namespace medley::replica

@@ -1,0 +1,275 @@
+#include "serve/driver.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "base/check.h"
+
+namespace medley::serve {
+namespace {
+
+constexpr int kFailuresUntilLost = 3;
+constexpr Duration kLostFor = std::chrono::seconds(5);
+
+bool another_may_do(ErrorCode code) { return code != ErrorCode::kInvalid && code != ErrorCode::kDenied; }
+
+}  // namespace
+
+class Driver::Impl final : public engine::GenerationSink {
+ public:
+  Impl(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
+       std::vector<std::unique_ptr<engine::Engine>> engines)
+      : loop_(loop),
+        fleet_(fleet),
+        owners_(fleet.pools_of_replicas()),
+        scheduler_(fleet, perf),
+        engines_(std::move(engines)),
+        failures_(engines_.size(), 0),
+        up_(engines_.size(), true) {
+    MEDLEY_CHECK(engines_.size() == owners_.size());
+  }
+
+  ~Impl() override {
+    if (alarm_) loop_.cancel(*alarm_);
+    for (const auto& [replica, timer] : returns_) loop_.cancel(timer);
+  }
+
+  void submit(Request request, engine::Generation generation, RequestListener& listener) {
+    request.arrived_at = loop_.now();
+    generation.id = request.id;
+    Entry entry;
+    entry.request = request;
+    entry.generation = std::move(generation);
+    entry.listener = &listener;
+    MEDLEY_CHECK(entries_.emplace(request.id, std::move(entry)).second, "a request id is used twice");
+    tell(sched::RequestArrived{request});
+  }
+
+  void cancel(RequestId request) {
+    const auto found = entries_.find(request);
+    if (found == entries_.end()) return;
+    log(found->second, "cancelled");
+    entries_.erase(found);
+    tell(sched::RequestCancelled{request});
+  }
+
+  void replica_lost(ReplicaId replica) {
+    up_[replica.number()] = false;
+    tell(sched::ReplicaLost{replica});
+    std::vector<RequestId> held;
+    for (const auto& [request, entry] : entries_) {
+      if (entry.replica == replica) held.push_back(request);
+    }
+    for (const RequestId request : held) {
+      engines_[replica.number()]->cancel(request);
+      failed(request, {ErrorCode::kUnavailable, "the replica that served this request was lost", {}});
+    }
+  }
+
+  void replica_returned(ReplicaId replica) {
+    failures_[replica.number()] = 0;
+    up_[replica.number()] = true;
+    tell(sched::ReplicaReturned{replica});
+  }
+  bool replica_up(ReplicaId replica) const { return up_.at(replica.number()); }
+
+  // --- engine::GenerationSink -------------------------------------------------------------------------------
+
+  void on_tokens(RequestId request, std::string_view text, int count) override {
+    const auto found = entries_.find(request);
+    if (found == entries_.end()) return;
+    Entry& entry = found->second;
+    const bool first = entry.generated == 0;
+    entry.generated += count;
+    if (first) {
+      entry.first_token_at = loop_.now();
+      failures_[entry.replica->number()] = 0;
+    }
+    entry.listener->on_tokens(text, count);
+    if (first) tell(sched::FirstTokenEmitted{request});
+  }
+
+  void on_end(RequestId request, const engine::Ending& ending) override {
+    const auto found = entries_.find(request);
+    if (found == entries_.end()) return;
+    Entry entry = std::move(found->second);
+    entries_.erase(found);
+    entry.generated = ending.output_tokens.count();
+    entry.request.prompt_tokens = ending.prompt_tokens;
+    entry.joules = ending.joules;
+    const Served served = served_so_far(entry);
+    log(entry, "completed");
+    entry.listener->on_end(ending, served);
+    tell(sched::RequestFinished{request, ending.output_tokens});
+  }
+
+  void on_failed(RequestId request, const Error& error) override {
+    const auto found = entries_.find(request);
+    if (found == entries_.end()) return;
+    const ReplicaId replica = *found->second.replica;
+    failed(request, error);
+    if (another_may_do(error.code) && ++failures_[replica.number()] == kFailuresUntilLost) {
+      replica_lost(replica);
+      returns_[replica] = loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault, replica.number(),
+                                        [this, replica] {
+                                          returns_.erase(replica);
+                                          replica_returned(replica);
+                                        });
+    }
+  }
+
+  void log_results_to(std::function<void(const sched::LoggedResult&)> log) { log_ = std::move(log); }
+  std::size_t held() const { return entries_.size(); }
+  sched::Scheduler& scheduler() { return scheduler_; }
+  engine::Engine& engine(ReplicaId replica) { return *engines_.at(replica.number()); }
+
+ private:
+  struct Entry {
+    Request request;
+    engine::Generation generation;  // kept whole, so that another replica can take over before the first token
+    RequestListener* listener = nullptr;
+    std::optional<ReplicaId> replica;
+    std::optional<sched::Prediction> predicted;
+    std::optional<Instant> first_token_at;
+    long long generated = 0;
+    std::optional<double> joules;
+    std::optional<Error> last_error;
+  };
+
+  // Events that arise while decisions are carried out wait their turn: the core sees them one after the other.
+  void tell(const sched::Event& event) {
+    events_.emplace_back(loop_.now(), event);
+    if (telling_) return;
+    telling_ = true;
+    while (!events_.empty()) {
+      const auto [at, next] = std::move(events_.front());
+      events_.pop_front();
+      decisions_.clear();
+      scheduler_.handle(at, next, decisions_);
+      for (const sched::Decision& decision : std::vector<sched::Decision>(decisions_)) carry_out(decision);
+    }
+    telling_ = false;
+  }
+
+  void carry_out(const sched::Decision& decision) {
+    if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
+      const auto found = entries_.find(dispatch->request);
+      if (found == entries_.end()) return;  // cancelled meanwhile: the core will hear of it next
+      Entry& entry = found->second;
+      entry.replica = dispatch->replica;
+      entry.predicted = scheduler_.prediction(dispatch->request);
+      entry.listener->on_dispatched(*dispatch);
+      engines_[dispatch->replica.number()]->start(entry.generation, *this);
+    } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
+      const auto found = entries_.find(reject->request);
+      if (found == entries_.end()) return;
+      Entry entry = std::move(found->second);
+      entries_.erase(found);
+      log(entry, entry.last_error ? "failed" : "rejected");
+      if (entry.last_error) {
+        entry.listener->on_failed(*entry.last_error, served_so_far(entry));
+      } else {
+        entry.listener->on_rejected(*reject);
+      }
+    } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
+      engines_[cancel->replica.number()]->cancel(cancel->request);
+    } else {
+      if (alarm_) loop_.cancel(*alarm_);
+      alarm_ = loop_.call_at(std::get<sched::WakeAt>(decision).at, replica::Phase::kAlarm, 0, [this] {
+        alarm_.reset();
+        tell(sched::AlarmRang{});
+      });
+    }
+  }
+
+  void failed(RequestId request, const Error& error) {
+    const auto found = entries_.find(request);
+    Entry& entry = found->second;
+    if (entry.generated == 0 && another_may_do(error.code)) {
+      entry.last_error = error;
+      entry.replica.reset();
+      tell(sched::DispatchFailed{request});
+      return;
+    }
+    Entry ended = std::move(entry);
+    entries_.erase(found);
+    log(ended, "failed");
+    ended.listener->on_failed(error, served_so_far(ended));
+    tell(sched::RequestFinished{request, Tokens(ended.generated), false});
+  }
+
+  Served served_so_far(const Entry& entry) const {
+    Served served;
+    served.replica = entry.replica;
+    served.predicted = entry.predicted;
+    served.prompt_tokens = entry.request.prompt_tokens;
+    served.output_tokens = Tokens(entry.generated);
+    served.joules = entry.joules;
+    const Instant now = loop_.now();
+    served.e2e_s = to_seconds(now - entry.request.arrived_at).value();
+    if (entry.first_token_at) {
+      served.ttft_s = to_seconds(*entry.first_token_at - entry.request.arrived_at).value();
+      if (entry.generated > 1) {
+        served.tpot_s = to_seconds(now - *entry.first_token_at).value() /
+                        static_cast<double>(entry.generated - 1);
+      }
+    }
+    if (!entry.replica) return served;
+    const Pool& pool = fleet_.pool(owners_[entry.replica->number()]);
+    if (pool.metered) {
+      served.money = (static_cast<double>(entry.request.prompt_tokens.count()) * pool.metered->per_million_prompt +
+                      static_cast<double>(entry.generated) * pool.metered->per_million_output) /
+                     1e6;
+    } else if (entry.joules) {
+      served.money = (Joules(*entry.joules) * fleet_.energy_price(now)).value();
+    }
+    return served;
+  }
+
+  void log(const Entry& entry, std::string_view outcome) const {
+    if (!log_) return;
+    const Served served = served_so_far(entry);
+    sched::LoggedResult result{entry.request.id, std::string(outcome), served.ttft_s, served.tpot_s,
+                               served.e2e_s, served.joules, served.money, {}};
+    if (entry.generated > 0) result.output_tokens = entry.generated;
+    log_(result);
+  }
+
+  engine::Loop& loop_;
+  const Fleet& fleet_;
+  const std::vector<PoolId> owners_;
+  sched::Scheduler scheduler_;
+  std::map<RequestId, Entry> entries_;  // waiting and in flight, in id order
+  std::deque<std::pair<Instant, sched::Event>> events_;
+  std::vector<sched::Decision> decisions_;
+  bool telling_ = false;
+  std::optional<engine::TimerId> alarm_;
+  std::map<ReplicaId, engine::TimerId> returns_;
+  std::function<void(const sched::LoggedResult&)> log_;
+  // Last, so that engines go first: they may still hold timers and work of theirs.
+  std::vector<std::unique_ptr<engine::Engine>> engines_;
+  std::vector<int> failures_;  // dispatches in a row that a replica failed
+  std::vector<bool> up_;
+};
+
+Driver::Driver(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
+               std::vector<std::unique_ptr<engine::Engine>> engines)
+    : impl_(std::make_unique<Impl>(loop, fleet, perf, std::move(engines))) {}
+Driver::~Driver() = default;
+
+void Driver::submit(Request request, engine::Generation generation, RequestListener& listener) {
+  impl_->submit(std::move(request), std::move(generation), listener);
+}
+void Driver::cancel(RequestId request) { impl_->cancel(request); }
+void Driver::replica_lost(ReplicaId replica) { impl_->replica_lost(replica); }
+void Driver::replica_returned(ReplicaId replica) { impl_->replica_returned(replica); }
+void Driver::log_results_to(std::function<void(const sched::LoggedResult&)> log) {
+  impl_->log_results_to(std::move(log));
+}
+std::size_t Driver::held() const { return impl_->held(); }
+bool Driver::replica_up(ReplicaId replica) const { return impl_->replica_up(replica); }
+sched::Scheduler& Driver::scheduler() { return impl_->scheduler(); }
+engine::Engine& Driver::engine(ReplicaId replica) { return impl_->engine(replica); }
+
+}  // namespace medley::serve

@@ -1,0 +1,67 @@
+// Feeds the scheduler live events and carries out its decisions: the one place where core and engines meet.
+//
+// Works alike on a real and on a manual loop. Single-threaded: everything on the loop's thread. A replica that fails
+// three dispatches in a row for reasons of its own counts as lost and is tried again after a few seconds.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+#include "sched/decision_log.h"
+#include "sched/scheduler.h"
+
+namespace medley::serve {
+
+// What really happened to a request, for the answer, the metrics and the decision log.
+struct Served {
+  std::optional<ReplicaId> replica;
+  std::optional<sched::Prediction> predicted;
+  std::optional<double> ttft_s, tpot_s, e2e_s;  // observed at the driver
+  Tokens prompt_tokens, output_tokens;
+  std::optional<double> joules, money;
+};
+
+// Hears of one request. Any number of on_tokens, then one of the three ends. Nothing after Driver::cancel().
+class RequestListener {
+ public:
+  virtual ~RequestListener() = default;
+  virtual void on_dispatched(const sched::Dispatch& dispatch) = 0;
+  virtual void on_tokens(std::string_view text, int count) = 0;
+  virtual void on_end(const engine::Ending& ending, const Served& served) = 0;
+  virtual void on_rejected(const sched::Reject& rejection) = 0;
+  // The engine failed for good: after the first token, or with nowhere else to go.
+  virtual void on_failed(const Error& error, const Served& served) = 0;
+};
+
+class Driver {
+ public:
+  // `engines` by replica number. All references must outlive the driver.
+  Driver(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
+         std::vector<std::unique_ptr<engine::Engine>> engines);
+  ~Driver();
+
+  // `request.arrived_at` is set to the loop's now(). `listener` must live until its end or cancel().
+  void submit(Request request, engine::Generation generation, RequestListener& listener);
+  // The client left: stops the engine, tells the core.
+  void cancel(RequestId request);
+  // A replica went away (its requests fail or are placed elsewhere) and came back.
+  void replica_lost(ReplicaId replica);
+  void replica_returned(ReplicaId replica);
+  bool replica_up(ReplicaId replica) const;
+
+  // Hears of every request's end, for the decision log; placement decisions: scheduler().explain_to().
+  void log_results_to(std::function<void(const sched::LoggedResult&)> log);
+  // Of requests in flight and waiting.
+  std::size_t held() const;
+
+  sched::Scheduler& scheduler();
+  engine::Engine& engine(ReplicaId replica);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace medley::serve

@@ -1,0 +1,444 @@
+#include "serve/gateway.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "serve/openai/json_text.h"
+#include "serve/openai/models.h"
+#include "serve/openai/parse.h"
+#include "serve/openai/sse_writer.h"
+
+namespace medley::serve {
+
+using openai::ApiError;
+
+namespace {
+
+constexpr std::string_view kJson = "application/json";
+
+// Where no engine can count: four bytes to a token is the rule of thumb for English text, and each
+// message costs a few.
+constexpr long long kBytesPerToken = 4, kTokensPerMessage = 4;
+
+Tokens estimate_prompt_tokens(const engine::Generation& generation) {
+  std::size_t bytes = generation.prompt.size();
+  for (const engine::Message& message : generation.messages)
+    bytes += message.content.size();
+  const long long messages = static_cast<long long>(generation.messages.size());
+  return Tokens(
+      std::max(static_cast<long long>(bytes) / kBytesPerToken + kTokensPerMessage * messages, 1LL));
+}
+
+net::HttpHeaders request_headers(RequestId id) {
+  return {{"x-request-id", name_of(id)}, {"medley-request-id", name_of(id)}};
+}
+
+std::string_view engine_kind(const Pool& pool) { return pool.emulated() ? "emulated" : "real"; }
+
+}  // namespace
+
+// One completion between its arrival and its last byte.
+class Gateway::Call final : public RequestListener {
+ public:
+  Call(Gateway& gateway, const openai::Dialect& dialect, openai::AnswerHead head,
+       const Request& request, bool stream, bool include_usage,
+       std::shared_ptr<net::HttpExchange> exchange)
+      : gateway_(gateway),
+        dialect_(dialect),
+        head_(std::move(head)),
+        request_(request),
+        stream_(stream),
+        exchange_(std::move(exchange)),
+        sse_(*exchange_, dialect, head_, include_usage),
+        arrived_at_(gateway.loop_.now()),
+        spoke_at_(arrived_at_) {}
+
+  void on_dispatched(const sched::Dispatch& dispatch) override {
+    pool_ = gateway_.owners_.at(dispatch.replica.number());
+  }
+
+  void on_tokens(std::string_view text, int) override {
+    if (stream_) {
+      sse_.start(headers());
+      sse_.text(text);
+      spoke_at_ = gateway_.loop_.now();
+    } else {
+      text_ += text;
+    }
+  }
+
+  void on_end(const engine::Ending& ending, const Served& served) override {
+    const openai::AnswerEnd end{ending.reason, ending.prompt_tokens, ending.output_tokens,
+                                medley_object(served)};
+    if (stream_) {
+      sse_.start(headers());
+      sse_.end(end);
+    } else {
+      net::HttpResponse response{200, headers(), dialect_.whole(head_, text_, end)};
+      response.headers.add("Content-Type", std::string(kJson));
+      exchange_->respond(std::move(response));
+    }
+    observe(ending, served);
+    finish("completed");
+  }
+
+  void on_rejected(const sched::Reject& rejection) override {
+    const std::string& label = gateway_.fleet_.labels.empty()
+                                   ? no_label_
+                                   : gateway_.fleet_.labels.at(request_.label.number()).name;
+    fail(openai::of_rejection(rejection, request_, dialect_.prompt_param(), label));
+    finish("rejected");
+  }
+
+  void on_failed(const Error& error, const Served&) override {
+    fail(openai::of_failure(error));
+    finish("failed");
+  }
+
+  void peer_gone() {
+    gateway_.driver_.cancel(request_.id);
+    finish("cancelled");
+  }
+
+  // The gateway goes: the client hears of it.
+  void shut_down() {
+    gateway_.driver_.cancel(request_.id);
+    exchange_->on_peer_gone(nullptr);
+    fail({503, "service_unavailable_error", "the gateway is shutting down", "", "shutting_down",
+          std::chrono::seconds(1)});
+  }
+
+  void keep_alive(Instant now) {
+    if (!stream_ || now - spoke_at_ < gateway_.options_.keep_alive_after)
+      return;
+    sse_.start(headers());
+    sse_.keep_alive();
+    spoke_at_ = now;
+  }
+
+ private:
+  net::HttpHeaders headers() const {
+    net::HttpHeaders headers = request_headers(request_.id);
+    const auto elapsed = gateway_.loop_.now() - arrived_at_;
+    headers.add(
+        "openai-processing-ms",
+        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count()));
+    return headers;
+  }
+
+  void fail(const ApiError& error) {
+    if (sse_.started()) {
+      sse_.fail(error);
+      return;
+    }
+    net::HttpResponse response = openai::error_response(error);
+    for (const net::HttpHeader& header : headers())
+      response.headers.add(header.name, header.value);
+    exchange_->respond(std::move(response));
+  }
+
+  std::string medley_object(const Served& served) const {
+    std::string out = "{";
+    if (pool_) {
+      const Pool& pool = gateway_.fleet_.pool(*pool_);
+      out += R"("pool":)";
+      openai::append_json_string(out, pool.name);
+      out += R"(,"zone":)";
+      openai::append_json_string(out, pool.zone);
+      out += R"(,"device":)";
+      openai::append_json_string(out, pool.device);
+      out += R"(,"model":)";
+      openai::append_json_string(out, pool.model.id);
+      out += fmt::format(R"(,"engine":"{}",)", engine_kind(pool));
+    }
+    out += fmt::format(R"("class":"{}","predicted":{{"ttft_s":)", name_of(request_.service_class));
+    const auto predicted = [&served](double sched::Prediction::*figure) {
+      return served.predicted ? std::optional((*served.predicted).*figure) : std::nullopt;
+    };
+    openai::append_json_number(out, predicted(&sched::Prediction::ttft_s));
+    out += R"(,"tpot_s":)";
+    openai::append_json_number(out, predicted(&sched::Prediction::tpot_s));
+    out += R"(},"observed":{"ttft_s":)";
+    openai::append_json_number(out, served.ttft_s);
+    out += R"(,"tpot_s":)";
+    openai::append_json_number(out, served.tpot_s);
+    out += R"(},"joules":)";
+    openai::append_json_number(out, served.joules);
+    out += R"(,"cost":)";
+    openai::append_json_number(out, served.money);
+    out += R"(,"currency":)";
+    openai::append_json_string(out, gateway_.fleet_.site.currency);
+    return out += '}';
+  }
+
+  std::string_view pool_name() const {
+    return pool_ ? std::string_view(gateway_.fleet_.pool(*pool_).name) : std::string_view();
+  }
+
+  void observe(const engine::Ending& ending, const Served& served) {
+    telemetry::Metrics& metrics = gateway_.metrics_;
+    const ServiceClass service_class = request_.service_class;
+    if (served.ttft_s)
+      metrics.observe_ttft(service_class, pool_name(), *served.ttft_s);
+    if (served.tpot_s)
+      metrics.observe_tpot(service_class, pool_name(), *served.tpot_s);
+    metrics.count_tokens(service_class, pool_name(), ending.prompt_tokens.count(),
+                         ending.output_tokens.count());
+    if (served.joules)
+      metrics.count_energy(pool_name(), "modelled", *served.joules);
+    if (served.money)
+      metrics.count_cost(pool_name(), gateway_.fleet_.site.currency, *served.money);
+  }
+
+  // The last thing a call does: it is gone when the loop comes round.
+  void finish(std::string_view outcome) {
+    gateway_.metrics_.count_request({.service_class = name_of(request_.service_class),
+                                     .model = head_.model,
+                                     .pool = pool_name(),
+                                     .outcome = outcome});
+    gateway_.finish(request_.id);
+  }
+
+  Gateway& gateway_;
+  const openai::Dialect& dialect_;
+  const openai::AnswerHead head_;
+  const Request request_;
+  const bool stream_;
+  const std::shared_ptr<net::HttpExchange> exchange_;
+  openai::SseWriter sse_;
+  const Instant arrived_at_;
+  Instant spoke_at_;  // when the client last heard something
+  std::optional<PoolId> pool_;
+  std::string text_;
+  const std::string no_label_;
+};
+
+Gateway::Gateway(engine::Loop& loop, const Fleet& fleet, Driver& driver,
+                 telemetry::Metrics& metrics, GatewayOptions options)
+    : loop_(loop),
+      fleet_(fleet),
+      driver_(driver),
+      metrics_(metrics),
+      options_(std::move(options)),
+      owners_(fleet.pools_of_replicas()) {}
+
+Gateway::~Gateway() {
+  if (sweep_)
+    loop_.cancel(*sweep_);
+  if (keep_alive_)
+    loop_.cancel(*keep_alive_);
+  for (const auto& [id, call] : calls_)
+    call->shut_down();
+}
+
+net::HttpResponse Gateway::protocol_error(int status, std::string_view message) {
+  return openai::error_response({.status = status, .message = std::string(message)});
+}
+
+void Gateway::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
+  std::string_view path = request.path();
+  const bool get = request.method == "GET" || request.method == "HEAD";
+  const auto answer = [&](int status, std::string_view type, std::string body) {
+    net::HttpResponse response{status, request_headers(RequestId(++last_request_)),
+                               std::move(body)};
+    response.headers.add("Content-Type", std::string(type));
+    exchange->respond(std::move(response));
+  };
+  if (path == "/livez" && get)
+    return answer(200, "text/plain", "ok\n");
+  if (path == "/readyz" && get) {
+    bool ready = false;
+    std::string body = readiness(ready);
+    return answer(ready ? 200 : 503, kJson, std::move(body));
+  }
+  if (path == "/metrics" && get) {
+    return answer(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text());
+  }
+  // Groq's clients put their own prefix in front.
+  if (path.starts_with("/openai/v1/"))
+    path.remove_prefix(std::string_view("/openai").size());
+  const openai::Dialect* dialect = path == "/v1/chat/completions" ? &openai::chat_completions()
+                                   : path == "/v1/completions"    ? &openai::completions()
+                                                                  : nullptr;
+  if (dialect != nullptr && request.method == "POST") {
+    return complete(*dialect, std::move(request), std::move(exchange));
+  }
+  if (path == "/v1/models" && get)
+    return answer(200, kJson, openai::models_json(fleet_, options_.started_at));
+  constexpr std::string_view kModel = "/v1/models/";
+  const RequestId id(++last_request_);
+  if (path.starts_with(kModel) && get) {
+    const std::string name = net::percent_decode(path.substr(kModel.size()));
+    if (const auto offer = openai::find_offer(fleet_, name)) {
+      return answer(200, kJson, openai::model_json(fleet_, *offer, options_.started_at));
+    }
+    return refuse(id,
+                  {.status = 404,
+                   .message = fmt::format("the model '{}' does not exist{}", name.substr(0, 128),
+                                          openai::model_suggestion(fleet_, name)),
+                   .param = "model",
+                   .code = "model_not_found"},
+                  *exchange);
+  }
+  const bool known = dialect != nullptr || path == "/livez" || path == "/readyz" ||
+                     path == "/metrics" || path == "/v1/models" || path.starts_with(kModel);
+  refuse(id,
+         {.status = known ? 405 : 404,
+          .message =
+              known ? fmt::format("{} is not a method of {}", request.method.substr(0, 32), path)
+                    : fmt::format("there is nothing at {} {}", request.method.substr(0, 32),
+                                  path.substr(0, 128)),
+          .code = known ? "method_not_allowed" : "unknown_url"},
+         *exchange);
+}
+
+void Gateway::complete(const openai::Dialect& dialect, net::HttpRequest http,
+                       std::shared_ptr<net::HttpExchange> exchange) {
+  const RequestId id(++last_request_);
+  const Result<openai::CompletionRequest> parsed = dialect.parse(http.body);
+  if (!parsed.ok())
+    return refuse(id, openai::of_bad_request(parsed.error()), *exchange);
+  const Result<openai::HeaderWishes> wishes = openai::parse_headers(http.headers, fleet_);
+  if (!wishes.ok())
+    return refuse(id, openai::of_bad_request(wishes.error()), *exchange);
+  const ServiceClass service_class = wishes->service_class.value_or(parsed->service_class);
+
+  const auto not_found = [&](std::string message) {
+    refuse(
+        id,
+        {.status = 404, .message = std::move(message), .param = "model", .code = "model_not_found"},
+        *exchange);
+  };
+  const std::optional<OfferId> offer_id = openai::find_offer(fleet_, parsed->model);
+  if (!offer_id) {
+    return not_found(fmt::format("the model '{}' does not exist{}", parsed->model.substr(0, 128),
+                                 openai::model_suggestion(fleet_, parsed->model)));
+  }
+  const Offer& offer = fleet_.offers[offer_id->number()];
+  if (offer.pools[index_of(service_class)].empty()) {
+    return not_found(fmt::format("the model '{}' is not offered to the class '{}'", offer.name,
+                                 name_of(service_class)));
+  }
+
+  engine::Generation generation;
+  generation.id = id;
+  generation.chat = parsed->chat;
+  generation.messages = parsed->messages;
+  generation.prompt = parsed->prompt;
+  generation.max_tokens = parsed->max_tokens;
+  generation.sampling = parsed->sampling;
+  generation.body = std::move(http.body);
+  generation.prompt_tokens = count_prompt(offer, service_class, generation);
+
+  Request request;
+  request.id = id;
+  request.arrived_at = loop_.now();
+  request.service_class = service_class;
+  request.label = wishes->label;
+  request.model = *offer_id;
+  request.prompt_tokens = generation.prompt_tokens;
+  request.output_cap = parsed->max_tokens;
+  request.targets = wishes->targets;
+
+  const openai::AnswerHead head{id, parsed->model,
+                                options_.unix_time ? options_.unix_time() : options_.started_at,
+                                parsed->service_tier};
+  auto call = std::make_unique<Call>(*this, dialect, head, request, parsed->stream,
+                                     parsed->include_usage, exchange);
+  Call& started = *call;
+  calls_.emplace(id, std::move(call));
+  exchange->on_peer_gone([&started] { started.peer_gone(); });
+  ask_to_keep_alive();
+  driver_.submit(request, std::move(generation), started);
+}
+
+void Gateway::refuse(RequestId id, const ApiError& error, net::HttpExchange& exchange) {
+  net::HttpResponse response = openai::error_response(error);
+  for (const net::HttpHeader& header : request_headers(id))
+    response.headers.add(header.name, header.value);
+  exchange.respond(std::move(response));
+  metrics_.count_request({.outcome = "invalid"});
+}
+
+Tokens Gateway::count_prompt(const Offer& offer, ServiceClass service_class,
+                             const engine::Generation& generation) const {
+  // The first pool that can count speaks for all: it is not known yet which one will serve.
+  for (const PoolId pool : offer.pools[index_of(service_class)]) {
+    const auto replica = std::find(owners_.begin(), owners_.end(), pool);
+    if (replica == owners_.end())
+      continue;
+    const ReplicaId id(static_cast<std::uint64_t>(replica - owners_.begin()));
+    if (const std::optional<Tokens> tokens = driver_.engine(id).count_prompt_tokens(generation)) {
+      return std::max(*tokens, Tokens(1));
+    }
+  }
+  return estimate_prompt_tokens(generation);
+}
+
+int Gateway::replicas_up(PoolId pool) const {
+  int up = 0;
+  for (std::size_t i = 0; i < owners_.size(); ++i) {
+    if (owners_[i] == pool && driver_.replica_up(ReplicaId(i)))
+      ++up;
+  }
+  return up;
+}
+
+std::string Gateway::readiness(bool& ready) const {
+  ready = false;
+  std::string pools;
+  for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
+    const Pool& pool = fleet_.pools[i];
+    const int up = replicas_up(PoolId(i));
+    ready = ready || up > 0;
+    pools += i > 0 ? R"(,{"name":)" : R"({"name":)";
+    openai::append_json_string(pools, pool.name);
+    pools += fmt::format(R"(,"engine":"{}","replicas":{},"up":{}}})", engine_kind(pool),
+                         pool.replicas, up);
+  }
+  return fmt::format(R"({{"ready":{},"pools":[{}]}})", ready, pools);
+}
+
+std::string Gateway::metrics_text() {
+  const sched::SchedulerStats stats = driver_.scheduler().stats();
+  for (const ServiceClass service_class : kServiceClasses) {
+    metrics_.set_queue_depth(service_class,
+                             static_cast<double>(stats.classes[index_of(service_class)].waiting));
+  }
+  metrics_.set_saturation(stats.saturation);
+  metrics_.set_in_flight(static_cast<double>(stats.in_flight));
+  for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
+    metrics_.set_backend_up(fleet_.pools[i].name, replicas_up(PoolId(i)));
+  }
+  return metrics_.text();
+}
+
+void Gateway::finish(RequestId id) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end())
+    return;
+  ended_.push_back(std::move(found->second));
+  calls_.erase(found);
+  if (sweep_)
+    return;
+  sweep_ = loop_.call_at(loop_.now(), replica::Phase::kAlarm, 0, [this] {
+    sweep_.reset();
+    ended_.clear();
+  });
+}
+
+void Gateway::ask_to_keep_alive() {
+  if (keep_alive_)
+    return;
+  const Instant next = loop_.now() + options_.keep_alive_after / 3;
+  keep_alive_ = loop_.call_at(next, replica::Phase::kAlarm, 0, [this] {
+    keep_alive_.reset();
+    for (const auto& [id, call] : calls_)
+      call->keep_alive(loop_.now());
+    if (!calls_.empty())
+      ask_to_keep_alive();
+  });
+}
+
+}  // namespace medley::serve

@@ -1,0 +1,59 @@
+// What a run amounts to: the figures of tables, JSON and reports, worked out once.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "base/statistics.h"
+#include "simulate/simulation.h"
+
+namespace medley::simulate {
+
+struct Latencies {
+  Summary ttft_s, tpot_s, e2e_s;  // over completed requests; tpot over those with more than one output token
+};
+
+struct ClassReport {
+  ServiceClass service_class = ServiceClass::kStandard;
+  long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0;
+  long long kept = 0;
+  double attainment = 0;       // kept / requests: a request turned away missed its promise
+  double goodput_per_s = 0;    // kept / simulated time
+  double money = 0, joules = 0;  // of its completed requests
+  Latencies latencies;
+};
+
+struct PoolReport {
+  PoolId pool;
+  long long requests = 0;  // completed there
+  long long prompt_tokens = 0, output_tokens = 0;  // of those
+  double use = 0;          // busy share of its replicas' time; for metered pools 0
+  double joules = 0;       // busy and idle; 0 where unknown or metered
+  double idle_joules = 0;  // part of them
+  double money = 0;        // those joules at the mean tariff, or the metered price
+};
+
+struct Report {
+  std::string name;
+  long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0, kept = 0;
+  long long evictions = 0, steps = 0, wake_ups = 0;
+  long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
+  double simulated_s = 0, attainment = 0, goodput_per_s = 0;
+  double joules = 0, money = 0;                    // of the fleet: idle hardware included
+  double request_joules = 0, request_money = 0;    // the part that requests account for: what the CSV adds up to
+  Latencies latencies;
+  std::vector<ClassReport> classes;  // those that occur
+  std::vector<PoolReport> pools;     // all, in file order
+  std::string decision_digest;
+};
+
+Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result);
+
+// One JSON value, one line (docs/simulate.md lists its keys).
+std::string to_json(const Report& report, const Fleet& fleet);
+
+// One row a request, by ascending id (columns: docs/simulate.md).
+std::string to_csv(const Fleet& fleet, const SimulationResult& result);
+
+}  // namespace medley::simulate

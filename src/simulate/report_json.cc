@@ -1,0 +1,81 @@
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "simulate/report.h"
+
+namespace medley::simulate {
+namespace {
+
+namespace json = boost::json;
+
+json::object to_object(const Summary& summary) {
+  return {{"mean", summary.mean}, {"p50", summary.p50}, {"p90", summary.p90}, {"p99", summary.p99},
+          {"max", summary.max}};
+}
+
+void add_latencies(json::object& object, const Latencies& latencies) {
+  object["ttft_s"] = to_object(latencies.ttft_s);
+  object["tpot_s"] = to_object(latencies.tpot_s);
+  object["e2e_s"] = to_object(latencies.e2e_s);
+}
+
+}  // namespace
+
+std::string to_json(const Report& report, const Fleet& fleet) {
+  json::object out{{"schema", 1},
+                   {"name", report.name},
+                   {"placement", name_of(fleet.placement)},
+                   {"requests", report.requests},
+                   {"completed", report.completed},
+                   {"rejected", report.rejected},
+                   {"failed", report.failed},
+                   {"unfinished", report.unfinished},
+                   {"kept", report.kept},
+                   {"attainment", report.attainment},
+                   {"goodput_per_s", report.goodput_per_s},
+                   {"evictions", report.evictions},
+                   {"steps", report.steps},
+                   {"wake_ups", report.wake_ups},
+                   {"simulated_s", report.simulated_s},
+                   {"prompt_tokens", report.prompt_tokens},
+                   {"output_tokens", report.output_tokens},
+                   {"currency", fleet.site.currency},
+                   {"money", report.money},
+                   {"joules", report.joules},
+                   {"request_money", report.request_money},
+                   {"request_joules", report.request_joules},
+                   {"decision_digest", report.decision_digest}};
+  add_latencies(out, report.latencies);
+  json::object classes;
+  for (const ClassReport& of_class : report.classes) {
+    json::object entry{{"requests", of_class.requests},     {"completed", of_class.completed},
+                       {"rejected", of_class.rejected},     {"failed", of_class.failed},
+                       {"unfinished", of_class.unfinished}, {"kept", of_class.kept},
+                       {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
+                       {"money", of_class.money},           {"joules", of_class.joules}};
+    add_latencies(entry, of_class.latencies);
+    classes[name_of(of_class.service_class)] = std::move(entry);
+  }
+  out["classes"] = std::move(classes);
+  json::array pools;
+  for (const PoolReport& pool : report.pools) {
+    const Pool& facts = fleet.pool(pool.pool);
+    pools.push_back(json::object{{"name", facts.name},
+                                 {"device", facts.device},
+                                 {"model", facts.model.id},
+                                 {"zone", facts.zone},
+                                 {"replicas", facts.replicas},
+                                 {"simulated", true},
+                                 {"requests", pool.requests},
+                                 {"prompt_tokens", pool.prompt_tokens},
+                                 {"output_tokens", pool.output_tokens},
+                                 {"use", pool.use},
+                                 {"joules", pool.joules},
+                                 {"idle_joules", pool.idle_joules},
+                                 {"money", pool.money}});
+  }
+  out["pools"] = std::move(pools);
+  return json::serialize(out);
+}
+
+}  // namespace medley::simulate

@@ -1,0 +1,363 @@
+#include "simulate/simulation.h"
+
+#include <algorithm>
+#include <queue>
+#include <set>
+
+#include "base/check.h"
+#include "sched/admission.h"
+
+namespace medley::simulate {
+namespace {
+
+// When nothing but alarms has happened for this long, what still waits will wait forever: a lost pool that does not
+// return, say. A quota of a day comes back sooner.
+constexpr Duration kPatience = std::chrono::hours(7 * 24);
+
+// A step model whose steps can be made to take longer.
+class SlowableSteps final : public perf::StepModel {
+ public:
+  explicit SlowableSteps(std::shared_ptr<const perf::StepModel> steps) : steps_(std::move(steps)) {}
+  perf::StepCost step(const perf::StepShape& shape) const override {
+    const perf::StepCost cost = steps_->step(shape);
+    return {cost.time * factor_, cost.energy * factor_};
+  }
+  Watts idle_power() const override { return steps_->idle_power(); }
+  void set_factor(double factor) { factor_ = factor; }
+
+ private:
+  std::shared_ptr<const perf::StepModel> steps_;
+  double factor_ = 1;
+};
+
+// The order within an instant is that of replica::Phase.
+class Simulation {
+ public:
+  Simulation(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+             const std::vector<Fault>& faults, const SimulationOptions& options)
+      : fleet_(fleet),
+        perf_(perf),
+        arrivals_(arrivals),
+        scheduler_(fleet, perf),
+        owners_(fleet.pools_of_replicas()),
+        reports_loads_(fleet.placement == PlacementKind::kLeastQueued) {
+    scheduler_.explain_to(options.explanations);
+    slowable_.resize(owners_.size());
+    for (const Fault& fault : faults) {
+      const perf::PoolModel& model = perf.pool(owners_.at(fault.replica.number()));
+      if (fault.slowdown && model.steps) {
+        slowable_[fault.replica.number()] = std::make_shared<SlowableSteps>(model.steps);
+      }
+    }
+    for (std::size_t i = 0; i < owners_.size(); ++i) {
+      perf::PoolModel model = perf.pool(owners_[i]);
+      if (slowable_[i]) model.steps = slowable_[i];
+      replicas_.push_back(replica::make_replica(fleet.pool(owners_[i]), model,
+                                                {.report_tokens = false, .seed = options.seed}));
+    }
+    live_.assign(owners_.size(), true);
+    dirty_.assign(owners_.size(), false);
+    load_changed_.assign(owners_.size(), true);
+    held_.resize(owners_.size());
+    result_.requests.resize(arrivals.size());
+    for (std::size_t row = 0; row < arrivals.size(); ++row) {
+      const Request& request = arrivals[row].request;
+      RequestRecord& record = result_.requests[row];
+      record.request = request;
+      record.request.targets = sched::effective_targets(fleet, request);
+      record.output_tokens = arrivals[row].output_tokens;
+      record.arrived_s = to_seconds(request.arrived_at).value();
+      MEDLEY_CHECK(row_of_.emplace(request.id, row).second, "two requests have one id");
+    }
+    for (const Fault& fault : faults) {
+      faults_.push_back({fault.at, fault.replica, fault.slowdown, false});
+      if (fault.at + fault.lasts < Instant::max()) {
+        faults_.push_back({fault.at + fault.lasts, fault.replica, fault.slowdown, true});
+      }
+    }
+    std::stable_sort(faults_.begin(), faults_.end(),
+                     [](const FaultEvent& a, const FaultEvent& b) { return a.at < b.at; });
+  }
+
+  SimulationResult run() {
+    while (const std::optional<Instant> next = next_instant()) {
+      now_ = *next;
+      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) apply(faults_[next_fault_++]);
+      while (next_arrival_ < arrivals_.size() &&
+             arrivals_[next_arrival_].request.arrived_at <= now_) {
+        if (reports_loads_) report_loads();
+        tell(sched::RequestArrived{arrivals_[next_arrival_++].request});
+      }
+      while (!step_ends_.empty() && step_ends_.top().first <= now_) {
+        const std::size_t replica = step_ends_.top().second;
+        step_ends_.pop();
+        end_step(replica);
+      }
+      if (alarm_ && *alarm_ <= now_) {
+        alarm_.reset();
+        ++result_.wake_ups;
+        tell(sched::AlarmRang{});
+        if (now_ - last_progress_ > kPatience) break;
+      }
+      for (const std::size_t replica : touched_) {
+        replicas_[replica]->form_step(now_);
+        dirty_[replica] = false;
+        if (const auto at = replicas_[replica]->next_event()) step_ends_.emplace(*at, replica);
+      }
+      touched_.clear();
+    }
+    return finish();
+  }
+
+ private:
+  struct FaultEvent {
+    Instant at;
+    ReplicaId replica;
+    std::optional<double> slowdown;
+    bool ends;
+  };
+
+  std::optional<Instant> next_instant() {
+    std::optional<Instant> next;
+    const auto consider = [&next](Instant at) {
+      if (!next || at < *next) next = at;
+    };
+    // An end that a cancellation made void, or that was queued twice, is dropped here.
+    while (!step_ends_.empty()) {
+      const auto& [at, replica] = step_ends_.top();
+      const auto due = replicas_[replica]->next_event();
+      if (due && *due == at) break;
+      step_ends_.pop();
+    }
+    if (!step_ends_.empty()) consider(step_ends_.top().first);
+    if (next_arrival_ < arrivals_.size()) consider(arrivals_[next_arrival_].request.arrived_at);
+    if (alarm_) consider(*alarm_);
+    // Faults after everything else has ended change nothing; a return may release waiting work.
+    if (next_fault_ < faults_.size() && (next || waiting_work())) consider(faults_[next_fault_].at);
+    return next;
+  }
+
+  bool waiting_work() const {
+    for (const sched::ClassStats& stats : scheduler_.stats().classes) {
+      if (stats.waiting > 0) return true;
+    }
+    return false;
+  }
+
+  void touch(std::size_t replica) {
+    load_changed_[replica] = true;
+    if (dirty_[replica]) return;
+    dirty_[replica] = true;
+    touched_.push_back(replica);
+  }
+
+  void apply(const FaultEvent& fault) {
+    const std::size_t replica = fault.replica.number();
+    if (fault.slowdown) {
+      if (slowable_[replica]) slowable_[replica]->set_factor(fault.ends ? 1 : *fault.slowdown);
+      return;
+    }
+    if (fault.ends) {
+      if (live_[replica]) return;
+      live_[replica] = true;
+      tell(sched::ReplicaReturned{fault.replica});
+      return;
+    }
+    if (!live_[replica]) return;
+    live_[replica] = false;
+    tell(sched::ReplicaLost{fault.replica});
+    const std::set<RequestId> held = std::move(held_[replica]);
+    held_[replica].clear();
+    for (const RequestId request : held) {
+      replicas_[replica]->cancel(now_, request);
+      RequestRecord& record = record_of(request);
+      if (record.first_token_s) {
+        record.outcome = RequestOutcome::kFailed;
+        tell(sched::RequestFinished{request, Tokens(0), false});
+      } else {
+        tell(sched::DispatchFailed{request});
+      }
+    }
+    touch(replica);
+  }
+
+  void end_step(std::size_t replica) {
+    reports_.clear();
+    replicas_[replica]->advance(now_, reports_);
+    touch(replica);
+    // Carrying out decisions may not touch reports_: only this function fills it.
+    for (const replica::Report& report : reports_) {
+      RequestRecord& record = record_of(report.request);
+      switch (report.kind) {
+        case replica::ReportKind::kFirstToken:
+          record.first_token_s = report.at_s;
+          tell(sched::FirstTokenEmitted{report.request});
+          break;
+        case replica::ReportKind::kFinished: {
+          held_[replica].erase(report.request);
+          record.finished_s = report.at_s;
+          record.joules = report.joules;
+          record.outcome = RequestOutcome::kCompleted;
+          tell(sched::RequestFinished{report.request, Tokens(report.generated)});
+          break;
+        }
+        case replica::ReportKind::kEvicted:
+        case replica::ReportKind::kToken: break;
+      }
+    }
+  }
+
+  void report_loads() {
+    for (std::size_t replica = 0; replica < replicas_.size(); ++replica) {
+      if (!load_changed_[replica]) continue;
+      load_changed_[replica] = false;
+      const replica::Load load = replicas_[replica]->load();
+      LoadSignal signal;
+      signal.running = load.running;
+      signal.waiting = load.waiting;
+      signal.as_of = now_;
+      tell(sched::LoadReported{ReplicaId(replica), signal});
+    }
+  }
+
+  RequestRecord& record_of(RequestId request) { return result_.requests[row_of_.at(request)]; }
+
+  // Hands the event to the core and carries out what it decides.
+  void tell(const sched::Event& event) {
+    const std::size_t first = decisions_.size();
+    scheduler_.handle(now_, event, decisions_);
+    for (std::size_t i = first; i < decisions_.size(); ++i) {
+      const sched::Decision decision = decisions_[i];
+      if (!std::holds_alternative<sched::WakeAt>(decision)) last_progress_ = now_;
+      if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
+        const std::size_t row = row_of_.at(dispatch->request);
+        RequestRecord& record = result_.requests[row];
+        record.replica = dispatch->replica;
+        record.dispatched_s = to_seconds(now_).value();
+        record.predicted = scheduler_.prediction(dispatch->request);
+        const std::size_t replica = dispatch->replica.number();
+        record.output_tokens = arrivals_[row].output_tokens;
+        if (const perf::PoolModel& model = perf_.pool(owners_[replica]); model.max_context > 0) {
+          // An engine ends an answer where its context is full.
+          const long long room = model.max_context - record.request.prompt_tokens.count();
+          record.output_tokens = std::clamp(record.output_tokens, 1LL, std::max(1LL, room));
+        }
+        // To the replica it arrives now, whenever it came to the core.
+        replicas_[replica]->enqueue(now_, {dispatch->request, *record.dispatched_s,
+                                           record.request.prompt_tokens.count(), record.output_tokens});
+        held_[replica].insert(dispatch->request);
+        touch(replica);
+      } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
+        RequestRecord& record = record_of(reject->request);
+        record.outcome = RequestOutcome::kRejected;
+        record.reason = reject->reason;
+      } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
+        replicas_[cancel->replica.number()]->cancel(now_, cancel->request);
+        held_[cancel->replica.number()].erase(cancel->request);
+        touch(cancel->replica.number());
+      } else {
+        alarm_ = std::get<sched::WakeAt>(decision).at;
+      }
+    }
+    decisions_.resize(first);
+  }
+
+  SimulationResult finish() {
+    const double end_s = to_seconds(now_).value();
+    result_.simulated_s = end_s;
+    for (std::size_t i = 0; i < replicas_.size(); ++i) {
+      ReplicaRecord record{owners_[i], replicas_[i]->usage(), 0};
+      const perf::PoolModel& model = perf_.pool(owners_[i]);
+      if (model.steps) {
+        record.idle_joules = model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
+      }
+      result_.evictions += record.usage.evictions;
+      result_.steps += record.usage.steps;
+      result_.replicas.push_back(record);
+    }
+    for (RequestRecord& record : result_.requests) {
+      if (record.outcome != RequestOutcome::kCompleted) continue;
+      record.money = money_of(record);
+      record.kept = kept(record);
+    }
+    result_.digest = scheduler_.digest();
+    return std::move(result_);
+  }
+
+  double money_of(const RequestRecord& record) const {
+    const Pool& pool = fleet_.pool(owners_[record.replica->number()]);
+    if (pool.metered) {
+      return (static_cast<double>(record.request.prompt_tokens.count()) * pool.metered->per_million_prompt +
+              static_cast<double>(record.output_tokens) * pool.metered->per_million_output) /
+             1e6;
+    }
+    return (Joules(record.joules) * fleet_.energy_price(round_to_instant(Seconds(*record.finished_s)))).value();
+  }
+
+  static bool kept(const RequestRecord& record) {
+    const Targets& targets = record.request.targets;
+    const auto met = [](const std::optional<Duration>& target, std::optional<double> observed) {
+      return !target || !observed || *observed <= to_seconds(*target).value();
+    };
+    return met(targets.ttft, record.ttft_s()) && met(targets.tpot, record.tpot_s()) &&
+           met(targets.deadline, record.e2e_s());
+  }
+
+  const Fleet& fleet_;
+  const perf::PerfModel& perf_;
+  const std::vector<Arrival>& arrivals_;
+  sched::Scheduler scheduler_;
+  const std::vector<PoolId> owners_;
+  const bool reports_loads_;
+  std::vector<std::unique_ptr<replica::VirtualReplica>> replicas_;
+  std::vector<std::shared_ptr<SlowableSteps>> slowable_;  // by replica; empty for those that never slow down
+  std::vector<FaultEvent> faults_;
+  std::size_t next_arrival_ = 0, next_fault_ = 0;
+
+  Instant now_{};
+  Instant last_progress_{};  // of the last decision but WakeAt
+  std::optional<Instant> alarm_;
+  using StepEnd = std::pair<Instant, std::size_t>;  // at one instant the lower replica first
+  std::priority_queue<StepEnd, std::vector<StepEnd>, std::greater<>> step_ends_;
+  std::vector<std::size_t> touched_;  // replicas that may form a step at this instant
+  std::vector<bool> live_, dirty_, load_changed_;
+  std::vector<std::set<RequestId>> held_;  // by replica
+  std::unordered_map<RequestId, std::size_t> row_of_;
+  std::vector<sched::Decision> decisions_;
+  std::vector<replica::Report> reports_;
+  SimulationResult result_;
+};
+
+}  // namespace
+
+std::string_view name_of(RequestOutcome outcome) {
+  switch (outcome) {
+    case RequestOutcome::kUnfinished: return "unfinished";
+    case RequestOutcome::kCompleted: return "completed";
+    case RequestOutcome::kRejected: return "rejected";
+    case RequestOutcome::kFailed: return "failed";
+  }
+  return "";
+}
+
+std::optional<double> RequestRecord::ttft_s() const {
+  if (!first_token_s) return std::nullopt;
+  return *first_token_s - arrived_s;
+}
+
+std::optional<double> RequestRecord::tpot_s() const {
+  if (!finished_s || output_tokens < 2) return std::nullopt;
+  return (*finished_s - *first_token_s) / static_cast<double>(output_tokens - 1);
+}
+
+std::optional<double> RequestRecord::e2e_s() const {
+  if (!finished_s) return std::nullopt;
+  return *finished_s - arrived_s;
+}
+
+SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+                          const std::vector<Fault>& faults, const SimulationOptions& options) {
+  return Simulation(fleet, perf, arrivals, faults, options).run();
+}
+
+}  // namespace medley::simulate

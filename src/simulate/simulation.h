@@ -1,0 +1,77 @@
+// The core in virtual time: replays arrivals and faults against model-made replicas.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "domain/fleet.h"
+#include "domain/request.h"
+#include "perf/perf_model.h"
+#include "replica/replica.h"
+#include "sched/scheduler.h"
+
+namespace medley::simulate {
+
+// One request of the workload. `request.arrived_at` says when; ids are unique and ascend with their rows.
+struct Arrival {
+  Request request;
+  long long output_tokens = 1;  // the true length: the replica knows it, the core does not
+};
+
+// A replica that is lost, or slower by a factor, for a time.
+struct Fault {
+  ReplicaId replica;
+  Instant at;
+  Duration lasts{};
+  std::optional<double> slowdown;  // its steps take this many times as long; empty: lost
+};
+
+enum class RequestOutcome { kUnfinished, kCompleted, kRejected, kFailed };
+std::string_view name_of(RequestOutcome outcome);
+
+// What became of one request. Times are seconds since the start; empty where it did not get there.
+struct RequestRecord {
+  Request request;
+  long long output_tokens = 0;  // of the answer: the true length, or less where a replica's context is full
+  RequestOutcome outcome = RequestOutcome::kUnfinished;
+  std::optional<sched::RejectReason> reason;
+  std::optional<ReplicaId> replica;
+  double arrived_s = 0;
+  std::optional<double> dispatched_s, first_token_s, finished_s;
+  std::optional<sched::Prediction> predicted;
+  double joules = 0;  // its share of the steps it was in
+  double money = 0;   // energy at the tariff, or the metered price
+  bool kept = false;  // every target
+
+  std::optional<double> ttft_s() const;
+  std::optional<double> tpot_s() const;  // more than one token only
+  std::optional<double> e2e_s() const;
+};
+
+struct ReplicaRecord {
+  PoolId pool;
+  replica::Usage usage;
+  double idle_joules = 0;  // owned hardware, between steps
+};
+
+struct SimulationResult {
+  std::vector<RequestRecord> requests;  // by row
+  std::vector<ReplicaRecord> replicas;
+  double simulated_s = 0;  // until the last effect
+  long long evictions = 0, steps = 0, wake_ups = 0;
+  Digest digest;
+};
+
+struct SimulationOptions {
+  std::uint64_t seed = 1;
+  sched::ExplanationSink* explanations = nullptr;
+};
+
+// Preconditions: arrivals sorted by (arrived_at, id), faults by `at`; every request's offer and label exist.
+// The same arguments give the same result.
+SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+                          const std::vector<Fault>& faults, const SimulationOptions& options);
+
+}  // namespace medley::simulate

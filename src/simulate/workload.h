@@ -1,0 +1,23 @@
+// From a scenario to what a simulation takes: arrivals, faults and models of the pools' speed.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "data/scenario_file.h"
+#include "perf/perf_model.h"
+#include "simulate/simulation.h"
+
+namespace medley::simulate {
+
+// The trace's or the generator's requests with class, label and model drawn from the mix. Each request has random
+// streams of its own: a longer trace or another share of one class leaves the other draws alone.
+Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario);
+
+// By time. A fault without an end lasts until the simulation's.
+Result<std::vector<Fault>> make_faults(const data::Scenario& scenario);
+
+// Step models for pools that name hardware, tables for those with `step_times`.
+Result<perf::PerfModel> make_models(const Fleet& fleet);
+
+}  // namespace medley::simulate

@@ -1,0 +1,127 @@
+#include "telemetry/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <map>
+
+namespace medley::telemetry {
+namespace {
+
+using Labels = std::map<std::string, std::string>;
+
+// OpenTelemetry's buckets for generative models begin at 10 ms; statically scheduled devices make a
+// token in 1 to 3 ms, so ours begin earlier (api-clients.md, section 10).
+const prometheus::Histogram::BucketBoundaries kTtftBuckets = {
+    0.001, 0.002, 0.005, 0.01, 0.02,  0.04,  0.08,  0.16, 0.32,
+    0.64,  1.28,  2.56,  5.12, 10.24, 20.48, 40.96, 81.92};
+const prometheus::Histogram::BucketBoundaries kTpotBuckets = {
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,
+    0.15,   0.2,   0.3,   0.4,   0.5,  0.75,  1,    2.5};
+
+template <typename Builder>
+auto& family(prometheus::Registry& registry, Builder builder, const char* name, const char* help) {
+  return builder.Name(name).Help(help).Register(registry);
+}
+
+std::string label(std::string_view value) { return value.empty() ? "none" : std::string(value); }
+
+}  // namespace
+
+struct Metrics::Impl {
+  prometheus::Registry registry;
+
+  prometheus::Family<prometheus::Counter>& requests =
+      family(registry, prometheus::BuildCounter(), "medley_requests_total",
+             "Requests that ended, by how they ended");
+  prometheus::Family<prometheus::Histogram>& ttft =
+      family(registry, prometheus::BuildHistogram(), "medley_ttft_seconds",
+             "Time from arrival to the first token");
+  prometheus::Family<prometheus::Histogram>& tpot =
+      family(registry, prometheus::BuildHistogram(), "medley_tpot_seconds",
+             "Mean time per output token after the first, per request");
+  prometheus::Family<prometheus::Counter>& tokens = family(
+      registry, prometheus::BuildCounter(), "medley_tokens_total", "Tokens of finished requests");
+  prometheus::Family<prometheus::Counter>& energy =
+      family(registry, prometheus::BuildCounter(), "medley_energy_joules_total",
+             "Energy of finished requests");
+  prometheus::Family<prometheus::Counter>& cost =
+      family(registry, prometheus::BuildCounter(), "medley_cost_currency_total",
+             "Cost of finished requests, in the site's currency");
+  prometheus::Family<prometheus::Gauge>& queue_depth =
+      family(registry, prometheus::BuildGauge(), "medley_queue_depth",
+             "Requests admitted and waiting for a replica");
+  prometheus::Family<prometheus::Gauge>& saturation =
+      family(registry, prometheus::BuildGauge(), "medley_saturation",
+             "Share of what the live fleet can do that is taken, 0 to 1");
+  prometheus::Family<prometheus::Gauge>& in_flight =
+      family(registry, prometheus::BuildGauge(), "medley_in_flight", "Requests at the engines");
+  prometheus::Family<prometheus::Gauge>& backend_up =
+      family(registry, prometheus::BuildGauge(), "medley_backend_up", "Replicas that can be used");
+};
+
+Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
+Metrics::~Metrics() = default;
+
+void Metrics::count_request(const RequestLabels& labels) {
+  impl_->requests
+      .Add({{"class", label(labels.service_class)},
+            {"model", label(labels.model)},
+            {"pool", label(labels.pool)},
+            {"outcome", label(labels.outcome)}})
+      .Increment();
+}
+
+void Metrics::observe_ttft(ServiceClass service_class, std::string_view pool, double seconds) {
+  impl_->ttft
+      .Add({{"class", std::string(name_of(service_class))}, {"pool", label(pool)}}, kTtftBuckets)
+      .Observe(seconds);
+}
+
+void Metrics::observe_tpot(ServiceClass service_class, std::string_view pool, double seconds) {
+  impl_->tpot
+      .Add({{"class", std::string(name_of(service_class))}, {"pool", label(pool)}}, kTpotBuckets)
+      .Observe(seconds);
+}
+
+void Metrics::count_tokens(ServiceClass service_class, std::string_view pool, long long prompt,
+                           long long output) {
+  const auto add = [&](const char* direction, long long count) {
+    impl_->tokens
+        .Add({{"class", std::string(name_of(service_class))},
+              {"pool", label(pool)},
+              {"direction", direction}})
+        .Increment(static_cast<double>(count));
+  };
+  add("prompt", prompt);
+  add("output", output);
+}
+
+void Metrics::count_energy(std::string_view pool, std::string_view source, double joules) {
+  impl_->energy.Add({{"pool", label(pool)}, {"source", label(source)}}).Increment(joules);
+}
+
+void Metrics::count_cost(std::string_view pool, std::string_view currency, double money) {
+  impl_->cost.Add({{"pool", label(pool)}, {"currency", label(currency)}}).Increment(money);
+}
+
+void Metrics::set_queue_depth(ServiceClass service_class, double requests) {
+  impl_->queue_depth.Add({{"class", std::string(name_of(service_class))}}).Set(requests);
+}
+
+void Metrics::set_saturation(double share) { impl_->saturation.Add(Labels{}).Set(share); }
+
+void Metrics::set_in_flight(double requests) { impl_->in_flight.Add(Labels{}).Set(requests); }
+
+void Metrics::set_backend_up(std::string_view pool, double replicas) {
+  impl_->backend_up.Add({{"pool", label(pool)}}).Set(replicas);
+}
+
+std::string Metrics::text() const {
+  return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
+}
+
+}  // namespace medley::telemetry

@@ -1,0 +1,5 @@
+#include <CLI/CLI.hpp>
+
+#include "plan/fleet_mix.h"
+#include "serve/driver.h"
+#include "simulate/simulation.h"

@@ -1,0 +1,3 @@
+#include <yaml-cpp/yaml.h>
+
+#include <CLI/CLI.hpp>  // violation: third-party

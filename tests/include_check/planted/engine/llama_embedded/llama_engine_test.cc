@@ -1,0 +1,3 @@
+#include <gtest/gtest.h>
+
+#include "engine/llama_embedded/llama_engine.h"

@@ -1,0 +1,1 @@
+// violation: layer (a folder without a line of its own)
