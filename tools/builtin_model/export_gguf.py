@@ -95,7 +95,7 @@ def main():
              "Trained by tools/builtin_model of medley on WordNet and on text written for medley.")
     gguf.add("general.license", STRING, "apache-2.0")
     gguf.add("general.license.name", STRING, "Apache-2.0; contains material from WordNet 3.0, Copyright 2006 by Princeton University")
-    gguf.add("general.size_label", STRING, "1.7M")
+    gguf.add("general.size_label", STRING, "1.3M")
     gguf.add("general.file_type", UINT32, 1)
     gguf.add_array("general.languages", STRING, ["en"])
     gguf.add("llama.vocab_size", UINT32, shape.vocabulary)
