@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <cmath>
@@ -33,7 +34,8 @@ std::string milliseconds(double seconds) {
 std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
 
 std::string energy(double joules) {
-  return joules >= 3.6e6 ? fmt::format("{:.4g} kWh", joules / 3.6e6) : fmt::format("{:.4g} J", joules);
+  if (joules >= 3.6e5) return fmt::format("{:.4g} kWh", joules / 3.6e6);
+  return joules >= 1000 ? fmt::format("{:.4g} kJ", joules / 1000) : fmt::format("{:.4g} J", joules);
 }
 
 void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
@@ -68,23 +70,28 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                {"output tokens", right}, {"use", right}, {"energy", right}, {"of it idle", right},
                {currency, right}, {"J/1k tokens", right}, {currency + "/1k tokens", right}});
   const auto per_thousand = [](double amount, long long tokens) {
-    return tokens > 0 && amount > 0 ? fmt::format("{:.3g}", amount * 1000 / static_cast<double>(tokens))
-                                    : std::string("-");
+    if (tokens == 0 || amount <= 0) return std::string("-");
+    const double figure = amount * 1000 / static_cast<double>(tokens);
+    return figure >= 100 ? fmt::format("{:.0f}", figure) : fmt::format("{:.3g}", figure);
   };
+  std::string unknown_idle;
   for (const simulate::PoolReport& pool : report.pools) {
     const Pool& facts = fleet.pool(pool.pool);
     const bool metered = facts.metered.has_value();
     const bool known = pool.joules > 0;
+    if (!metered && !pool.idle_joules) unknown_idle += (unknown_idle.empty() ? "" : ", ") + facts.name;
     pools.add_row({facts.name, facts.device.empty() ? "table" : facts.device, facts.zone,
                    std::to_string(facts.replicas), std::to_string(pool.requests), std::to_string(pool.prompt_tokens),
                    std::to_string(pool.output_tokens), metered ? "-" : percent(pool.use),
-                   known ? energy(pool.joules) : "unknown", known ? energy(pool.idle_joules) : "unknown",
+                   known ? energy(pool.joules) : "unknown",
+                   pool.idle_joules ? energy(*pool.idle_joules) : "unknown",
                    fmt::format("{:.4g}", pool.money), per_thousand(pool.joules, pool.output_tokens),
                    per_thousand(pool.money, pool.output_tokens)});
   }
   fmt::print(out, "{}\n", pools.text());
   fmt::print(out, "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no capital)\n",
              energy(report.joules), energy(report.request_joules), currency, report.money);
+  if (!unknown_idle.empty()) fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions, report.steps,
              report.wake_ups, report.decision_digest);
 }
@@ -154,6 +161,15 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return unusable({ErrorCode::kInvalid,
                        fmt::format("--placement: unknown policy '{}'{}", options.placement,
                                    suggestion(options.placement, names)),
+                       {}},
+                      err);
+    }
+    const std::vector<Pool>& pools = scenario.fleet.pools;
+    if (*placement == PlacementKind::kMedley &&
+        std::any_of(pools.begin(), pools.end(), [](const Pool& pool) { return pool.table.has_value(); })) {
+      return unusable({ErrorCode::kInvalid,
+                       "--placement: pools with step_times are placed by round_robin, least_queued, "
+                       "least_outstanding or least_pending_tokens",
                        {}},
                       err);
     }

@@ -279,7 +279,7 @@ void read_batching_keys(Fields& fields, Batching& batching) {
       static_cast<int>(fields.whole("max_running", batching.max_running, {1, 1 << 30}));
   batching.kv_blocks = fields.whole("kv_blocks", Whole{1, kMaxTokens});
   batching.block_tokens = fields.whole("block_tokens", batching.block_tokens, {1, 1 << 20});
-  batching.watermark = fields.number("watermark", batching.watermark, kShare);
+  batching.watermark = fields.number("watermark", batching.watermark, {.max = 0.99});
   batching.reuse_blocks = fields.flag("reuse_blocks", batching.reuse_blocks);
 }
 

@@ -58,6 +58,10 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf)
       tokens_per_s = batch / model.steps->step(decode_shape(batch, batch * kOperatingContext)).time.value();
     }
     capability_.push_back(tokens_per_s);
+    constexpr long long kPrompt = 1000;
+    prefill_tokens_per_s_.push_back(model.kind == perf::ServingKind::kMetered
+                                        ? tokens_per_s
+                                        : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0).own_s));
   }
 }
 

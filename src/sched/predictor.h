@@ -36,6 +36,8 @@ class Predictor {
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
+  // Prompt tokens per second of an idle replica: what empties a backlog of prompts.
+  double prefill_tokens_per_s(PoolId pool) const { return prefill_tokens_per_s_.at(pool.number()); }
 
   // Observations. Ratios are folded in slowly, within a factor 4.
   void dispatched(Instant now, PoolId pool, const Request& request);
@@ -58,7 +60,7 @@ class Predictor {
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   std::vector<Observed> observed_;    // by pool
-  std::vector<double> capability_;    // by pool
+  std::vector<double> capability_, prefill_tokens_per_s_;  // by pool
   std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
 };
 

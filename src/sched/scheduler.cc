@@ -26,6 +26,8 @@ constexpr std::size_t kMaxFailures = 3;
 // Bounds of Retry-After: clients of the OpenAI family ignore or oversleep anything from a minute up.
 constexpr Duration kLeastRetryAfter = std::chrono::seconds(1);
 constexpr Duration kMostRetryAfter = std::chrono::seconds(59);
+// When every replica is lost: drivers try lost ones again every few seconds.
+constexpr Duration kLostRetryAfter = std::chrono::seconds(5);
 
 bool is_interactive(ServiceClass service_class) {
   return service_class == ServiceClass::kGuaranteed || service_class == ServiceClass::kStandard;
@@ -368,11 +370,14 @@ class Scheduler::Impl {
     std::optional<Duration> shortest;
     for (const ReplicaAccount& account : ledger_.replicas()) {
       if (!account.live || filtered[account.pool.number()] != Forbidden::kNo) continue;
-      tokens_per_s += predictor_.capability(account.pool);
+      tokens_per_s += predictor_.prefill_tokens_per_s(account.pool);
       const Duration lane = std::max(Duration(0), account.prefill_free_at - now_);
       if (!shortest || lane < *shortest) shortest = lane;
     }
-    if (!shortest) return kMostRetryAfter;
+    if (!shortest) {
+      const bool lost = std::find(filtered.begin(), filtered.end(), Forbidden::kLost) != filtered.end();
+      return lost ? kLostRetryAfter : kMostRetryAfter;
+    }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
     return std::clamp(*shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s))),
                       kLeastRetryAfter, kMostRetryAfter);

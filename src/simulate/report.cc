@@ -98,9 +98,10 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
     const Pool& facts = fleet.pool(replica.pool);
     if (facts.metered) continue;
     pool.use += share(replica.usage.busy_s, report.simulated_s * facts.replicas);
-    pool.joules += replica.usage.joules + replica.idle_joules;
-    pool.idle_joules += replica.idle_joules;
-    pool.money += (replica.usage.joules + replica.idle_joules) * energy_price;
+    const double joules = replica.usage.joules + replica.idle_joules.value_or(0);
+    if (replica.idle_joules) pool.idle_joules = pool.idle_joules.value_or(0) + *replica.idle_joules;
+    pool.joules += joules;
+    pool.money += joules * energy_price;
   }
   for (const PoolReport& pool : report.pools) {
     report.joules += pool.joules;

@@ -29,8 +29,8 @@ struct PoolReport {
   long long requests = 0;  // completed there
   long long prompt_tokens = 0, output_tokens = 0;  // of those
   double use = 0;          // busy share of its replicas' time; for metered pools 0
-  double joules = 0;       // busy and idle; 0 where unknown or metered
-  double idle_joules = 0;  // part of them
+  double joules = 0;       // busy and, where known, idle; 0 where unknown or metered
+  std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
   double money = 0;        // those joules at the mean tariff, or the metered price
 };
 
@@ -40,7 +40,7 @@ struct Report {
   long long evictions = 0, steps = 0, wake_ups = 0;
   long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
   double simulated_s = 0, attainment = 0, goodput_per_s = 0;
-  double joules = 0, money = 0;                    // of the fleet: idle hardware included
+  double joules = 0, money = 0;                    // of the fleet, with the idle hardware whose power is known
   double request_joules = 0, request_money = 0;    // the part that requests account for: what the CSV adds up to
   Latencies latencies;
   std::vector<ClassReport> classes;  // those that occur

@@ -1,6 +1,6 @@
 #include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 
+#include "data/json.h"
 #include "simulate/report.h"
 
 namespace medley::simulate {
@@ -12,6 +12,9 @@ json::object to_object(const Summary& summary) {
   return {{"mean", summary.mean}, {"p50", summary.p50}, {"p90", summary.p90}, {"p99", summary.p99},
           {"max", summary.max}};
 }
+
+// An unknown figure is null, never 0.
+json::value known(bool is_known, double figure) { return is_known ? json::value(figure) : json::value(); }
 
 void add_latencies(json::object& object, const Latencies& latencies) {
   object["ttft_s"] = to_object(latencies.ttft_s);
@@ -70,12 +73,12 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                                  {"prompt_tokens", pool.prompt_tokens},
                                  {"output_tokens", pool.output_tokens},
                                  {"use", pool.use},
-                                 {"joules", pool.joules},
-                                 {"idle_joules", pool.idle_joules},
+                                 {"joules", known(pool.joules > 0, pool.joules)},
+                                 {"idle_joules", known(pool.idle_joules.has_value(), pool.idle_joules.value_or(0))},
                                  {"money", pool.money}});
   }
   out["pools"] = std::move(pools);
-  return json::serialize(out);
+  return data::json_text(out);
 }
 
 }  // namespace medley::simulate

@@ -243,8 +243,14 @@ class Simulation {
           record.output_tokens = std::clamp(record.output_tokens, 1LL, std::max(1LL, room));
         }
         // To the replica it arrives now, whenever it came to the core.
-        replicas_[replica]->enqueue(now_, {dispatch->request, *record.dispatched_s,
-                                           record.request.prompt_tokens.count(), record.output_tokens});
+        const replica::Sequence sequence{dispatch->request, *record.dispatched_s,
+                                         record.request.prompt_tokens.count(), record.output_tokens};
+        if (!replicas_[replica]->fits(sequence)) {
+          // As an engine would: limits that the core does not know, such as a prompt above max_batched_tokens.
+          unfit_.push_back(dispatch->request);
+          continue;
+        }
+        replicas_[replica]->enqueue(now_, sequence);
         held_[replica].insert(dispatch->request);
         touch(replica);
       } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
@@ -260,15 +266,20 @@ class Simulation {
       }
     }
     decisions_.resize(first);
+    while (!unfit_.empty()) {
+      const RequestId request = unfit_.back();
+      unfit_.pop_back();
+      tell(sched::DispatchFailed{request});
+    }
   }
 
   SimulationResult finish() {
     const double end_s = to_seconds(now_).value();
     result_.simulated_s = end_s;
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
-      ReplicaRecord record{owners_[i], replicas_[i]->usage(), 0};
+      ReplicaRecord record{owners_[i], replicas_[i]->usage(), {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
-      if (model.steps) {
+      if (model.steps && model.steps->idle_power().value() > 0) {
         record.idle_joules = model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
       }
       result_.evictions += record.usage.evictions;
@@ -324,6 +335,7 @@ class Simulation {
   std::vector<std::set<RequestId>> held_;  // by replica
   std::unordered_map<RequestId, std::size_t> row_of_;
   std::vector<sched::Decision> decisions_;
+  std::vector<RequestId> unfit_;  // dispatched to a replica that can never hold them
   std::vector<replica::Report> reports_;
   SimulationResult result_;
 };

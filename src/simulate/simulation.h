@@ -53,7 +53,7 @@ struct RequestRecord {
 struct ReplicaRecord {
   PoolId pool;
   replica::Usage usage;
-  double idle_joules = 0;  // owned hardware, between steps
+  std::optional<double> idle_joules;  // owned hardware, between steps; empty where its idle power is unknown
 };
 
 struct SimulationResult {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/nearest.h"
+#include "data/fleet_file.h"
 #include "serve/openai/json_text.h"
 
 namespace medley::serve::openai {
@@ -46,11 +47,10 @@ std::string models_json(const Fleet& fleet, std::int64_t created) {
 }
 
 std::optional<OfferId> find_offer(const Fleet& fleet, std::string_view name) {
-  for (std::size_t i = 0; i < fleet.offers.size(); ++i) {
-    if (fleet.offers[i].name == name)
-      return OfferId(i);
-  }
-  return std::nullopt;
+  const Result<OfferId> found = data::offer_named(fleet, std::string(name));
+  if (!found.ok())
+    return std::nullopt;
+  return *found;
 }
 
 std::string model_suggestion(const Fleet& fleet, std::string_view name) {

@@ -110,7 +110,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
         candidate.tpot_s = best_here->forecast.tpot_s;
         candidate.probability = best_here->probability;
         candidate.money = best_here->forecast.money;
-        candidate.joules = best_here->forecast.joules;
+        if (best_here->forecast.joules > 0) candidate.joules = best_here->forecast.joules;  // else unknown
         candidate.score = best_here->score;
       } else {
         candidate.forbidden = why;
