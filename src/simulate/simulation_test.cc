@@ -1,0 +1,116 @@
+#include "simulate/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include "sched/test_fleet.h"
+#include "simulate/report.h"
+
+namespace medley::simulate {
+namespace {
+
+using std::chrono::milliseconds, std::chrono::seconds;
+
+Arrival arrival(std::uint64_t id, Duration at, long long prompt_tokens, long long output_tokens) {
+  Arrival made;
+  made.request.id = RequestId(id);
+  made.request.arrived_at = Instant(at);
+  made.request.label = LabelId(1);
+  made.request.prompt_tokens = Tokens(prompt_tokens);
+  made.output_tokens = output_tokens;
+  return made;
+}
+
+SimulationResult run(const sched::TestFleet& made, const std::vector<Arrival>& arrivals,
+                     const std::vector<Fault>& faults = {}) {
+  return simulate(made.fleet, made.perf, arrivals, faults, {});
+}
+
+// A step takes 10 ms, 0.1 ms a decode and 20 us a prompt token more.
+sched::TestFleet one_pool(int replicas = 1) {
+  return sched::make_test_fleet({{.name = "a", .replicas = replicas, .step_s = 0.01}});
+}
+
+TEST(Simulation, TimesOneRequestByItsSteps) {
+  const SimulationResult result = run(one_pool(), {arrival(0, seconds(1), 100, 3)});
+  const RequestRecord& record = result.requests[0];
+  EXPECT_EQ(record.outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(record.ttft_s().value(), 0.01 + 100 * 2e-5, 1e-12);
+  EXPECT_NEAR(record.tpot_s().value(), 0.0101, 1e-12);
+  EXPECT_EQ(result.steps, 3);
+  EXPECT_NEAR(record.joules, 100 * (0.012 + 2 * 0.0101), 1e-9);  // 100 W while it runs
+  // 50 W between steps, until the last effect.
+  EXPECT_NEAR(result.replicas[0].idle_joules.value(), 50 * 1.0, 1e-6);
+}
+
+TEST(Simulation, ASlowReplicaTakesLonger) {
+  const SimulationResult result =
+      run(one_pool(), {arrival(0, seconds(1), 100, 3)}, {{ReplicaId(0), Instant(milliseconds(500)), seconds(10), 2.0}});
+  EXPECT_NEAR(result.requests[0].ttft_s().value(), 2 * (0.01 + 100 * 2e-5), 1e-12);
+}
+
+TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
+  // The first is streaming at 1.05 s; the second arrives right before the loss and has no token yet.
+  const SimulationResult result = run(one_pool(2), {arrival(0, seconds(1), 100, 50), arrival(1, milliseconds(1049), 100, 5)},
+                                      {{ReplicaId(0), Instant(milliseconds(1050)), seconds(10), {}}});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kFailed);
+  EXPECT_FALSE(result.requests[0].finished_s.has_value());
+  EXPECT_EQ(result.requests[1].outcome, RequestOutcome::kCompleted);
+  EXPECT_EQ(result.requests[1].replica, ReplicaId(1));
+}
+
+TEST(Simulation, WhatAReplicaCanNeverHoldIsRefused) {
+  sched::TestFleet made = one_pool();
+  made.fleet.pools[0].batching.kind = BatchingKind::kPrefillFirst;
+  made.fleet.pools[0].batching.max_batched_tokens = 500;
+  made.perf.pools[0].chunk_tokens = 0;
+  const SimulationResult result = run(made, {arrival(0, seconds(1), 501, 3), arrival(1, seconds(1), 500, 3)});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kRejected);
+  EXPECT_EQ(result.requests[0].reason, sched::RejectReason::kNoReplica);
+  EXPECT_EQ(result.requests[1].outcome, RequestOutcome::kCompleted);
+}
+
+TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
+  sched::TestFleet made = one_pool();
+  made.fleet.classes[index_of(ServiceClass::kBatch)].targets = {};
+  std::vector<Arrival> arrivals = {arrival(0, seconds(2), 10, 2)};
+  arrivals[0].request.service_class = ServiceClass::kBatch;
+  const SimulationResult result =
+      run(made, arrivals, {{ReplicaId(0), Instant(seconds(1)), Instant::max() - Instant(seconds(1)), {}}});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
+}
+
+TEST(Report, AddsUpWhatTheRowsSay) {
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    arrivals.push_back(arrival(i, milliseconds(5 * i), 50 + static_cast<long long>(i % 7) * 100, 1 + static_cast<long long>(i % 40)));
+    arrivals.back().request.service_class = kServiceClasses[i % kServiceClassCount];
+  }
+  const sched::TestFleet made = one_pool(2);
+  const SimulationResult result = run(made, arrivals);
+  const Report report = make_report("test", made.fleet, result);
+  long long requests = 0, kept = 0, rejected = 0, pool_requests = 0;
+  double joules = 0;
+  for (const ClassReport& of_class : report.classes) {
+    requests += of_class.requests;
+    kept += of_class.kept;
+    rejected += of_class.rejected;
+    joules += of_class.joules;
+    EXPECT_EQ(of_class.requests, of_class.completed + of_class.rejected + of_class.failed + of_class.unfinished);
+  }
+  for (const PoolReport& pool : report.pools) pool_requests += pool.requests;
+  EXPECT_EQ(requests, 300);
+  EXPECT_EQ(kept, report.kept);
+  EXPECT_EQ(rejected, report.rejected);
+  EXPECT_GT(rejected, 0);
+  EXPECT_EQ(pool_requests, report.completed);
+  EXPECT_NEAR(joules, report.request_joules, 1e-6);
+  // What requests account for is what the replicas drew while busy.
+  double busy = 0;
+  for (const ReplicaRecord& replica : result.replicas) busy += replica.usage.joules;
+  EXPECT_NEAR(report.request_joules, busy, 1e-6 * busy);
+  const std::string csv = to_csv(made.fleet, result);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 301);
+}
+
+}  // namespace
+}  // namespace medley::simulate
