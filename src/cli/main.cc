@@ -3,15 +3,19 @@
 // --help, the man page (`medley man`) and the README's list of verbs come from the one description here.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "base/nearest.h"
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
+#include "cli/table.h"
 
 namespace {
 
@@ -99,6 +103,16 @@ int main(int argc, char** argv) {
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });
 
+  // A misspelt verb gets the nearest one.
+  std::vector<std::string> verbs;
+  for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {
+    verbs.push_back(known->get_name());
+  }
+  if (argc > 1 && argv[1][0] != '-' && std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end()) {
+    std::fprintf(stderr, "medley: no verb '%s'%s\n", printable(argv[1]).c_str(),
+                 medley::suggestion(argv[1], verbs).c_str());
+    return 2;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -69,7 +69,14 @@ class Service {
     MEDLEY_TRY(fleet_, read_the_fleet(options_));
     for (Pool& pool : fleet_.pools)
       MEDLEY_TRY_STATUS(engine::measure(pool));
-    MEDLEY_TRY(perf_, perf::make_perf_model(fleet_));
+    Result<perf::PerfModel> perf = perf::make_perf_model(fleet_);
+    if (!perf.ok()) {
+      Error error = perf.error();
+      if (!options_.fleet.empty())
+        error.message = options_.fleet + ": " + error.message;
+      return error;
+    }
+    perf_ = std::move(*perf);
     MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines, make_engines());
     driver_.emplace(loop_, fleet_, perf_, std::move(engines));
     MEDLEY_TRY_STATUS(open_log());
