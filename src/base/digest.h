@@ -19,7 +19,8 @@ class Digest {
   std::string hex() const {
     static constexpr char kDigits[] = "0123456789abcdef";
     std::string text(16, '0');
-    for (int i = 0; i < 16; ++i) text[i] = kDigits[(state_ >> (60 - 4 * i)) & 0xf];
+    for (int i = 0; i < 16; ++i)
+      text[i] = kDigits[(state_ >> (60 - 4 * i)) & 0xf];
     return text;
   }
 

@@ -11,8 +11,10 @@ Duration round_to_duration(Seconds seconds) {
   MEDLEY_CHECK(!std::isnan(seconds.value()));
   const double nanoseconds = std::round(seconds.value() * 1e9);
   constexpr double kLimit = 9.2e18;  // below 2^63
-  if (nanoseconds >= kLimit) return Duration::max();
-  if (nanoseconds <= -kLimit) return Duration::min();
+  if (nanoseconds >= kLimit)
+    return Duration::max();
+  if (nanoseconds <= -kLimit)
+    return Duration::min();
   return Duration(static_cast<Duration::rep>(nanoseconds));
 }
 

@@ -1,4 +1,5 @@
-// Time as the scheduler sees it: whole nanoseconds since the driver's start, so that ties are real ties.
+// Time as the scheduler sees it: whole nanoseconds since the driver's start, so that ties are real
+// ties.
 #pragma once
 
 #include <chrono>

@@ -12,13 +12,15 @@ char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned 
 // Optimal string alignment distance (Damerau 1964, restricted).
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before_last(b.size() + 1), last(b.size() + 1), current(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    last[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
     current[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const bool same = lower(a[i - 1]) == lower(b[j - 1]);
       current[j] = std::min({last[j] + 1, current[j - 1] + 1, last[j - 1] + (same ? 0 : 1)});
-      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1])) {
+      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+          lower(a[i - 2]) == lower(b[j - 1])) {
         current[j] = std::min(current[j], before_last[j - 2] + 1);
       }
     }
@@ -35,7 +37,8 @@ std::string_view nearest_name(std::string_view given, std::span<const std::strin
   std::size_t best_distance = 0;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(given, candidate);
-    if (distance * 3 > std::max(given.size(), candidate.size())) continue;
+    if (distance * 3 > std::max(given.size(), candidate.size()))
+      continue;
     if (best.empty() || distance < best_distance) {
       best = candidate;
       best_distance = distance;
@@ -52,7 +55,8 @@ std::string suggestion(std::string_view given, std::span<const std::string> cand
   for (std::size_t i = 0; i < candidates.size() && i < 12; ++i) {
     text += (i == 0 ? "; known: " : ", ") + candidates[i];
   }
-  if (candidates.size() > 12) text += ", ...";
+  if (candidates.size() > 12)
+    text += ", ...";
   return text;
 }
 

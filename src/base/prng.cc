@@ -19,7 +19,8 @@ std::uint64_t splitmix64(std::uint64_t& state) {
 }  // namespace
 
 Prng::Prng(std::uint64_t seed) {
-  for (std::uint64_t& word : state_) word = splitmix64(seed);
+  for (std::uint64_t& word : state_)
+    word = splitmix64(seed);
 }
 
 Prng Prng::stream(std::uint64_t seed, std::uint64_t purpose, std::uint64_t index) {
@@ -47,7 +48,8 @@ std::uint64_t Prng::below(std::uint64_t bound) {
   const std::uint64_t limit = -bound % bound;  // 2^64 mod bound: values below it would be biased
   for (;;) {
     const std::uint64_t drawn = next();
-    if (drawn >= limit) return drawn % bound;
+    if (drawn >= limit)
+      return drawn % bound;
   }
 }
 
@@ -62,14 +64,17 @@ double Prng::log_normal(double median, double sigma) { return median * std::exp(
 
 std::size_t Prng::pick(std::span<const double> weights) {
   double total = 0;
-  for (const double weight : weights) total += weight;
+  for (const double weight : weights)
+    total += weight;
   MEDLEY_CHECK(total > 0);
   double left = uniform() * total;
   std::size_t last_positive = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] <= 0) continue;
+    if (weights[i] <= 0)
+      continue;
     last_positive = i;
-    if (left < weights[i]) return i;
+    if (left < weights[i])
+      return i;
     left -= weights[i];
   }
   return last_positive;

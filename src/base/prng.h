@@ -17,10 +17,10 @@ class Prng {
   static Prng stream(std::uint64_t seed, std::uint64_t purpose, std::uint64_t index = 0);
 
   std::uint64_t next();
-  double uniform();                             // [0, 1), 53 bits
-  std::uint64_t below(std::uint64_t bound);     // [0, bound), unbiased; bound > 0
+  double uniform();                          // [0, 1), 53 bits
+  std::uint64_t below(std::uint64_t bound);  // [0, bound), unbiased; bound > 0
   double exponential(double mean);
-  double normal();                              // mean 0, deviation 1 (Box and Muller)
+  double normal();  // mean 0, deviation 1 (Box and Muller)
   double log_normal(double median, double sigma);
   // The index of a weight, drawn in proportion; at least one weight must be positive.
   std::size_t pick(std::span<const double> weights);

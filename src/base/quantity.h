@@ -1,6 +1,8 @@
-// Doubles whose type carries their dimension, always in base units: s, B, FLOP, J and the site's currency.
+// Doubles whose type carries their dimension, always in base units: s, B, FLOP, J and the site's
+// currency.
 //
-// Not a units library: five exponents, the arithmetic that formulas need, and a compile error for the rest.
+// Not a units library: five exponents, the arithmetic that formulas need, and a compile error for
+// the rest.
 #pragma once
 
 #include <compare>
@@ -17,10 +19,20 @@ class Quantity {
 
   constexpr auto operator<=>(const Quantity&) const = default;
   constexpr Quantity operator-() const { return Quantity(-value_); }
-  constexpr Quantity& operator+=(Quantity other) { value_ += other.value_; return *this; }
-  constexpr Quantity& operator-=(Quantity other) { value_ -= other.value_; return *this; }
-  friend constexpr Quantity operator+(Quantity a, Quantity b) { return Quantity(a.value_ + b.value_); }
-  friend constexpr Quantity operator-(Quantity a, Quantity b) { return Quantity(a.value_ - b.value_); }
+  constexpr Quantity& operator+=(Quantity other) {
+    value_ += other.value_;
+    return *this;
+  }
+  constexpr Quantity& operator-=(Quantity other) {
+    value_ -= other.value_;
+    return *this;
+  }
+  friend constexpr Quantity operator+(Quantity a, Quantity b) {
+    return Quantity(a.value_ + b.value_);
+  }
+  friend constexpr Quantity operator-(Quantity a, Quantity b) {
+    return Quantity(a.value_ - b.value_);
+  }
   friend constexpr Quantity operator*(Quantity a, double b) { return Quantity(a.value_ * b); }
   friend constexpr Quantity operator*(double a, Quantity b) { return Quantity(a * b.value_); }
   friend constexpr Quantity operator/(Quantity a, double b) { return Quantity(a.value_ / b); }
@@ -62,8 +74,14 @@ class Tokens {
   constexpr explicit Tokens(long long count) : count_(count) {}
   constexpr long long count() const { return count_; }
   constexpr auto operator<=>(const Tokens&) const = default;
-  constexpr Tokens& operator+=(Tokens other) { count_ += other.count_; return *this; }
-  constexpr Tokens& operator-=(Tokens other) { count_ -= other.count_; return *this; }
+  constexpr Tokens& operator+=(Tokens other) {
+    count_ += other.count_;
+    return *this;
+  }
+  constexpr Tokens& operator-=(Tokens other) {
+    count_ -= other.count_;
+    return *this;
+  }
   friend constexpr Tokens operator+(Tokens a, Tokens b) { return Tokens(a.count_ + b.count_); }
   friend constexpr Tokens operator-(Tokens a, Tokens b) { return Tokens(a.count_ - b.count_); }
 

@@ -29,7 +29,8 @@ struct Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
@@ -69,15 +70,18 @@ using Status = Result<Done>;
 }  // namespace medley
 
 // Leaves the function with the error of `expression`, else defines or assigns `target`.
-#define MEDLEY_TRY(target, expression) MEDLEY_TRY_IMPL(MEDLEY_CONCAT(try_, __LINE__), target, expression)
-#define MEDLEY_TRY_IMPL(name, target, expression)      \
-  auto name = (expression);                            \
-  if (!name.ok()) return std::move(name).error();      \
+#define MEDLEY_TRY(target, expression) \
+  MEDLEY_TRY_IMPL(MEDLEY_CONCAT(try_, __LINE__), target, expression)
+#define MEDLEY_TRY_IMPL(name, target, expression) \
+  auto name = (expression);                       \
+  if (!name.ok())                                 \
+    return std::move(name).error();               \
   target = std::move(name).value()
-#define MEDLEY_TRY_STATUS(expression)                                   \
-  do {                                                                  \
-    auto try_status = (expression);                                     \
-    if (!try_status.ok()) return std::move(try_status).error();         \
+#define MEDLEY_TRY_STATUS(expression)       \
+  do {                                      \
+    auto try_status = (expression);         \
+    if (!try_status.ok())                   \
+      return std::move(try_status).error(); \
   } while (false)
 #define MEDLEY_CONCAT(a, b) MEDLEY_CONCAT_IMPL(a, b)
 #define MEDLEY_CONCAT_IMPL(a, b) a##b

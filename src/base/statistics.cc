@@ -16,12 +16,16 @@ double percentile(std::span<const double> sorted, double q) {
 }
 
 Summary summarise(std::vector<double> values) {
-  if (values.empty()) return {};
+  if (values.empty())
+    return {};
   std::sort(values.begin(), values.end());
   const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return {values.size(),           sum / static_cast<double>(values.size()),
-          percentile(values, 0.5), percentile(values, 0.9),
-          percentile(values, 0.99), values.back()};
+  return {values.size(),
+          sum / static_cast<double>(values.size()),
+          percentile(values, 0.5),
+          percentile(values, 0.9),
+          percentile(values, 0.99),
+          values.back()};
 }
 
 }  // namespace medley

@@ -11,7 +11,8 @@ struct Summary {
   double mean = 0, p50 = 0, p90 = 0, p99 = 0, max = 0;  // all 0 when count is 0
 };
 
-// Linear interpolation between order statistics: position q·(n − 1). Preconditions: sorted, not empty, q in [0, 1].
+// Linear interpolation between order statistics: position q·(n − 1). Preconditions: sorted, not
+// empty, q in [0, 1].
 double percentile(std::span<const double> sorted, double q);
 Summary summarise(std::vector<double> values);
 

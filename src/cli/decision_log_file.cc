@@ -10,12 +10,14 @@ namespace medley::cli {
 DecisionLogFile::DecisionLogFile(std::string path, const Fleet& fleet, std::FILE* file)
     : path_(std::move(path)), fleet_(fleet), file_(file) {}
 
-Result<std::unique_ptr<DecisionLogFile>> DecisionLogFile::open(const std::string& path, const Fleet& fleet,
+Result<std::unique_ptr<DecisionLogFile>> DecisionLogFile::open(const std::string& path,
+                                                               const Fleet& fleet,
                                                                std::string_view driver) {
   std::FILE* file = std::fopen(path.c_str(), "w");
   if (file == nullptr) {
     return Error{ErrorCode::kInvalid,
-                 fmt::format("cannot write the decision log '{}': {}", path, std::strerror(errno)), {}};
+                 fmt::format("cannot write the decision log '{}': {}", path, std::strerror(errno)),
+                 {}};
   }
   std::unique_ptr<DecisionLogFile> log(new DecisionLogFile(path, fleet, file));
   log->write(sched::log_header(fleet, driver));
@@ -36,8 +38,10 @@ void DecisionLogFile::write(std::string line) {
 Status DecisionLogFile::flush() {
   failed_ = failed_ || std::fflush(file_.get()) != 0;
   if (failed_) {
-    return Error{ErrorCode::kUnavailable,
-                 fmt::format("the decision log '{}' is incomplete: {}", path_, std::strerror(errno)), {}};
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("the decision log '{}' is incomplete: {}", path_, std::strerror(errno)),
+        {}};
   }
   return Done{};
 }

@@ -31,13 +31,16 @@ std::string text_of(const json::object& object, std::string_view key) {
 
 std::optional<double> number_of(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
-  if (value == nullptr || !value->is_number()) return std::nullopt;
+  if (value == nullptr || !value->is_number())
+    return std::nullopt;
   return value->to_number<double>();
 }
 
 std::string milliseconds(std::optional<double> seconds) {
-  if (!seconds) return "";
-  return *seconds < 10 ? fmt::format("{:.1f} ms", *seconds * 1000) : fmt::format("{:.2f} s", *seconds);
+  if (!seconds)
+    return "";
+  return *seconds < 10 ? fmt::format("{:.1f} ms", *seconds * 1000)
+                       : fmt::format("{:.2f} s", *seconds);
 }
 
 std::string figure(std::optional<double> value, std::string_view format) {
@@ -65,45 +68,59 @@ std::string reason_text(const std::string& reason) {
 
 const json::object* pool_facts(const Story& story, const std::string& name) {
   const json::value* pools = story.header.if_contains("pools");
-  if (pools == nullptr || !pools->is_array()) return nullptr;
+  if (pools == nullptr || !pools->is_array())
+    return nullptr;
   for (const json::value& pool : pools->as_array()) {
-    if (pool.is_object() && text_of(pool.as_object(), "name") == name) return &pool.as_object();
+    if (pool.is_object() && text_of(pool.as_object(), "name") == name)
+      return &pool.as_object();
   }
   return nullptr;
 }
 
 std::string place_text(const Story& story, const std::string& pool) {
   const json::object* facts = pool_facts(story, pool);
-  if (facts == nullptr) return pool;
+  if (facts == nullptr)
+    return pool;
   const json::value* emulated = facts->if_contains("emulated");
   const bool is_emulated = emulated != nullptr && emulated->is_bool() && emulated->as_bool();
   const bool simulated = text_of(story.header, "driver") == "simulate";
   return fmt::format("{} ({}, {}{})", pool, text_of(*facts, "device"), text_of(*facts, "zone"),
-                     simulated ? ", simulated" : is_emulated ? ", emulated" : ", real");
+                     simulated     ? ", simulated"
+                     : is_emulated ? ", emulated"
+                                   : ", real");
 }
 
 void print_decision(const Story& story, const json::object& decision, std::FILE* out) {
   const double at = number_of(decision, "at_s").value_or(0);
   const std::string outcome = text_of(decision, "outcome");
   const json::value* replica = decision.if_contains("replica");
-  Table table({{"pool"}, {"verdict"}, {"TTFT", Align::kRight}, {"TPOT", Align::kRight}, {"P(kept)", Align::kRight},
-               {"money", Align::kRight}, {"J", Align::kRight}, {"score", Align::kRight}});
+  Table table({{"pool"},
+               {"verdict"},
+               {"TTFT", Align::kRight},
+               {"TPOT", Align::kRight},
+               {"P(kept)", Align::kRight},
+               {"money", Align::kRight},
+               {"J", Align::kRight},
+               {"score", Align::kRight}});
   std::string chosen_pool;
   if (const json::value* candidates = decision.if_contains("candidates");
       candidates != nullptr && candidates->is_array()) {
     for (const json::value& value : candidates->as_array()) {
-      if (!value.is_object()) continue;
+      if (!value.is_object())
+        continue;
       const json::object& candidate = value.as_object();
       const std::string pool = text_of(candidate, "pool");
       const json::value* here = candidate.if_contains("replica");
       const bool chosen = replica != nullptr && here != nullptr && *here == *replica;
-      if (chosen) chosen_pool = pool;
+      if (chosen)
+        chosen_pool = pool;
       const std::string forbidden = text_of(candidate, "forbidden");
       table.add_row({place_text(story, pool),
                      !forbidden.empty() ? reason_text(forbidden)
                      : chosen           ? "CHOSEN"
                                         : "possible",
-                     milliseconds(number_of(candidate, "ttft_s")), milliseconds(number_of(candidate, "tpot_s")),
+                     milliseconds(number_of(candidate, "ttft_s")),
+                     milliseconds(number_of(candidate, "tpot_s")),
                      figure(number_of(candidate, "probability"), "{:.3f}"),
                      figure(number_of(candidate, "money"), "{:.3g}"),
                      figure(number_of(candidate, "joules"), "{:.3g}"),
@@ -112,7 +129,8 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
   }
   std::string headline = outcome;
   if (outcome == "dispatched" && replica != nullptr && replica->is_number()) {
-    const std::string place = chosen_pool.empty() ? "replica" : place_text(story, chosen_pool) + ", replica";
+    const std::string place =
+        chosen_pool.empty() ? "replica" : place_text(story, chosen_pool) + ", replica";
     headline = fmt::format("dispatched to {} {}", place, replica->to_number<long long>());
   } else if (outcome == "rejected") {
     headline = "turned away: " + reason_text(text_of(decision, "reason"));
@@ -120,14 +138,16 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
     headline = "held back in the backlog: no replica could keep its targets or had room";
   }
   fmt::print(out, "\nat {:.3f} s  {}\n", at, headline);
-  if (table.rows() > 0) fmt::print(out, "{}", table.text());
+  if (table.rows() > 0)
+    fmt::print(out, "{}", table.text());
 }
 
 void print_story(const Story& story, std::FILE* out) {
   const json::object& first = story.decisions.front();
   fmt::print(out, "{}  class {}, label {}, model {}, {:.0f} prompt tokens, arrived at {:.3f} s\n",
-             text_of(first, "request"), text_of(first, "class"), text_of(first, "label"), text_of(first, "model"),
-             number_of(first, "prompt_tokens").value_or(0), number_of(first, "arrived_s").value_or(0));
+             text_of(first, "request"), text_of(first, "class"), text_of(first, "label"),
+             text_of(first, "model"), number_of(first, "prompt_tokens").value_or(0),
+             number_of(first, "arrived_s").value_or(0));
   std::string targets;
   const auto add_target = [&](std::string_view name, std::string_view key) {
     if (const auto value = number_of(first, key)) {
@@ -139,7 +159,8 @@ void print_story(const Story& story, std::FILE* out) {
   add_target("end to end", "deadline_s");
   fmt::print(out, "targets: {}; placement {}\n", targets.empty() ? "none" : targets,
              text_of(story.header, "placement"));
-  for (const json::object& decision : story.decisions) print_decision(story, decision, out);
+  for (const json::object& decision : story.decisions)
+    print_decision(story, decision, out);
   if (!story.result) {
     fmt::print(out, "\nwhat happened: not in the log (still running, or the log ends before)\n");
     return;
@@ -148,7 +169,8 @@ void print_story(const Story& story, std::FILE* out) {
   fmt::print(out, "\nwhat happened: {}", text_of(result, "outcome"));
   const std::string currency = text_of(story.header, "currency");
   const auto add = [&](std::string_view name, const std::string& value) {
-    if (!value.empty()) fmt::print(out, ", {} {}", name, value);
+    if (!value.empty())
+      fmt::print(out, ", {} {}", name, value);
   };
   add("TTFT", milliseconds(number_of(result, "ttft_s")));
   add("TPOT", milliseconds(number_of(result, "tpot_s")));
@@ -170,10 +192,11 @@ int run_explain(const ExplainOptions& options, std::FILE* out, std::FILE* err) {
   }
   std::ifstream file(options.decisions);
   if (!file) {
-    fmt::print(err,
-               "medley explain: cannot read '{}': write one with `medley serve --decisions FILE` or "
-               "`medley simulate SCENARIO --decisions FILE`\n",
-               options.decisions);
+    fmt::print(
+        err,
+        "medley explain: cannot read '{}': write one with `medley serve --decisions FILE` or "
+        "`medley simulate SCENARIO --decisions FILE`\n",
+        options.decisions);
     return kUnusable;
   }
   const std::string name = name_of(*wanted);
@@ -183,20 +206,27 @@ int run_explain(const ExplainOptions& options, std::FILE* out, std::FILE* err) {
   for (long long number = 1; std::getline(file, line); ++number) {
     // Only the header and this request's lines are parsed: a log may have millions of others.
     const bool header = number == 1;
-    if (!header && line.find(marker) == std::string::npos) continue;
+    if (!header && line.find(marker) == std::string::npos)
+      continue;
     boost::system::error_code failure;
     json::value value = json::parse(line, failure);
-    if (failure || !value.is_object() || (header && text_of(value.as_object(), "type") != "header")) {
-      if (file.eof() && !header) break;  // a log that is being written may end in half a line
-      fmt::print(err, "medley explain: {}:{}: not a line of a decision log (expected one JSON object{})\n",
-                 options.decisions, number, header ? " of type header" : "");
+    if (failure || !value.is_object() ||
+        (header && text_of(value.as_object(), "type") != "header")) {
+      if (file.eof() && !header)
+        break;  // a log that is being written may end in half a line
+      fmt::print(
+          err, "medley explain: {}:{}: not a line of a decision log (expected one JSON object{})\n",
+          options.decisions, number, header ? " of type header" : "");
       return kUnusable;
     }
     json::object& object = value.as_object();
     const std::string type = text_of(object, "type");
-    if (type == "header") story.header = std::move(object);
-    if (type == "decision") story.decisions.push_back(std::move(object));
-    if (type == "result") story.result = std::move(object);
+    if (type == "header")
+      story.header = std::move(object);
+    if (type == "decision")
+      story.decisions.push_back(std::move(object));
+    if (type == "result")
+      story.result = std::move(object);
   }
   if (story.decisions.empty()) {
     fmt::print(err, "medley explain: no request {} in {}\n", name, options.decisions);
@@ -205,7 +235,8 @@ int run_explain(const ExplainOptions& options, std::FILE* out, std::FILE* err) {
   if (options.json) {
     json::object answer{{"header", story.header}};
     json::array decisions;
-    for (json::object& decision : story.decisions) decisions.push_back(std::move(decision));
+    for (json::object& decision : story.decisions)
+      decisions.push_back(std::move(decision));
     answer["decisions"] = std::move(decisions);
     answer["result"] = story.result ? json::value(*story.result) : json::value();
     fmt::print(out, "{}\n", json::serialize(answer));

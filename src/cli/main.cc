@@ -1,8 +1,8 @@
 // The `medley` command: reads the command line and hands over to the verb.
 //
-// --help, the man page (`medley man`) and the README's list of verbs come from the one description here.
+// --help, the man page (`medley man`) and the README's list of verbs come from the one description
+// here.
 #include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdio>
 #include <functional>
@@ -24,7 +24,8 @@ using namespace medley::cli;
 constexpr const char* kDescription =
     "One control plane for mixed AI compute: GPUs, LPUs, NPUs and rented chips behind one endpoint";
 constexpr const char* kFooter =
-    "Exit status: 0 done, 1 failed, 2 unusable command line or input, 4 not found, 6 an expected figure was missed.\n"
+    "Exit status: 0 done, 1 failed, 2 unusable command line or input, 4 not found, 6 an expected "
+    "figure was missed.\n"
     "Data go to standard output, messages to standard error.";
 
 void add_output(CLI::App* verb, bool& json) {
@@ -47,12 +48,18 @@ int main(int argc, char** argv) {
   std::function<int()> run;
 
   SimulateOptions simulate;
-  CLI::App* verb = app.add_subcommand("simulate", "Replay a scenario in virtual time with the scheduler that serve uses");
-  verb->add_option("SCENARIO", simulate.scenario, "Scenario file (docs/simulate.md)")->required()->type_name("");
+  CLI::App* verb = app.add_subcommand(
+      "simulate", "Replay a scenario in virtual time with the scheduler that serve uses");
+  verb->add_option("SCENARIO", simulate.scenario, "Scenario file (docs/simulate.md)")
+      ->required()
+      ->type_name("");
   add_output(verb, simulate.json);
-  verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")->type_name("FILE");
-  verb->add_option("--decisions", simulate.decisions, "Write the decision log that explain reads")->type_name("FILE");
-  verb->add_option("--trace", simulate.trace, "Trace file in place of the scenario's, in the same format")
+  verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")
+      ->type_name("FILE");
+  verb->add_option("--decisions", simulate.decisions, "Write the decision log that explain reads")
+      ->type_name("FILE");
+  verb->add_option("--trace", simulate.trace,
+                   "Trace file in place of the scenario's, in the same format")
       ->type_name("FILE");
   verb->add_option("--placement", simulate.placement, "Placement policy in place of the scenario's")
       ->type_name("POLICY");
@@ -67,15 +74,19 @@ int main(int argc, char** argv) {
   verb->add_option("--listen", serve.listen, "Address to listen on; port 0 takes a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
-  verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads")->type_name("FILE");
-  verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")->type_name("N")->capture_default_str();
+  verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads")
+      ->type_name("FILE");
+  verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")
+      ->type_name("N")
+      ->capture_default_str();
   verb->add_option("--catalog", serve.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_serve(serve, stdout, stderr); }; });
 
   ExplainOptions explain;
   explain.decisions = "decisions.jsonl";
   verb = app.add_subcommand("explain", "Say why a request went where it went");
-  verb->add_option("REQUEST", explain.request, "Request id (header medley-request-id) or row of the trace")
+  verb->add_option("REQUEST", explain.request,
+                   "Request id (header medley-request-id) or row of the trace")
       ->required()
       ->type_name("");
   verb->add_option("--decisions", explain.decisions, "Decision log of serve or simulate")
@@ -85,11 +96,14 @@ int main(int argc, char** argv) {
   verb->callback([&] { run = [&] { return run_explain(explain, stdout, stderr); }; });
 
   CatalogOptions catalog;
-  verb = app.add_subcommand("catalog", "Show what is known of accelerators and models, with sources");
+  verb =
+      app.add_subcommand("catalog", "Show what is known of accelerators and models, with sources");
   verb->require_subcommand(1);
-  const auto add_subject = [&](const char* name, const char* text, CatalogOptions::Subject subject) {
+  const auto add_subject = [&](const char* name, const char* text,
+                               CatalogOptions::Subject subject) {
     CLI::App* sub = verb->add_subcommand(name, text);
-    sub->add_option("NAME", catalog.name, "One entry in detail; without, the list of all")->type_name("");
+    sub->add_option("NAME", catalog.name, "One entry in detail; without, the list of all")
+        ->type_name("");
     add_output(sub, catalog.json);
     sub->add_option("--catalog", catalog.folder, "Folder of the catalogue")->type_name("FOLDER");
     sub->callback([&catalog, &run, subject] {
@@ -97,7 +111,8 @@ int main(int argc, char** argv) {
       run = [&catalog] { return run_catalog(catalog, stdout, stderr); };
     });
   };
-  add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices", CatalogOptions::Subject::kAccelerators);
+  add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices",
+              CatalogOptions::Subject::kAccelerators);
   add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
@@ -108,7 +123,8 @@ int main(int argc, char** argv) {
   for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) {
     verbs.push_back(known->get_name());
   }
-  if (argc > 1 && argv[1][0] != '-' && std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end()) {
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end()) {
     std::fprintf(stderr, "medley: no verb '%s'%s\n", printable(argv[1]).c_str(),
                  medley::suggestion(argv[1], verbs).c_str());
     return 2;

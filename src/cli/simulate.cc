@@ -27,50 +27,78 @@ int unusable(const Error& error, std::FILE* err) {
 }
 
 std::string milliseconds(double seconds) {
-  if (seconds <= 0) return "0";
+  if (seconds <= 0)
+    return "0";
   return seconds < 10 ? fmt::format("{:.4g} ms", seconds * 1000) : fmt::format("{:.4g} s", seconds);
 }
 
 std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
 
 std::string energy(double joules) {
-  if (joules >= 3.6e5) return fmt::format("{:.4g} kWh", joules / 3.6e6);
+  if (joules >= 3.6e5)
+    return fmt::format("{:.4g} kWh", joules / 3.6e6);
   return joules >= 1000 ? fmt::format("{:.4g} kJ", joules / 1000) : fmt::format("{:.4g} J", joules);
 }
 
 void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
   const std::string& currency = fleet.site.currency;
-  fmt::print(out, "{}\n{} requests in {:.1f} simulated s, placement {}; every device here is simulated\n\n",
-             printable(report.name), report.requests, report.simulated_s, name_of(fleet.placement));
+  fmt::print(
+      out,
+      "{}\n{} requests in {:.1f} simulated s, placement {}; every device here is simulated\n\n",
+      printable(report.name), report.requests, report.simulated_s, name_of(fleet.placement));
   const Align right = Align::kRight;
-  Table classes({{"class"}, {"requests", right}, {"kept", right}, {"attained", right}, {"refused", right},
-                 {"failed", right}, {"TTFT p50", right}, {"p90", right}, {"p99", right}, {"TPOT p50", right},
-                 {"p99", right}, {"E2E p50", right}, {"p99", right}, {"goodput/s", right}});
+  Table classes({{"class"},
+                 {"requests", right},
+                 {"kept", right},
+                 {"attained", right},
+                 {"refused", right},
+                 {"failed", right},
+                 {"TTFT p50", right},
+                 {"p90", right},
+                 {"p99", right},
+                 {"TPOT p50", right},
+                 {"p99", right},
+                 {"E2E p50", right},
+                 {"p99", right},
+                 {"goodput/s", right}});
   const auto row = [&](std::string_view name, long long requests, long long kept, double attainment,
-                       long long rejected, long long failed, const simulate::Latencies& latencies, double goodput) {
-    classes.add_row({std::string(name), std::to_string(requests), std::to_string(kept), percent(attainment),
-                     std::to_string(rejected), std::to_string(failed), milliseconds(latencies.ttft_s.p50),
-                     milliseconds(latencies.ttft_s.p90), milliseconds(latencies.ttft_s.p99),
-                     milliseconds(latencies.tpot_s.p50), milliseconds(latencies.tpot_s.p99),
-                     milliseconds(latencies.e2e_s.p50), milliseconds(latencies.e2e_s.p99),
-                     fmt::format("{:.2f}", goodput)});
+                       long long rejected, long long failed, const simulate::Latencies& latencies,
+                       double goodput) {
+    classes.add_row({std::string(name), std::to_string(requests), std::to_string(kept),
+                     percent(attainment), std::to_string(rejected), std::to_string(failed),
+                     milliseconds(latencies.ttft_s.p50), milliseconds(latencies.ttft_s.p90),
+                     milliseconds(latencies.ttft_s.p99), milliseconds(latencies.tpot_s.p50),
+                     milliseconds(latencies.tpot_s.p99), milliseconds(latencies.e2e_s.p50),
+                     milliseconds(latencies.e2e_s.p99), fmt::format("{:.2f}", goodput)});
   };
   for (const simulate::ClassReport& of_class : report.classes) {
-    row(name_of(of_class.service_class), of_class.requests, of_class.kept, of_class.attainment, of_class.rejected,
-        of_class.failed + of_class.unfinished, of_class.latencies, of_class.goodput_per_s);
+    row(name_of(of_class.service_class), of_class.requests, of_class.kept, of_class.attainment,
+        of_class.rejected, of_class.failed + of_class.unfinished, of_class.latencies,
+        of_class.goodput_per_s);
   }
   if (report.classes.size() > 1) {
     classes.add_rule();
-    row("all", report.requests, report.kept, report.attainment, report.rejected, report.failed + report.unfinished,
-        report.latencies, report.goodput_per_s);
+    row("all", report.requests, report.kept, report.attainment, report.rejected,
+        report.failed + report.unfinished, report.latencies, report.goodput_per_s);
   }
   fmt::print(out, "{}\n", classes.text());
 
-  Table pools({{"pool"}, {"device"}, {"zone"}, {"replicas", right}, {"requests", right}, {"prompt tokens", right},
-               {"output tokens", right}, {"use", right}, {"energy", right}, {"of it idle", right},
-               {currency, right}, {"J/1k tokens", right}, {currency + "/1k tokens", right}});
+  Table pools({{"pool"},
+               {"device"},
+               {"zone"},
+               {"replicas", right},
+               {"requests", right},
+               {"prompt tokens", right},
+               {"output tokens", right},
+               {"use", right},
+               {"energy", right},
+               {"of it idle", right},
+               {currency, right},
+               {"J/1k tokens", right},
+               {currency + "/1k tokens", right}});
   const auto per_thousand = [](double amount, long long tokens) {
-    if (tokens == 0 || amount <= 0) return std::string("-");
+    if (tokens == 0 || amount <= 0)
+      return std::string("-");
     const double figure = amount * 1000 / static_cast<double>(tokens);
     return figure >= 100 ? fmt::format("{:.0f}", figure) : fmt::format("{:.3g}", figure);
   };
@@ -79,21 +107,25 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
     const Pool& facts = fleet.pool(pool.pool);
     const bool metered = facts.metered.has_value();
     const bool known = pool.joules > 0;
-    if (!metered && !pool.idle_joules) unknown_idle += (unknown_idle.empty() ? "" : ", ") + facts.name;
+    if (!metered && !pool.idle_joules)
+      unknown_idle += (unknown_idle.empty() ? "" : ", ") + facts.name;
     pools.add_row({facts.name, facts.device.empty() ? "table" : facts.device, facts.zone,
-                   std::to_string(facts.replicas), std::to_string(pool.requests), std::to_string(pool.prompt_tokens),
-                   std::to_string(pool.output_tokens), metered ? "-" : percent(pool.use),
-                   known ? energy(pool.joules) : "unknown",
+                   std::to_string(facts.replicas), std::to_string(pool.requests),
+                   std::to_string(pool.prompt_tokens), std::to_string(pool.output_tokens),
+                   metered ? "-" : percent(pool.use), known ? energy(pool.joules) : "unknown",
                    pool.idle_joules ? energy(*pool.idle_joules) : "unknown",
                    fmt::format("{:.4g}", pool.money), per_thousand(pool.joules, pool.output_tokens),
                    per_thousand(pool.money, pool.output_tokens)});
   }
   fmt::print(out, "{}\n", pools.text());
-  fmt::print(out, "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no capital)\n",
+  fmt::print(out,
+             "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no "
+             "capital)\n",
              energy(report.joules), energy(report.request_joules), currency, report.money);
-  if (!unknown_idle.empty()) fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
-  fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions, report.steps,
-             report.wake_ups, report.decision_digest);
+  if (!unknown_idle.empty())
+    fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
+  fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
+             report.steps, report.wake_ups, report.decision_digest);
 }
 
 // Follows "ttft_s.p99" through the JSON report.
@@ -103,27 +135,34 @@ std::optional<double> figure_at(const boost::json::value& report, std::string_vi
     const std::size_t dot = path.find('.');
     const std::string_view key = path.substr(0, dot);
     path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
-    if (!at->is_object()) return std::nullopt;
+    if (!at->is_object())
+      return std::nullopt;
     at = at->as_object().if_contains(key);
-    if (at == nullptr) return std::nullopt;
+    if (at == nullptr)
+      return std::nullopt;
   }
-  if (!at->is_number()) return std::nullopt;
+  if (!at->is_number())
+    return std::nullopt;
   return at->to_number<double>();
 }
 
 // A figure holds when it is within one in a million of what the scenario expects.
 int check_expected(const data::Scenario& scenario, const std::string& report_json, std::FILE* err) {
-  if (scenario.expected.empty()) return kAnswered;
+  if (scenario.expected.empty())
+    return kAnswered;
   const boost::json::value report = boost::json::parse(report_json);
   int status = kAnswered;
   for (const auto& [path, expected] : scenario.expected) {
     const std::optional<double> found = figure_at(report, path);
     if (!found) {
-      fmt::print(err, "medley simulate: {}: expected.{}: the report has no such figure\n", scenario.file, path);
+      fmt::print(err, "medley simulate: {}: expected.{}: the report has no such figure\n",
+                 scenario.file, path);
       return kUnusable;
     }
-    if (std::abs(*found - expected) <= 1e-6 * std::max(1.0, std::abs(expected))) continue;
-    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n", scenario.file, path, expected, *found);
+    if (std::abs(*found - expected) <= 1e-6 * std::max(1.0, std::abs(expected)))
+      continue;
+    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n", scenario.file, path,
+               expected, *found);
     status = kMissed;
   }
   return status;
@@ -131,10 +170,13 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
 
 Status write_file(const std::string& path, const std::string& text) {
   std::FILE* file = std::fopen(path.c_str(), "w");
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  const bool written =
+      file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
   const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (written && closed) return Done{};
-  return Error{ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
+  if (written && closed)
+    return Done{};
+  return Error{
+      ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
 }
 
 }  // namespace
@@ -142,12 +184,14 @@ Status write_file(const std::string& path, const std::string& text) {
 int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
   Result<data::Scenario> read = data::read_scenario(
       options.scenario, options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
-  if (!read.ok()) return unusable(read.error(), err);
+  if (!read.ok())
+    return unusable(read.error(), err);
   data::Scenario& scenario = *read;
   if (!options.trace.empty()) {
     if (!scenario.trace) {
       return unusable({ErrorCode::kInvalid,
-                       fmt::format("--trace: {} generates its workload and has no trace to replace", scenario.file),
+                       fmt::format("--trace: {} generates its workload and has no trace to replace",
+                                   scenario.file),
                        {}},
                       err);
     }
@@ -157,7 +201,8 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     const std::optional<PlacementKind> placement = placement_named(options.placement);
     if (!placement) {
       std::vector<std::string> names;
-      for (int i = 0; i < 5; ++i) names.emplace_back(name_of(static_cast<PlacementKind>(i)));
+      for (int i = 0; i < 5; ++i)
+        names.emplace_back(name_of(static_cast<PlacementKind>(i)));
       return unusable({ErrorCode::kInvalid,
                        fmt::format("--placement: unknown policy '{}'{}", options.placement,
                                    suggestion(options.placement, names)),
@@ -166,35 +211,47 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     }
     const std::vector<Pool>& pools = scenario.fleet.pools;
     if (*placement == PlacementKind::kMedley &&
-        std::any_of(pools.begin(), pools.end(), [](const Pool& pool) { return pool.table.has_value(); })) {
-      return unusable({ErrorCode::kInvalid,
-                       "--placement: pools with step_times are placed by round_robin, least_queued, "
-                       "least_outstanding or least_pending_tokens",
-                       {}},
-                      err);
+        std::any_of(pools.begin(), pools.end(),
+                    [](const Pool& pool) { return pool.table.has_value(); })) {
+      return unusable(
+          {ErrorCode::kInvalid,
+           "--placement: pools with step_times are placed by round_robin, least_queued, "
+           "least_outstanding or least_pending_tokens",
+           {}},
+          err);
     }
     scenario.fleet.placement = *placement;
   }
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
-  if (!models.ok()) return unusable({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
+  if (!models.ok())
+    return unusable({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
   const Result<std::vector<simulate::Arrival>> arrivals = simulate::make_arrivals(scenario);
-  if (!arrivals.ok()) return unusable(arrivals.error(), err);
+  if (!arrivals.ok())
+    return unusable(arrivals.error(), err);
   const Result<std::vector<simulate::Fault>> faults = simulate::make_faults(scenario);
-  if (!faults.ok()) return unusable(faults.error(), err);
+  if (!faults.ok())
+    return unusable(faults.error(), err);
 
   std::unique_ptr<DecisionLogFile> log;
   if (!options.decisions.empty()) {
     Result<std::unique_ptr<DecisionLogFile>> opened =
         DecisionLogFile::open(options.decisions, scenario.fleet, "simulate");
-    if (!opened.ok()) return unusable(opened.error(), err);
+    if (!opened.ok())
+      return unusable(opened.error(), err);
     log = std::move(*opened);
   }
   const simulate::SimulationResult result =
       simulate::simulate(scenario.fleet, *models, *arrivals, *faults, {scenario.seed, log.get()});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
-      sched::LoggedResult logged{record.request.id, std::string(name_of(record.outcome)), record.ttft_s(),
-                                 record.tpot_s(), record.e2e_s(), {}, {}, {}};
+      sched::LoggedResult logged{record.request.id,
+                                 std::string(name_of(record.outcome)),
+                                 record.ttft_s(),
+                                 record.tpot_s(),
+                                 record.e2e_s(),
+                                 {},
+                                 {},
+                                 {}};
       if (record.outcome == simulate::RequestOutcome::kCompleted) {
         logged.joules = record.joules;
         logged.money = record.money;
@@ -202,12 +259,15 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       }
       log->add(logged);
     }
-    if (const Status flushed = log->flush(); !flushed.ok()) return unusable(flushed.error(), err);
+    if (const Status flushed = log->flush(); !flushed.ok())
+      return unusable(flushed.error(), err);
   }
   const simulate::Report report = simulate::make_report(scenario.name, scenario.fleet, result);
   if (!options.requests_csv.empty()) {
-    const Status written = write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
-    if (!written.ok()) return unusable(written.error(), err);
+    const Status written =
+        write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
+    if (!written.ok())
+      return unusable(written.error(), err);
   }
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {

@@ -16,8 +16,8 @@ struct SimulateOptions {
   std::string placement;     // in place of the scenario's; empty: as stated
 };
 
-// Tables or JSON on `out`, prose on `err`. Exit status: 0 answered, 2 unusable input, 6 an `expected:` figure of the
-// scenario was missed.
+// Tables or JSON on `out`, prose on `err`. Exit status: 0 answered, 2 unusable input, 6 an
+// `expected:` figure of the scenario was missed.
 int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err);
 
 }  // namespace medley::cli

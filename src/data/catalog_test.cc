@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "data/testing_shared.h"
+
 namespace medley::data {
 namespace {
 
@@ -18,7 +20,7 @@ const Catalog& real() {
 // A small catalogue of which a test changes one file.
 class Sample {
  public:
-  Sample() : folder_(::testing::TempDir() + "medley_catalog_test") {
+  Sample() : folder_(own_temporary("medley_catalog_test")) {
     std::filesystem::create_directories(folder_);
     write(
         "accelerators.yaml",

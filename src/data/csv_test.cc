@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <limits>
 
+#include "data/testing_shared.h"
+
 namespace medley::data {
 namespace {
 
@@ -53,7 +55,7 @@ TEST(Csv, SaysWhatIsWrongAndWhere) {
 }
 
 TEST(Csv, ReadsGzippedFiles) {
-  const std::string path = ::testing::TempDir() + "medley_csv_test.csv.gz";
+  const std::string path = own_temporary("medley_csv_test.csv.gz");
   gzFile file = gzopen(path.c_str(), "wb");
   ASSERT_NE(file, nullptr);
   gzputs(file, "a\n42\n");

@@ -1,18 +1,16 @@
 // Fleet files: every key of docs/fleet.md, checked and resolved to a complete Fleet.
 //
 // What a file may leave out:
-//   site            zone "local"; jurisdiction unknown; pue 1; tariff 0 EUR per kWh (energy is free)
-//   classes         default_policy() of each class; a target may be `none`
-//   labels          one label, "internal", that only the site's own zone may process
-//   default_label   "internal", or the only label
-//   placement       medley; round_robin where a pool is timed by a table
-//   pool.model      required for hardware and services; a table pool without one serves "default"
-//   pool.precision  the model's native one, else bf16
-//   pool.zone       the site's; its jurisdiction is the site's in the site's zone, else unknown
-//   pool.replicas   1, or one for each url
-//   pool.engine     llama_embedded on this_machine, else emulated (virtual time in `simulate`)
-//   pool.batching   chunked_prefill, chunks of 384, 2048 tokens a step, 256 running, blocks of 16
-//   accept          nothing: every pool's model is a name of its own, open to all classes
+//   site            zone "local"; jurisdiction unknown; pue 1; tariff 0 EUR per kWh (energy is
+//   free) classes         default_policy() of each class; a target may be `none` labels one label,
+//   "internal", that only the site's own zone may process default_label   "internal", or the only
+//   label placement       medley; round_robin where a pool is timed by a table pool.model required
+//   for hardware and services; a table pool without one serves "default" pool.precision  the
+//   model's native one, else bf16 pool.zone       the site's; its jurisdiction is the site's in the
+//   site's zone, else unknown pool.replicas   1, or one for each url pool.engine     llama_embedded
+//   on this_machine, else emulated (virtual time in `simulate`) pool.batching   chunked_prefill,
+//   chunks of 384, 2048 tokens a step, 256 running, blocks of 16 accept          nothing: every
+//   pool's model is a name of its own, open to all classes
 #pragma once
 
 #include <string>

@@ -169,7 +169,7 @@ TEST(FleetFile, LooksSecretsUpOnlyWhereTheyAreNeeded) {
   EXPECT_EQ(without->pools[0].engine.key, "");
   EXPECT_EQ(without->pools[0].replicas, 2) << "one for each url";
 
-  const std::string path = ::testing::TempDir() + "medley_fleet_test.key";
+  const std::string path = own_temporary("medley_fleet_test.key");
   std::ofstream(path) << "from-a-file\n";
   EXPECT_EQ(fleet(pool + "${file:" + path + "}\"}\n").pools[0].engine.key, "from-a-file");
   std::filesystem::remove(path);

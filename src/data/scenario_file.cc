@@ -18,7 +18,8 @@ constexpr long long kMaxRequests = 100'000'000;
 constexpr long long kMaxTokens = 1 << 30;
 constexpr double kLatest = 1e9;  // seconds, some 31 years
 
-const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload", "medley"};
+const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload",
+                                           "medley"};
 const std::vector<std::string> kArrivals = {"poisson", "constant"};
 const std::vector<std::string> kPlacements = {"medley", "round_robin", "least_queued",
                                               "least_outstanding", "least_pending_tokens"};

@@ -3,7 +3,8 @@
 //
 // What a file may leave out:
 //   name       the file's name
-//   mix        class standard, the default label, and the one name of `accept`, else the first pool's
+//   mix        class standard, the default label, and the one name of `accept`, else the first
+//   pool's
 //              model
 //   placement  the fleet's
 //   faults     none

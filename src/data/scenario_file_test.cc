@@ -116,7 +116,7 @@ TEST(ScenarioFile, NumbersReplicasThroughAllPools) {
 }
 
 TEST(ScenarioFile, TakesTheFleetFromItsOwnFile) {
-  const std::string folder = ::testing::TempDir() + "medley_scenario_test";
+  const std::string folder = own_temporary("medley_scenario_test");
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/fleet.yaml")
       << "pools:\n  - {name: a, device: h100_sxm, model: llama-3.1-8b, engine: {type: openai_http, "
@@ -180,7 +180,7 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
 }
 
 TEST(ScenarioFile, ReadsTheCatalogueWhereItIsNamed) {
-  const std::string path = ::testing::TempDir() + "medley_scenario_test.yaml";
+  const std::string path = own_temporary("medley_scenario_test.yaml");
   std::ofstream(path) << kPools << kWorkload;
   const auto good = read_scenario(path, std::string("catalog"));
   const auto bad = read_scenario(path, std::string("no/such/folder"));

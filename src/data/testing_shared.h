@@ -1,5 +1,9 @@
-// For tests: the shelf of real traces and models beside the checkout, where there is one.
+// For tests: the shelf of real traces and models beside the checkout, where there is one; files of
+// a test's own.
 #pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +17,11 @@ inline std::string shared_folder() {
   const char* given = std::getenv("MEDLEY_SHARED");
   const std::string folder = given != nullptr ? given : "../shared";
   return std::filesystem::is_directory(folder) ? folder : "";
+}
+
+// A path for this process alone: ctest runs each test in a process of its own, several at once.
+inline std::string own_temporary(const std::string& name) {
+  return testing::TempDir() + std::to_string(getpid()) + "_" + name;
 }
 
 }  // namespace medley::data

@@ -17,8 +17,8 @@
 namespace medley::data {
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames = {"azure", "mooncake", "servegen", "vllm_workload",
-                                                    "medley"};
+constexpr std::array<std::string_view, 5> kNames = {"azure", "mooncake", "servegen",
+                                                    "vllm_workload", "medley"};
 constexpr double kLatest = 1e9;             // seconds, some 31 years
 constexpr long long kMostTokens = 1 << 30;  // of one request
 constexpr std::size_t kMaxBytes = std::size_t{2} << 30;
@@ -135,8 +135,13 @@ class Collector {
       prompt = std::max(1LL, std::min(prompt, *spec_.max_request_tokens - output));
     }
     const double arrived_s = row.arrived_s * spec_.time_scale + spec_.start_s;
-    requests_.push_back(
-        {round_to_instant(Seconds(arrived_s)), arrived_s, Tokens(prompt), Tokens(output), {}, {}, {}});
+    requests_.push_back({round_to_instant(Seconds(arrived_s)),
+                         arrived_s,
+                         Tokens(prompt),
+                         Tokens(output),
+                         {},
+                         {},
+                         {}});
     return Done{};
   }
 
@@ -199,26 +204,31 @@ Status read_own_format(const CsvTable& table, Collector& collector) {
   MEDLEY_TRY(const auto prompts, table.wholes("prompt_tokens"));
   MEDLEY_TRY(const auto outputs, table.wholes("output_tokens"));
   const auto texts = [&table](std::string_view column) -> Result<std::vector<std::string_view>> {
-    if (!table.has_column(column)) return std::vector<std::string_view>();
+    if (!table.has_column(column))
+      return std::vector<std::string_view>();
     return table.texts(column);
   };
   MEDLEY_TRY(const auto classes, texts("class"));
   MEDLEY_TRY(const auto labels, texts("label"));
   MEDLEY_TRY(const auto models, texts("model"));
   for (std::size_t row = 0; row < arrivals.size(); ++row) {
-    MEDLEY_TRY_STATUS(collector.add({arrivals[row], prompts[row], outputs[row]}, [&] { return table.where(row); }));
+    MEDLEY_TRY_STATUS(collector.add({arrivals[row], prompts[row], outputs[row]},
+                                    [&] { return table.where(row); }));
     TraceRequest& request = collector.last();
     if (!classes.empty() && !classes[row].empty()) {
       request.service_class = service_class_named(classes[row]);
       if (!request.service_class) {
-        return Error{ErrorCode::kInvalid,
-                     fmt::format("{}: class: expected guaranteed, standard, flex or batch, got '{}'",
-                                 table.where(row), shown(classes[row])),
-                     "class"};
+        return Error{
+            ErrorCode::kInvalid,
+            fmt::format("{}: class: expected guaranteed, standard, flex or batch, got '{}'",
+                        table.where(row), shown(classes[row])),
+            "class"};
       }
     }
-    if (!labels.empty()) request.label = labels[row];
-    if (!models.empty()) request.model = models[row];
+    if (!labels.empty())
+      request.label = labels[row];
+    if (!models.empty())
+      request.model = models[row];
   }
   return Done{};
 }

@@ -43,7 +43,7 @@ struct MemoryTier {
 
 struct Rent {
   std::string provider, date;
-  Range per_hour;  // USD
+  Range per_hour;     // USD
   std::string terms;  // on_demand, spot, reserved, any
 };
 
@@ -53,10 +53,11 @@ struct Accelerator {
   AcceleratorKind kind = AcceleratorKind::kGpu;
   std::optional<int> year;
   std::vector<MemoryTier> memory;
-  std::size_t serving_tier = 0;  // the tier that holds weights and KV cache
+  std::size_t serving_tier = 0;              // the tier that holds weights and KV cache
   std::map<Precision, FlopsPerSecond> peak;  // dense
   std::optional<BytesPerSecond> link;        // per device and direction, inside the scale-up domain
-  std::optional<BytesPerSecond> weight_feed; // statically scheduled devices: what the matrix units can take in
+  std::optional<BytesPerSecond>
+      weight_feed;  // statically scheduled devices: what the matrix units can take in
   std::optional<Range> tdp_w, idle_w, typical_w, context_extra_w, draw_w;
   std::optional<Range> price_usd;
   std::vector<Rent> rents;

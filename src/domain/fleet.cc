@@ -5,11 +5,11 @@
 namespace medley {
 namespace {
 
-constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "prefill_first", "token_budget",
-                                                        "mixed"};
+constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "prefill_first",
+                                                        "token_budget", "mixed"};
 constexpr std::array<std::string_view, 3> kEngines = {"emulated", "llama_embedded", "openai_http"};
-constexpr std::array<std::string_view, 5> kPlacements = {"medley", "round_robin", "least_queued",
-                                                         "least_outstanding", "least_pending_tokens"};
+constexpr std::array<std::string_view, 5> kPlacements = {
+    "medley", "round_robin", "least_queued", "least_outstanding", "least_pending_tokens"};
 
 }  // namespace
 
@@ -19,7 +19,8 @@ std::string_view name_of(PlacementKind kind) { return kPlacements[static_cast<st
 
 std::optional<PlacementKind> placement_named(std::string_view name) {
   for (std::size_t i = 0; i < kPlacements.size(); ++i) {
-    if (kPlacements[i] == name) return static_cast<PlacementKind>(i);
+    if (kPlacements[i] == name)
+      return static_cast<PlacementKind>(i);
   }
   return std::nullopt;
 }
@@ -30,7 +31,8 @@ bool Label::allows(const std::string& zone) const {
 
 std::size_t Fleet::replica_count() const {
   std::size_t count = 0;
-  for (const Pool& pool : pools) count += static_cast<std::size_t>(pool.replicas);
+  for (const Pool& pool : pools)
+    count += static_cast<std::size_t>(pool.replicas);
   return count;
 }
 

@@ -46,12 +46,12 @@ std::string_view name_of(BatchingKind kind);
 // How a virtual replica of a memory-hierarchy device forms its steps (rules: docs/simulate.md).
 struct Batching {
   BatchingKind kind = BatchingKind::kChunkedPrefill;
-  long long chunk_tokens = 384;          // chunked_prefill
-  long long max_batched_tokens = 2048;   // the others
+  long long chunk_tokens = 384;         // chunked_prefill
+  long long max_batched_tokens = 2048;  // the others
   int max_running = 256;
-  std::optional<long long> kv_blocks;    // default: from the step model
+  std::optional<long long> kv_blocks;  // default: from the step model
   long long block_tokens = 16;
-  double watermark = 0;                  // share of the blocks kept free at admission
+  double watermark = 0;  // share of the blocks kept free at admission
   bool reuse_blocks = false;
 };
 
@@ -71,8 +71,8 @@ struct EngineSpec {
   std::vector<std::string> urls;  // openai_http: one replica each
   std::string key;                // secret, already resolved; never printed
   std::string upstream_model;     // openai_http: the name to ask for, default the pool's model
-  std::string metrics;            // openai_http: whose load metrics it serves (vllm, sglang, …); empty: none
-  int threads = 1;                // llama_embedded
+  std::string metrics;  // openai_http: whose load metrics it serves (vllm, sglang, …); empty: none
+  int threads = 1;      // llama_embedded
 };
 
 // Step times from somebody's tables in place of a step model (scenario files only).
@@ -117,7 +117,13 @@ struct Offer {
   std::array<std::vector<PoolId>, kServiceClassCount> pools;
 };
 
-enum class PlacementKind { kMedley, kRoundRobin, kLeastQueued, kLeastOutstanding, kLeastPendingTokens };
+enum class PlacementKind {
+  kMedley,
+  kRoundRobin,
+  kLeastQueued,
+  kLeastOutstanding,
+  kLeastPendingTokens
+};
 std::string_view name_of(PlacementKind kind);
 std::optional<PlacementKind> placement_named(std::string_view name);
 
@@ -136,7 +142,9 @@ struct Fleet {
   std::size_t replica_count() const;
   // The pool of every replica, by replica number.
   std::vector<PoolId> pools_of_replicas() const;
-  const ClassPolicy& policy(ServiceClass service_class) const { return classes[index_of(service_class)]; }
+  const ClassPolicy& policy(ServiceClass service_class) const {
+    return classes[index_of(service_class)];
+  }
   // Price of a joule at the meter of the site, PUE included, `since_start` after hour 0.
   MoneyPerJoule energy_price(Instant at) const;
 };

@@ -33,7 +33,8 @@ struct Model {
   int expert_layers = 0;         // layers that have experts
   std::optional<Precision> native_precision;
   std::string confidence, source, note;
-  // Size of the weights where a file says so (GGUF, safetensors); else parameters × bytes per number.
+  // Size of the weights where a file says so (GGUF, safetensors); else parameters × bytes per
+  // number.
   std::optional<Bytes> weight_bytes;
 
   bool is_mixture() const { return experts > 0; }
@@ -41,7 +42,8 @@ struct Model {
 
 // Bytes of all weights at `precision`, or those of the file that the facts came from.
 Bytes weight_bytes(const Model& model, Precision precision);
-// Bytes that one token of context takes in the KV cache, whole model; `kv_precision` is that of the cache.
+// Bytes that one token of context takes in the KV cache, whole model; `kv_precision` is that of the
+// cache.
 Bytes kv_bytes_per_token(const Model& model, Precision kv_precision);
 
 }  // namespace medley

@@ -1,4 +1,5 @@
-// One piece of interactive or batch work, as the scheduler is told of it: no prompt text, no true length.
+// One piece of interactive or batch work, as the scheduler is told of it: no prompt text, no true
+// length.
 #pragma once
 
 #include <optional>
@@ -13,10 +14,10 @@ struct Request {
   Instant arrived_at;
   ServiceClass service_class = ServiceClass::kStandard;
   LabelId label;
-  OfferId model;                   // the name asked for
-  Tokens prompt_tokens;            // at least 1
+  OfferId model;                     // the name asked for
+  Tokens prompt_tokens;              // at least 1
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)
-  Targets targets;                 // overrides of the class's targets; unset ones follow the class
+  Targets targets;  // overrides of the class's targets; unset ones follow the class
 };
 
 }  // namespace medley

@@ -3,8 +3,8 @@
 namespace medley {
 namespace {
 
-constexpr std::array<std::string_view, kServiceClassCount> kNames = {"guaranteed", "standard", "flex",
-                                                                     "batch"};
+constexpr std::array<std::string_view, kServiceClassCount> kNames = {"guaranteed", "standard",
+                                                                     "flex", "batch"};
 
 }  // namespace
 
@@ -12,7 +12,8 @@ std::string_view name_of(ServiceClass service_class) { return kNames[index_of(se
 
 std::optional<ServiceClass> service_class_named(std::string_view name) {
   for (const ServiceClass service_class : kServiceClasses) {
-    if (name_of(service_class) == name) return service_class;
+    if (name_of(service_class) == name)
+      return service_class;
   }
   return std::nullopt;
 }

@@ -1,4 +1,5 @@
-// The calibrated constants of the step models: data, keyed by (device, engine and version, precision).
+// The calibrated constants of the step models: data, keyed by (device, engine and version,
+// precision).
 #pragma once
 
 #include <optional>
@@ -22,26 +23,28 @@ struct RooflineConstants {
   double e_mem = 0.6, e_comp = 0.4, e_pre = 0.35;  // achieved shares of bandwidth and peak
   double t_fix_s = 0, t_layer_s = 0, t_allreduce_s = 0, t_seq_s = 0;
   Precision kv_precision = Precision::kFp16;
-  double memory_share = 0.9;      // of the device memory that the engine may use
+  double memory_share = 0.9;        // of the device memory that the engine may use
   double memory_reserve_bytes = 0;  // per device, for activations and buffers
-  // `this_machine` only, with t_fix_s and t_seq_s: measured by the engine when it starts; 0: unknown.
+  // `this_machine` only, with t_fix_s and t_seq_s: measured by the engine when it starts; 0:
+  // unknown.
   double prefill_tokens_per_s = 0;
-  // Fixed times of mixtures (a layer with experts; its exchange between devices) and of steps with prompts.
+  // Fixed times of mixtures (a layer with experts; its exchange between devices) and of steps with
+  // prompts.
   double t_moe_layer_s = 0, t_expert_exchange_s = 0, t_prefill_s = 0;
 };
 
 // Statically scheduled devices.
 struct DataflowConstants {
   double t_layer_s = 0, moe_extra_layer_s = 0, t_head_s = 0;
-  int group_chips = 16;                // chips that share one layer
+  int group_chips = 16;  // chips that share one layer
   double sram_share_for_weights = 0.52;
-  int tokens_per_pass = 20;            // prompt tokens a stage takes per weight pass
+  int tokens_per_pass = 20;  // prompt tokens a stage takes per weight pass
   double chip_w = 240, chip_w_low = 185, chip_w_high = 375;
   Precision kv_precision = Precision::kFp16;
-  int free_sequences_per_stage = 20;      // sequences a stage takes without slowing down
-  double weight_bytes_per_parameter = 1;  // as the chips hold them
+  int free_sequences_per_stage = 20;          // sequences a stage takes without slowing down
+  double weight_bytes_per_parameter = 1;      // as the chips hold them
   std::optional<BytesPerSecond> weight_feed;  // as fitted; else the accelerator's
-  double throughput_error_bar = 0.5;      // of tokens per second of a full replica
+  double throughput_error_bar = 0.5;          // of tokens per second of a full replica
 };
 
 // Which of the two step models a device follows; kNone: the catalogue has no constants for it.

@@ -34,7 +34,8 @@ struct Generation {
   Tokens prompt_tokens;              // as counted or estimated by the gateway
   std::optional<Tokens> max_tokens;  // empty: until the model stops or its context is full
   Sampling sampling;
-  std::string body;  // the client's JSON, for engines that speak the same language (unknown fields travel on)
+  std::string body;  // the client's JSON, for engines that speak the same language (unknown fields
+                     // travel on)
 };
 
 enum class FinishReason { kStop, kLength };
@@ -46,15 +47,17 @@ struct Ending {
   std::optional<double> joules;  // modelled or measured; empty: unknown
 };
 
-// Hears of a generation, on the loop's thread: any number of on_tokens, then exactly one of on_end and
-// on_failed, then nothing. Nothing at all after cancel(). An engine may call it from inside start() never.
+// Hears of a generation, on the loop's thread: any number of on_tokens, then exactly one of on_end
+// and on_failed, then nothing. Nothing at all after cancel(). An engine may call it from inside
+// start() never.
 class GenerationSink {
  public:
   virtual ~GenerationSink() = default;
   // `text` may be empty when tokens do not complete a character yet. `count` ≥ 1 tokens.
   virtual void on_tokens(RequestId request, std::string_view text, int count) = 0;
   virtual void on_end(RequestId request, const Ending& ending) = 0;
-  // kInvalid: the request cannot be served as it is; kUnavailable, kTimedOut, kGarbled: another replica may do.
+  // kInvalid: the request cannot be served as it is; kUnavailable, kTimedOut, kGarbled: another
+  // replica may do.
   virtual void on_failed(RequestId request, const Error& error) = 0;
 };
 

@@ -10,8 +10,8 @@
 
 namespace medley::sched {
 
-// kModel: the offer does not name the pool for this class. kZone: the label may not be processed there.
-// kContext: prompt and the least answer do not fit one sequence of the pool.
+// kModel: the offer does not name the pool for this class. kZone: the label may not be processed
+// there. kContext: prompt and the least answer do not fit one sequence of the pool.
 Forbidden forbidden_by_law(const Fleet& fleet, const perf::PerfModel& perf, const Request& request,
                            PoolId pool);
 

@@ -8,11 +8,16 @@ namespace medley::sched {
 
 std::size_t Backlog::capacity(ServiceClass service_class) {
   switch (service_class) {
-    // Interactive classes wait for a target of about a second at most: a longer queue could only expire.
-    case ServiceClass::kGuaranteed: return 256;
-    case ServiceClass::kStandard: return 1024;
-    case ServiceClass::kFlex: return 8192;
-    case ServiceClass::kBatch: return 100'000;
+    // Interactive classes wait for a target of about a second at most: a longer queue could only
+    // expire.
+    case ServiceClass::kGuaranteed:
+      return 256;
+    case ServiceClass::kStandard:
+      return 1024;
+    case ServiceClass::kFlex:
+      return 8192;
+    case ServiceClass::kBatch:
+      return 100'000;
   }
   return 0;
 }
@@ -42,7 +47,8 @@ void Backlog::push_front(Waiting waiting) {
 
 std::optional<Waiting> Backlog::remove(RequestId request) {
   const auto found = where_.find(request);
-  if (found == where_.end()) return std::nullopt;
+  if (found == where_.end())
+    return std::nullopt;
   const Group::iterator at = found->second;
   Waiting waiting = std::move(*at);
   groups_.at(key_of(waiting.request)).erase(at);
@@ -62,7 +68,8 @@ bool Backlog::group_empty(const Request& request) const {
 std::vector<const Backlog::Group*> Backlog::groups(ServiceClass service_class) const {
   std::vector<const Group*> found;
   for (const auto& [key, group] : groups_) {
-    if (std::get<ServiceClass>(key) == service_class && !group.empty()) found.push_back(&group);
+    if (std::get<ServiceClass>(key) == service_class && !group.empty())
+      found.push_back(&group);
   }
   std::stable_sort(found.begin(), found.end(), [](const Group* a, const Group* b) {
     return a->front().request.arrived_at < b->front().request.arrived_at;
@@ -71,13 +78,15 @@ std::vector<const Backlog::Group*> Backlog::groups(ServiceClass service_class) c
 }
 
 std::optional<std::pair<Instant, RequestId>> Backlog::next_expiry() const {
-  if (expiries_.empty()) return std::nullopt;
+  if (expiries_.empty())
+    return std::nullopt;
   return *expiries_.begin();
 }
 
 long long Backlog::prompt_tokens_ahead(ServiceClass service_class) const {
   long long sum = 0;
-  for (std::size_t i = 0; i <= index_of(service_class); ++i) sum += prompt_tokens_[i];
+  for (std::size_t i = 0; i <= index_of(service_class); ++i)
+    sum += prompt_tokens_[i];
   return sum;
 }
 

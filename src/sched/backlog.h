@@ -1,8 +1,8 @@
 // Work that has been admitted and waits for a replica.
 //
-// Groups of a class, a label and a model, each in order of arrival, so that work which waits for one pool never
-// stands in the way of work that another could take. Bounded by class: a burst turns into rejections the client can
-// see and not into latency nobody asked for.
+// Groups of a class, a label and a model, each in order of arrival, so that work which waits for
+// one pool never stands in the way of work that another could take. Bounded by class: a burst turns
+// into rejections the client can see and not into latency nobody asked for.
 #pragma once
 
 #include <array>
@@ -28,7 +28,9 @@ class Backlog {
  public:
   using Group = std::list<Waiting>;
 
-  bool has_room(ServiceClass service_class) const { return size(service_class) < capacity(service_class); }
+  bool has_room(ServiceClass service_class) const {
+    return size(service_class) < capacity(service_class);
+  }
   // Precondition: has_room() for its class.
   void push(Waiting waiting);
   // At the head of its group, whatever the capacity: a request that was dispatched and came back.

@@ -19,11 +19,23 @@ enum class RejectReason {
 };
 std::string_view name_of(RejectReason reason);
 
-struct Dispatch { RequestId request; ReplicaId replica; };
-struct Reject { RequestId request; RejectReason reason; Duration retry_after; };
-struct Cancel { RequestId request; ReplicaId replica; };  // stop it on that replica
+struct Dispatch {
+  RequestId request;
+  ReplicaId replica;
+};
+struct Reject {
+  RequestId request;
+  RejectReason reason;
+  Duration retry_after;
+};
+struct Cancel {
+  RequestId request;
+  ReplicaId replica;
+};  // stop it on that replica
 // One alarm clock: replaces the alarm asked for before.
-struct WakeAt { Instant at; };
+struct WakeAt {
+  Instant at;
+};
 
 using Decision = std::variant<Dispatch, Reject, Cancel, WakeAt>;
 

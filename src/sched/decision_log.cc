@@ -35,13 +35,16 @@ std::string seconds_field(std::string_view name, const std::optional<Duration>& 
 std::string log_header(const Fleet& fleet, std::string_view driver) {
   std::string pools;
   for (const Pool& pool : fleet.pools) {
-    if (!pools.empty()) pools += ',';
-    pools += fmt::format(R"({{"name":{},"device":{},"model":{},"zone":{},"engine":"{}","emulated":{}}})",
-                         quoted(pool.name), quoted(pool.device), quoted(pool.model.id), quoted(pool.zone),
-                         name_of(pool.engine.type), pool.emulated());
+    if (!pools.empty())
+      pools += ',';
+    pools +=
+        fmt::format(R"({{"name":{},"device":{},"model":{},"zone":{},"engine":"{}","emulated":{}}})",
+                    quoted(pool.name), quoted(pool.device), quoted(pool.model.id),
+                    quoted(pool.zone), name_of(pool.engine.type), pool.emulated());
   }
-  return fmt::format(R"({{"type":"header","schema":1,"driver":"{}","placement":"{}","currency":{},"pools":[{}]}})",
-                     driver, name_of(fleet.placement), quoted(fleet.site.currency), pools);
+  return fmt::format(
+      R"({{"type":"header","schema":1,"driver":"{}","placement":"{}","currency":{},"pools":[{}]}})",
+      driver, name_of(fleet.placement), quoted(fleet.site.currency), pools);
 }
 
 std::string log_line(const Explanation& explanation, const Fleet& fleet) {
@@ -51,24 +54,28 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
       R"({{"type":"decision","request":"{}","at_s":{},"outcome":"{}","class":"{}","label":{},"model":{},"prompt_tokens":{})",
       name_of(request.id), to_seconds(explanation.at).value(),
       kOutcomes[static_cast<std::size_t>(explanation.outcome)], name_of(request.service_class),
-      quoted(fleet.labels.at(request.label.number()).name), quoted(fleet.offers.at(request.model.number()).name),
-      request.prompt_tokens.count());
+      quoted(fleet.labels.at(request.label.number()).name),
+      quoted(fleet.offers.at(request.model.number()).name), request.prompt_tokens.count());
   line += fmt::format(",\"arrived_s\":{}", to_seconds(request.arrived_at).value());
   line += seconds_field("ttft_target_s", request.targets.ttft);
   line += seconds_field("tpot_target_s", request.targets.tpot);
   line += seconds_field("deadline_s", request.targets.deadline);
-  if (explanation.chosen) line += fmt::format(",\"replica\":{}", explanation.chosen->number());
-  if (explanation.reason) line += fmt::format(",\"reason\":\"{}\"", name_of(*explanation.reason));
+  if (explanation.chosen)
+    line += fmt::format(",\"replica\":{}", explanation.chosen->number());
+  if (explanation.reason)
+    line += fmt::format(",\"reason\":\"{}\"", name_of(*explanation.reason));
   line += ",\"candidates\":[";
   bool first = true;
   for (const Candidate& candidate : explanation.candidates) {
-    if (!first) line += ',';
+    if (!first)
+      line += ',';
     first = false;
     line += fmt::format("{{\"pool\":{}", quoted(fleet.pool(candidate.pool).name));
     if (candidate.forbidden != Forbidden::kNo) {
       line += fmt::format(",\"forbidden\":\"{}\"", name_of(candidate.forbidden));
     }
-    if (candidate.replica) line += fmt::format(",\"replica\":{}", candidate.replica->number());
+    if (candidate.replica)
+      line += fmt::format(",\"replica\":{}", candidate.replica->number());
     line += field("ttft_s", candidate.ttft_s) + field("tpot_s", candidate.tpot_s) +
             field("probability", candidate.probability) + field("money", candidate.money) +
             field("joules", candidate.joules) + field("score", candidate.score) + "}";
@@ -77,10 +84,11 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
 }
 
 std::string log_line(const LoggedResult& result) {
-  return fmt::format(R"({{"type":"result","request":"{}","outcome":"{}"{}{}{}{}{}{}}})", name_of(result.request),
-                     result.outcome, field("ttft_s", result.ttft_s), field("tpot_s", result.tpot_s),
-                     field("e2e_s", result.e2e_s), field("output_tokens", result.output_tokens),
-                     field("joules", result.joules), field("money", result.money));
+  return fmt::format(R"({{"type":"result","request":"{}","outcome":"{}"{}{}{}{}{}{}}})",
+                     name_of(result.request), result.outcome, field("ttft_s", result.ttft_s),
+                     field("tpot_s", result.tpot_s), field("e2e_s", result.e2e_s),
+                     field("output_tokens", result.output_tokens), field("joules", result.joules),
+                     field("money", result.money));
 }
 
 }  // namespace medley::sched

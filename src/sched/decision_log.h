@@ -1,4 +1,5 @@
-// The decision log's lines: one JSON object each, what `medley explain` reads. Text only; drivers write the file.
+// The decision log's lines: one JSON object each, what `medley explain` reads. Text only; drivers
+// write the file.
 #pragma once
 
 #include <optional>

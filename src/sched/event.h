@@ -8,19 +8,40 @@
 
 namespace medley::sched {
 
-struct RequestArrived { Request request; };
-struct FirstTokenEmitted { RequestId request; };
-// `complete` is false when it broke after its first token: it is over, but tells nothing of lengths and speeds.
-struct RequestFinished { RequestId request; Tokens generated; bool complete = true; };
-struct RequestCancelled { RequestId request; };  // the client left
-// The engine refused or broke before the first token was relayed; the core may place it elsewhere. After the
-// first token the driver reports RequestFinished with what was generated and tells the client of the failure.
-struct DispatchFailed { RequestId request; };
-// Everything it held is gone. The driver then tells each of its requests' fate, in id order: DispatchFailed
-// before the first token, RequestFinished after it.
-struct ReplicaLost { ReplicaId replica; };
-struct ReplicaReturned { ReplicaId replica; };  // empty and ready
-struct LoadReported { ReplicaId replica; LoadSignal signal; };
+struct RequestArrived {
+  Request request;
+};
+struct FirstTokenEmitted {
+  RequestId request;
+};
+// `complete` is false when it broke after its first token: it is over, but tells nothing of lengths
+// and speeds.
+struct RequestFinished {
+  RequestId request;
+  Tokens generated;
+  bool complete = true;
+};
+struct RequestCancelled {
+  RequestId request;
+};  // the client left
+// The engine refused or broke before the first token was relayed; the core may place it elsewhere.
+// After the first token the driver reports RequestFinished with what was generated and tells the
+// client of the failure.
+struct DispatchFailed {
+  RequestId request;
+};
+// Everything it held is gone. The driver then tells each of its requests' fate, in id order:
+// DispatchFailed before the first token, RequestFinished after it.
+struct ReplicaLost {
+  ReplicaId replica;
+};
+struct ReplicaReturned {
+  ReplicaId replica;
+};  // empty and ready
+struct LoadReported {
+  ReplicaId replica;
+  LoadSignal signal;
+};
 struct AlarmRang {};
 
 using Event = std::variant<RequestArrived, FirstTokenEmitted, RequestFinished, RequestCancelled,

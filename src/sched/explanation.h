@@ -1,4 +1,5 @@
-// Why a request went where it went: what placement saw when it decided. Only gathered when a log is asked for.
+// Why a request went where it went: what placement saw when it decided. Only gathered when a log is
+// asked for.
 #pragma once
 
 #include <optional>
@@ -20,9 +21,9 @@ struct Candidate {
   std::optional<ReplicaId> replica;
   Forbidden forbidden = Forbidden::kNo;
   // Empty where forbidden, or where the policy in use predicts nothing.
-  std::optional<double> ttft_s, tpot_s;      // predicted; ttft counts from arrival
-  std::optional<double> probability;         // that the targets are kept
-  std::optional<double> money, joules;       // of this request there
+  std::optional<double> ttft_s, tpot_s;  // predicted; ttft counts from arrival
+  std::optional<double> probability;     // that the targets are kept
+  std::optional<double> money, joules;   // of this request there
   std::optional<double> score;
 };
 
@@ -30,7 +31,7 @@ enum class Outcome { kDispatched, kQueued, kRejected };
 
 struct Explanation {
   Instant at;
-  Request request;   // with the targets that were used
+  Request request;  // with the targets that were used
   Outcome outcome = Outcome::kDispatched;
   std::optional<ReplicaId> chosen;
   std::optional<RejectReason> reason;

@@ -21,7 +21,8 @@ struct Resident {
   Instant dispatched_at;
   std::optional<Instant> first_token_at;
   long long reserved_tokens = 0;  // prompt and expected answer, in the KV cache
-  // Predicted when it was dispatched, counted from the dispatch; absent where the policy predicts nothing.
+  // Predicted when it was dispatched, counted from the dispatch; absent where the policy predicts
+  // nothing.
   std::optional<double> ttft_from_dispatch_s, tpot_s;
   std::vector<ReplicaId> failed_on;  // where it was before and could not stay
 };
@@ -29,14 +30,15 @@ struct Resident {
 struct ReplicaAccount {
   PoolId pool;
   bool live = true;
-  int prefilling = 0;                 // dispatched, no first token yet
-  int decoding = 0;                   // first token out
+  int prefilling = 0;                   // dispatched, no first token yet
+  int decoding = 0;                     // first token out
   long long pending_prompt_tokens = 0;  // of the prefilling ones
   long long reserved_tokens = 0;
-  long long decode_context = 0;       // expected context of the decoding ones: prompt and half the answer
+  long long decode_context =
+      0;  // expected context of the decoding ones: prompt and half the answer
   std::array<int, kServiceClassCount> by_class{};
-  Instant prefill_free_at;            // when the prompts dispatched so far are expected to be done
-  std::optional<LoadSignal> signal;   // the last report
+  Instant prefill_free_at;           // when the prompts dispatched so far are expected to be done
+  std::optional<LoadSignal> signal;  // the last report
   int dispatched_since_signal = 0;
 
   int outstanding() const { return prefilling + decoding; }

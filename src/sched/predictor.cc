@@ -8,14 +8,17 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kPriorOutputTokens = 200;  // before anything was seen; the conversation trace's mean is 211
-constexpr double kOutputWeight = 0.02;      // of one more answer in the running mean
+constexpr double kPriorOutputTokens =
+    200;  // before anything was seen; the conversation trace's mean is 211
+constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
 constexpr double kRatioWeight = 0.05;
-constexpr double kRateWindowS = 30;  // prompts of the last half minute tell how much prefill is yet to come
+constexpr double kRateWindowS =
+    30;  // prompts of the last half minute tell how much prefill is yet to come
 
 double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
 
-// Probability that something predicted at `predicted`, deviating by `relative` of itself, stays within `limit`.
+// Probability that something predicted at `predicted`, deviating by `relative` of itself, stays
+// within `limit`.
 double within(double predicted, double relative, double limit) {
   constexpr double kFloorS = 1e-5;  // a prediction of zero is still a prediction
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
@@ -33,7 +36,8 @@ perf::StepShape decode_shape(long long decodes, long long context) {
 }
 
 void fold_ratio(double& ratio, double observed, double predicted) {
-  if (!(predicted > 0) || !(observed >= 0)) return;
+  if (!(predicted > 0) || !(observed >= 0))
+    return;
   ratio += kRatioWeight * (std::clamp(observed / predicted, 0.25, 4.0) * ratio - ratio);
   ratio = std::clamp(ratio, 0.25, 4.0);
 }
@@ -47,21 +51,26 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf)
     double tokens_per_s = 0;
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
-      tokens_per_s = metered.tokens_per_minute ? static_cast<double>(*metered.tokens_per_minute) / 60
-                                               : model.max_running / std::max(metered.tpot_s, 1e-6);
+      tokens_per_s = metered.tokens_per_minute
+                         ? static_cast<double>(*metered.tokens_per_minute) / 60
+                         : model.max_running / std::max(metered.tpot_s, 1e-6);
     } else {
-      // The operating point of a batched replica: 64 sequences of a thousand tokens, or what it can hold.
+      // The operating point of a batched replica: 64 sequences of a thousand tokens, or what it can
+      // hold.
       constexpr int kOperatingBatch = 64;
       constexpr long long kOperatingContext = 1000;
       const bool slotted = model.kind == perf::ServingKind::kSlotted;
-      const int batch = std::max(1, slotted ? model.max_running : std::min(kOperatingBatch, model.max_running));
-      tokens_per_s = batch / model.steps->step(decode_shape(batch, batch * kOperatingContext)).time.value();
+      const int batch =
+          std::max(1, slotted ? model.max_running : std::min(kOperatingBatch, model.max_running));
+      tokens_per_s =
+          batch / model.steps->step(decode_shape(batch, batch * kOperatingContext)).time.value();
     }
     capability_.push_back(tokens_per_s);
     constexpr long long kPrompt = 1000;
     prefill_tokens_per_s_.push_back(model.kind == perf::ServingKind::kMetered
                                         ? tokens_per_s
-                                        : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0).own_s));
+                                        : kPrompt /
+                                              std::max(1e-9, prefill(model, kPrompt, 0, 0).own_s));
   }
 }
 
@@ -69,7 +78,8 @@ long long Predictor::output_tokens(const Request& request) const {
   const auto found = mean_output_.find({request.model, request.service_class});
   const double mean = found == mean_output_.end() ? kPriorOutputTokens : found->second;
   long long tokens = std::max(1LL, std::llround(mean));
-  if (request.output_cap) tokens = std::min(tokens, std::max(1LL, request.output_cap->count()));
+  if (request.output_cap)
+    tokens = std::min(tokens, std::max(1LL, request.output_cap->count()));
   return tokens;
 }
 
@@ -86,7 +96,8 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
   }
   const double without = decodes > 0 ? model.steps->step(shape).time.value() : 0;
   // The decodes of a step take their tokens first; prompts share what is left of the chunk.
-  const long long limit = model.chunk_tokens > 0 ? std::max(1LL, model.chunk_tokens - decodes) : prompt_tokens;
+  const long long limit =
+      model.chunk_tokens > 0 ? std::max(1LL, model.chunk_tokens - decodes) : prompt_tokens;
   const long long tokens = std::min(prompt_tokens, limit);
   const perf::PrefillChunk chunk{tokens, (prompt_tokens - tokens) / 2};
   shape.chunks = {&chunk, 1};
@@ -97,10 +108,12 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
 
 double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) const {
   const perf::PoolModel& model = perf_.pool(pool);
-  if (account.pending_prompt_tokens == 0 || model.kind == perf::ServingKind::kMetered) return 0;
+  if (account.pending_prompt_tokens == 0 || model.kind == perf::ServingKind::kMetered)
+    return 0;
   // Those ahead will decode beside the ones behind them.
   return prefill(model, account.pending_prompt_tokens, account.outstanding() - 1,
-                 account.decode_context + account.pending_prompt_tokens / 2).own_s *
+                 account.decode_context + account.pending_prompt_tokens / 2)
+             .own_s *
          observed_[pool.number()].ttft_ratio;
 }
 
@@ -116,7 +129,8 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
     forecast.ttft_s = metered.ttft_median_s * observed.ttft_ratio;
     forecast.tpot_s = forecast.tpot_before_s = metered.tpot_s * observed.tpot_ratio;
     forecast.money = (static_cast<double>(prompt) * metered.per_million_prompt +
-                      output * metered.per_million_output) / 1e6;
+                      output * metered.per_million_output) /
+                     1e6;
     return forecast;
   }
 
@@ -125,36 +139,42 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
   // Those still in prefill will decode beside it: their prompts count as context.
   const long long context = account.decode_context + account.pending_prompt_tokens;
   const Prefill own = prefill(model, prompt, decodes, context);
-  const perf::StepCost after =
-      model.steps->step(decode_shape(decodes + 1, context + prompt + static_cast<long long>(output / 2)));
-  const perf::StepCost before = decodes > 0 ? model.steps->step(decode_shape(decodes, context)) : after;
+  const perf::StepCost after = model.steps->step(
+      decode_shape(decodes + 1, context + prompt + static_cast<long long>(output / 2)));
+  const perf::StepCost before =
+      decodes > 0 ? model.steps->step(decode_shape(decodes, context)) : after;
 
   double tpot = after.time.value(), tpot_before = before.time.value();
   if (!slotted) {
-    // Prompts that keep arriving are processed in the same steps: the share of time they take stretches a token's.
+    // Prompts that keep arriving are processed in the same steps: the share of time they take
+    // stretches a token's.
     const double rate = observed.prompt_tokens_per_s / std::max(1, fleet_.pool(pool).replicas);
     const double idle_share = 1 - std::min(0.9, rate * own.per_token_s);
     const double longest = tpot + own.per_token_s * static_cast<double>(model.chunk_tokens);
     const auto stretched = [&](double step) {
-      return model.chunk_tokens > 0 ? std::min(step / idle_share, std::max(longest, step)) : step / idle_share;
+      return model.chunk_tokens > 0 ? std::min(step / idle_share, std::max(longest, step))
+                                    : step / idle_share;
     };
     tpot = stretched(tpot);
     tpot_before = stretched(tpot_before);
   }
   forecast.wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
-  // A batched replica takes the prompt up when the step in progress ends: on average half a step from now.
+  // A batched replica takes the prompt up when the step in progress ends: on average half a step
+  // from now.
   const double join_s = slotted ? after.time.value() : (account.decoding > 0 ? tpot_before / 2 : 0);
   forecast.ttft_s = forecast.wait_s + (join_s + own.own_s) * observed.ttft_ratio;
   forecast.tpot_s = tpot * observed.tpot_ratio;
   forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
 
-  // Its share of the energy: by sequences in a batch; of a statically scheduled system by its slots, since they
-  // burn power filled or not.
+  // Its share of the energy: by sequences in a batch; of a statically scheduled system by its
+  // slots, since they burn power filled or not.
   const double watts = after.time.value() > 0 ? after.energy.value() / after.time.value() : 0;
-  const double sharers = slotted ? std::max(1, model.max_running) : static_cast<double>(decodes + 1);
+  const double sharers =
+      slotted ? std::max(1, model.max_running) : static_cast<double>(decodes + 1);
   const double decode_s = output * after.time.value();
   const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(prompt);
-  forecast.joules = watts * (slotted ? (decode_s + prefill_s) / sharers : decode_s / sharers + prefill_s);
+  forecast.joules =
+      watts * (slotted ? (decode_s + prefill_s) / sharers : decode_s / sharers + prefill_s);
   forecast.money = (Joules(forecast.joules) * fleet_.energy_price(now)).value();
   return forecast;
 }
@@ -188,7 +208,8 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
   }
   if (request.targets.deadline) {
     const double left = to_seconds(request.arrived_at + *request.targets.deadline - now).value();
-    const double end = forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
+    const double end =
+        forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
     probability *= within(end, std::max(model.ttft_error, model.tpot_error), left);
   }
   return probability;
@@ -203,7 +224,8 @@ void Predictor::dispatched(Instant now, PoolId pool, const Request& request) {
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
-  if (!resident.ttft_from_dispatch_s) return;
+  if (!resident.ttft_from_dispatch_s)
+    return;
   fold_ratio(observed_[pool.number()].ttft_ratio, to_seconds(at - resident.dispatched_at).value(),
              *resident.ttft_from_dispatch_s);
 }
@@ -212,7 +234,8 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   const std::pair key{resident.request.model, resident.request.service_class};
   const auto [mean, is_new] = mean_output_.try_emplace(key, kPriorOutputTokens);
   mean->second += kOutputWeight * (static_cast<double>(generated.count()) - mean->second);
-  if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2) return;
+  if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
+    return;
   const double observed = to_seconds(at - *resident.first_token_at).value() /
                           static_cast<double>(generated.count() - 1);
   fold_ratio(observed_[pool.number()].tpot_ratio, observed, *resident.tpot_s);

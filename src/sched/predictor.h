@@ -1,4 +1,5 @@
-// What a request would get on a replica, from the ledger and the step model; corrected by what was observed.
+// What a request would get on a replica, from the ledger and the step model; corrected by what was
+// observed.
 #pragma once
 
 #include <array>
@@ -10,12 +11,12 @@
 namespace medley::sched {
 
 struct Forecast {
-  double wait_s = 0;   // from now to the start of its own prefill
-  double ttft_s = 0;   // from now to its first token, wait included
-  double tpot_s = 0;   // with it on board
+  double wait_s = 0;         // from now to the start of its own prefill
+  double ttft_s = 0;         // from now to its first token, wait included
+  double tpot_s = 0;         // with it on board
   double tpot_before_s = 0;  // of those already there, without it
-  double joules = 0;   // its share of the replica's energy; 0 where unknown
-  double money = 0;    // energy at the tariff, or the metered price
+  double joules = 0;         // its share of the replica's energy; 0 where unknown
+  double money = 0;          // energy at the tariff, or the metered price
 };
 
 class Predictor {
@@ -25,16 +26,20 @@ class Predictor {
   // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap.
   long long output_tokens(const Request& request) const;
 
-  Forecast forecast(Instant now, const Request& request, PoolId pool, const ReplicaAccount& account) const;
+  Forecast forecast(Instant now, const Request& request, PoolId pool,
+                    const ReplicaAccount& account) const;
   // The same on a replica that holds nothing.
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
-  // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the pool's error bars.
-  double probability(Instant now, const Request& request, PoolId pool, const Forecast& forecast) const;
+  // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the
+  // pool's error bars.
+  double probability(Instant now, const Request& request, PoolId pool,
+                     const Forecast& forecast) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
-  // Tokens of prompt and answer per second that a replica at its operating point can do: its weight in saturation.
+  // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
+  // in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
   // Prompt tokens per second of an idle replica: what empties a backlog of prompts.
   double prefill_tokens_per_s(PoolId pool) const { return prefill_tokens_per_s_.at(pool.number()); }
@@ -51,7 +56,7 @@ class Predictor {
     Instant last_dispatch;
   };
   struct Prefill {
-    double own_s;       // this prompt alone
+    double own_s;        // this prompt alone
     double per_token_s;  // added to a step by each prompt token
   };
   Prefill prefill(const perf::PoolModel& model, long long prompt_tokens, long long decodes,
@@ -59,7 +64,7 @@ class Predictor {
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
-  std::vector<Observed> observed_;    // by pool
+  std::vector<Observed> observed_;                         // by pool
   std::vector<double> capability_, prefill_tokens_per_s_;  // by pool
   std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
 };

@@ -7,28 +7,33 @@ void Quotas::forget_old(Instant now, Spent& spent) {
     spent.tokens -= spent.minute.front().second;
     spent.minute.pop_front();
   }
-  while (!spent.day.empty() && spent.day.front() + std::chrono::hours(24) <= now) spent.day.pop_front();
+  while (!spent.day.empty() && spent.day.front() + std::chrono::hours(24) <= now)
+    spent.day.pop_front();
 }
 
 bool Quotas::has_room(Instant now, PoolId pool, long long tokens) {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
-  if (!metered) return true;
+  if (!metered)
+    return true;
   Spent& spent = spent_[pool.number()];
   forget_old(now, spent);
-  if (metered->tokens_per_minute && spent.tokens + tokens > *metered->tokens_per_minute) return false;
+  if (metered->tokens_per_minute && spent.tokens + tokens > *metered->tokens_per_minute)
+    return false;
   return !metered->requests_per_day ||
          static_cast<long long>(spent.day.size()) < *metered->requests_per_day;
 }
 
 void Quotas::spend(Instant now, PoolId pool, long long tokens) {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
-  if (!metered) return;
+  if (!metered)
+    return;
   Spent& spent = spent_[pool.number()];
   if (metered->tokens_per_minute) {
     spent.minute.emplace_back(now, tokens);
     spent.tokens += tokens;
   }
-  if (metered->requests_per_day) spent.day.push_back(now);
+  if (metered->requests_per_day)
+    spent.day.push_back(now);
 }
 
 }  // namespace medley::sched

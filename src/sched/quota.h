@@ -1,4 +1,5 @@
-// What may still be sent to metered services: tokens in the running minute, requests in the running day.
+// What may still be sent to metered services: tokens in the running minute, requests in the running
+// day.
 #pragma once
 
 #include <deque>
@@ -12,7 +13,8 @@ namespace medley::sched {
 class Quotas {
  public:
   explicit Quotas(const Fleet& fleet) : fleet_(fleet), spent_(fleet.pools.size()) {}
-  // Whether `tokens` more, in one request, stay within the pool's quota at `now`. True for owned pools.
+  // Whether `tokens` more, in one request, stay within the pool's quota at `now`. True for owned
+  // pools.
   bool has_room(Instant now, PoolId pool, long long tokens);
   void spend(Instant now, PoolId pool, long long tokens);
 

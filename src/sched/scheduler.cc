@@ -13,17 +13,19 @@
 namespace medley::sched {
 namespace {
 
-// How often waiting work is looked at again when nothing else happens: within a fraction of the tightest target.
+// How often waiting work is looked at again when nothing else happens: within a fraction of the
+// tightest target.
 constexpr Duration kInteractiveTick = std::chrono::milliseconds(50);
 constexpr Duration kPatientTick = std::chrono::milliseconds(250);
-// Where alarms are all that happens, patient work is looked at ever more rarely: each time half as often, down to
-// 2^7 · 250 ms = 32 s.
+// Where alarms are all that happens, patient work is looked at ever more rarely: each time half as
+// often, down to 2^7 · 250 ms = 32 s.
 constexpr int kMostTickDoublings = 7;
 // Requests of one group that are tried in vain before the group is left for this time.
 constexpr int kTriesPerGroup = 4;
 // Replicas that may fail one request before it is given up.
 constexpr std::size_t kMaxFailures = 3;
-// Bounds of Retry-After: clients of the OpenAI family ignore or oversleep anything from a minute up.
+// Bounds of Retry-After: clients of the OpenAI family ignore or oversleep anything from a minute
+// up.
 constexpr Duration kLeastRetryAfter = std::chrono::seconds(1);
 constexpr Duration kMostRetryAfter = std::chrono::seconds(59);
 // When every replica is lost: drivers try lost ones again every few seconds.
@@ -70,7 +72,8 @@ class Scheduler::Impl {
     stats.in_flight = static_cast<long long>(ledger_.size());
     double taken = 0, all = 0;
     for (const ReplicaAccount& account : ledger_.replicas()) {
-      if (!account.live) continue;
+      if (!account.live)
+        continue;
       const perf::PoolModel& model = perf_.pool(account.pool);
       double share = static_cast<double>(account.outstanding()) / std::max(1, model.max_running);
       if (model.kv_tokens > 0) {
@@ -87,13 +90,16 @@ class Scheduler::Impl {
 
   std::optional<Prediction> prediction(RequestId request) const {
     const Resident* resident = ledger_.find(request);
-    if (resident == nullptr || !resident->ttft_from_dispatch_s) return std::nullopt;
+    if (resident == nullptr || !resident->ttft_from_dispatch_s)
+      return std::nullopt;
     const Duration waited = resident->dispatched_at - resident->request.arrived_at;
-    return Prediction{to_seconds(waited).value() + *resident->ttft_from_dispatch_s, *resident->tpot_s};
+    return Prediction{to_seconds(waited).value() + *resident->ttft_from_dispatch_s,
+                      *resident->tpot_s};
   }
 
  private:
-  // --- events -----------------------------------------------------------------------------------------------
+  // --- events
+  // -----------------------------------------------------------------------------------------------
 
   void on(const RequestArrived& event) {
     Waiting waiting{event.request, Instant::max(), {}};
@@ -102,13 +108,15 @@ class Scheduler::Impl {
     // Work of its own kind that came before it goes first.
     candidates_.clear();
     const bool first_of_group = backlog_.group_empty(waiting.request);
-    if (first_of_group && try_to_place(waiting)) return;
+    if (first_of_group && try_to_place(waiting))
+      return;
     hold(std::move(waiting));
   }
 
   void on(const FirstTokenEmitted& event) {
     const Resident* resident = ledger_.find(event.request);
-    if (resident == nullptr || resident->first_token_at) return;
+    if (resident == nullptr || resident->first_token_at)
+      return;
     const ReplicaId replica = resident->replica;
     predictor_.first_token(*resident, pool_of(replica), now_);
     ledger_.first_token(event.request, now_);
@@ -116,11 +124,14 @@ class Scheduler::Impl {
   }
 
   void on(const RequestFinished& event) {
-    if (ledger_.find(event.request) == nullptr) return;
+    if (ledger_.find(event.request) == nullptr)
+      return;
     const Resident resident = ledger_.remove(event.request);
-    if (event.complete) predictor_.finished(resident, pool_of(resident.replica), now_, event.generated);
+    if (event.complete)
+      predictor_.finished(resident, pool_of(resident.replica), now_, event.generated);
     ++count(resident.request).finished;
-    if (!resident.first_token_at) rebuild_prefill_lane(resident.replica);
+    if (!resident.first_token_at)
+      rebuild_prefill_lane(resident.replica);
     release_backlog();
   }
 
@@ -129,16 +140,19 @@ class Scheduler::Impl {
       ++count(waiting->request).cancelled;
       return;
     }
-    if (ledger_.find(event.request) == nullptr) return;
+    if (ledger_.find(event.request) == nullptr)
+      return;
     const Resident resident = ledger_.remove(event.request);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
-    if (!resident.first_token_at) rebuild_prefill_lane(resident.replica);
+    if (!resident.first_token_at)
+      rebuild_prefill_lane(resident.replica);
     release_backlog();
   }
 
   void on(const DispatchFailed& event) {
-    if (ledger_.find(event.request) == nullptr) return;
+    if (ledger_.find(event.request) == nullptr)
+      return;
     Resident resident = ledger_.remove(event.request);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on)};
@@ -176,13 +190,16 @@ class Scheduler::Impl {
     alarm_.reset();
     release_backlog();
     while (const auto next = backlog_.next_expiry()) {
-      if (next->first > now_) break;
+      if (next->first > now_)
+        break;
       const std::optional<Waiting> late = backlog_.remove(next->second);
-      if (!try_to_place(*late, true)) reject(late->request, RejectReason::kTimedOut);
+      if (!try_to_place(*late, true))
+        reject(late->request, RejectReason::kTimedOut);
     }
   }
 
-  // --- placement --------------------------------------------------------------------------------------------
+  // --- placement
+  // --------------------------------------------------------------------------------------------
 
   // The hard filters, by pool.
   const std::vector<Forbidden>& filter(const Request& request) {
@@ -191,7 +208,8 @@ class Scheduler::Impl {
     for (std::size_t i = 0; i < filtered_.size(); ++i) {
       const PoolId pool(i);
       filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
-      if (filtered_[i] != Forbidden::kNo) continue;
+      if (filtered_[i] != Forbidden::kNo)
+        continue;
       if (!any_live(pool)) {
         filtered_[i] = Forbidden::kLost;
       } else if (!quotas_.has_room(now_, pool, tokens)) {
@@ -204,7 +222,8 @@ class Scheduler::Impl {
   bool any_live(PoolId pool) const {
     const std::uint64_t first = ledger_.first_replica(pool).number();
     for (int r = 0; r < fleet_.pool(pool).replicas; ++r) {
-      if (ledger_.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live) return true;
+      if (ledger_.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live)
+        return true;
     }
     return false;
   }
@@ -214,9 +233,11 @@ class Scheduler::Impl {
     const std::vector<Forbidden>& filtered = filter(waiting.request);
     for (std::size_t r = 0; r < ledger_.replicas().size(); ++r) {
       const ReplicaAccount& account = ledger_.replicas()[r];
-      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo) continue;
+      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
+        continue;
       const std::vector<ReplicaId>& failed = waiting.failed_on;
-      if (std::find(failed.begin(), failed.end(), ReplicaId(r)) == failed.end()) return true;
+      if (std::find(failed.begin(), failed.end(), ReplicaId(r)) == failed.end())
+        return true;
     }
     return false;
   }
@@ -249,9 +270,11 @@ class Scheduler::Impl {
     Choice choice;
     if (has(Forbidden::kNo)) {
       const View view{now_, fleet_, perf_, ledger_, predictor_};
-      choice = placement_->choose(view, request, filtered, waiting.failed_on, last_chance, candidates);
+      choice =
+          placement_->choose(view, request, filtered, waiting.failed_on, last_chance, candidates);
     }
-    if (!choice.replica) return false;
+    if (!choice.replica)
+      return false;
     dispatch(waiting, choice);
     return true;
   }
@@ -280,7 +303,8 @@ class Scheduler::Impl {
 
   // Puts it into the backlog, or turns it away.
   void hold(Waiting waiting) {
-    if (!placement_->holds_back()) return reject(waiting.request, RejectReason::kSaturated);
+    if (!placement_->holds_back())
+      return reject(waiting.request, RejectReason::kSaturated);
     waiting.expires_at = expiry(waiting.request);
     const Request request = waiting.request;
     if (waiting.expires_at > now_ && backlog_.has_room(request.service_class)) {
@@ -291,22 +315,29 @@ class Scheduler::Impl {
     }
   }
 
-  // Until when waiting makes sense: the target less the time that the fastest idle replica would need. At least
-  // half of the target, since what no replica could keep even when idle is served as well as can be.
+  // Until when waiting makes sense: the target less the time that the fastest idle replica would
+  // need. At least half of the target, since what no replica could keep even when idle is served as
+  // well as can be.
   Instant expiry(const Request& request) {
     const std::vector<Forbidden>& filtered = filter(request);
     double ttft_s = -1, end_s = -1;
     for (std::size_t i = 0; i < filtered.size(); ++i) {
-      if (filtered[i] != Forbidden::kNo && filtered[i] != Forbidden::kQuota) continue;
+      if (filtered[i] != Forbidden::kNo && filtered[i] != Forbidden::kQuota)
+        continue;
       const Forecast idle = predictor_.forecast_idle(now_, request, PoolId(i));
-      const double end = idle.ttft_s + idle.tpot_s * static_cast<double>(predictor_.output_tokens(request));
-      if (ttft_s < 0 || idle.ttft_s < ttft_s) ttft_s = idle.ttft_s;
-      if (end_s < 0 || end < end_s) end_s = end;
+      const double end =
+          idle.ttft_s + idle.tpot_s * static_cast<double>(predictor_.output_tokens(request));
+      if (ttft_s < 0 || idle.ttft_s < ttft_s)
+        ttft_s = idle.ttft_s;
+      if (end_s < 0 || end < end_s)
+        end_s = end;
     }
     Instant at = Instant::max();
     const auto limit = [&](const std::optional<Duration>& target, double least_s) {
-      if (!target) return;
-      const Duration margin = std::min(*target / 2, round_to_duration(Seconds(std::max(0.0, least_s))));
+      if (!target)
+        return;
+      const Duration margin =
+          std::min(*target / 2, round_to_duration(Seconds(std::max(0.0, least_s))));
       at = std::min(at, request.arrived_at + *target - margin);
     };
     limit(request.targets.ttft, ttft_s);
@@ -316,9 +347,11 @@ class Scheduler::Impl {
 
   // Tries what waits, dearer classes first.
   void release_backlog() {
-    if (backlog_.empty()) return;
+    if (backlog_.empty())
+      return;
     for (const ServiceClass service_class : kServiceClasses) {
-      if (backlog_.size(service_class) == 0) continue;
+      if (backlog_.size(service_class) == 0)
+        continue;
       for (const Backlog::Group* group : backlog_.groups(service_class)) {
         int tries = 0;
         for (auto at = group->begin(); at != group->end() && tries < kTriesPerGroup;) {
@@ -339,43 +372,51 @@ class Scheduler::Impl {
     if (const auto next = backlog_.next_expiry()) {
       const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
                            backlog_.size(ServiceClass::kStandard) == 0;
-      const Duration tick = patient ? kPatientTick * (1 << std::min(quiet_alarms_, kMostTickDoublings))
-                                    : kInteractiveTick;
+      const Duration tick = patient
+                                ? kPatientTick * (1 << std::min(quiet_alarms_, kMostTickDoublings))
+                                : kInteractiveTick;
       wanted = std::min(next->first, now_ + tick);
       // An alarm that rings early enough is left alone.
-      if (alarm_ && *alarm_ <= *wanted) return;
+      if (alarm_ && *alarm_ <= *wanted)
+        return;
     }
-    if (!wanted) return;  // a late alarm finds nothing to do
+    if (!wanted)
+      return;  // a late alarm finds nothing to do
     alarm_ = wanted;
     decide(WakeAt{*wanted});
   }
 
-  // --- helpers ----------------------------------------------------------------------------------------------
+  // --- helpers
+  // ----------------------------------------------------------------------------------------------
 
   PoolId pool_of(ReplicaId replica) const { return ledger_.replica(replica).pool; }
   ClassStats& count(const Request& request) { return counts_[index_of(request.service_class)]; }
 
   void rebuild_prefill_lane(ReplicaId replica) {
-    if (!placement_->holds_back()) return;
+    if (!placement_->holds_back())
+      return;
     ReplicaAccount& account = ledger_.replica(replica);
     account.prefill_free_at =
         now_ + round_to_duration(Seconds(predictor_.pending_prefill_s(account.pool, account)));
   }
 
-  // When the work ahead of it may be done: waiting prompts over what the lawful live fleet can do, plus the
-  // shortest prefill lane.
+  // When the work ahead of it may be done: waiting prompts over what the lawful live fleet can do,
+  // plus the shortest prefill lane.
   Duration retry_after(const Request& request) {
     const std::vector<Forbidden>& filtered = filter(request);
     double tokens_per_s = 0;
     std::optional<Duration> shortest;
     for (const ReplicaAccount& account : ledger_.replicas()) {
-      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo) continue;
+      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
+        continue;
       tokens_per_s += predictor_.prefill_tokens_per_s(account.pool);
       const Duration lane = std::max(Duration(0), account.prefill_free_at - now_);
-      if (!shortest || lane < *shortest) shortest = lane;
+      if (!shortest || lane < *shortest)
+        shortest = lane;
     }
     if (!shortest) {
-      const bool lost = std::find(filtered.begin(), filtered.end(), Forbidden::kLost) != filtered.end();
+      const bool lost =
+          std::find(filtered.begin(), filtered.end(), Forbidden::kLost) != filtered.end();
       return lost ? kLostRetryAfter : kMostRetryAfter;
     }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
@@ -392,7 +433,8 @@ class Scheduler::Impl {
 
   void explain(const Request& request, Outcome outcome, std::optional<ReplicaId> chosen,
                std::optional<RejectReason> reason) {
-    if (sink_ == nullptr) return;
+    if (sink_ == nullptr)
+      return;
     sink_->explain({now_, request, outcome, chosen, reason, candidates_});
   }
 
@@ -410,7 +452,8 @@ class Scheduler::Impl {
       digest_.add(cancel->request.number());
       digest_.add(cancel->replica.number());
     } else {
-      digest_.add(static_cast<std::uint64_t>(std::get<WakeAt>(decision).at.time_since_epoch().count()));
+      digest_.add(
+          static_cast<std::uint64_t>(std::get<WakeAt>(decision).at.time_since_epoch().count()));
     }
     out_->push_back(decision);
   }
@@ -428,7 +471,7 @@ class Scheduler::Impl {
 
   Instant now_{};
   std::optional<Instant> alarm_;
-  int quiet_alarms_ = 0;  // alarms in a row with nothing else between
+  int quiet_alarms_ = 0;                  // alarms in a row with nothing else between
   std::vector<Decision>* out_ = nullptr;  // during handle() only
   std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations
   std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink

@@ -1,7 +1,8 @@
-// The core: decides which replica serves which request, which requests wait, and which are turned away.
+// The core: decides which replica serves which request, which requests wait, and which are turned
+// away.
 //
-// simulate drives it with virtual time, serve with real time, a test with either. It hears of arrivals, first
-// tokens, ends and reports, never of engine steps, and answers with decisions.
+// simulate drives it with virtual time, serve with real time, a test with either. It hears of
+// arrivals, first tokens, ends and reports, never of engine steps, and answers with decisions.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ struct ClassStats {
 
 struct SchedulerStats {
   std::array<ClassStats, kServiceClassCount> classes;
-  // Share of what the live fleet can do that is taken, replicas weighted by their tokens per second.
+  // Share of what the live fleet can do that is taken, replicas weighted by their tokens per
+  // second.
   double saturation = 0;
   long long in_flight = 0;
 };
@@ -33,7 +35,8 @@ struct Prediction {
 };
 
 // Pure: the same build and the same events give the same decisions. `now` never goes backwards. Not
-// thread-safe: one driver owns it. Events about requests that it does not hold are ignored (they raced).
+// thread-safe: one driver owns it. Events about requests that it does not hold are ignored (they
+// raced).
 class Scheduler {
  public:
   // `perf` must outlive the scheduler and describe `fleet`'s pools.

@@ -11,8 +11,8 @@ namespace {
 using std::chrono::milliseconds, std::chrono::seconds;
 using testing::ElementsAre;
 
-Request make_request(std::uint64_t id, ServiceClass service_class = ServiceClass::kStandard, int label = 1,
-                     long long prompt_tokens = 100) {
+Request make_request(std::uint64_t id, ServiceClass service_class = ServiceClass::kStandard,
+                     int label = 1, long long prompt_tokens = 100) {
   Request request;
   request.id = RequestId(id);
   request.service_class = service_class;
@@ -27,11 +27,13 @@ using Pools = std::vector<TestPool>;
 class Core {
  public:
   explicit Core(const Pools& pools, PlacementKind placement = PlacementKind::kMedley)
-      : made_(make_test_fleet(pools)), scheduler_((made_.fleet.placement = placement, made_.fleet), made_.perf) {}
+      : made_(make_test_fleet(pools)),
+        scheduler_((made_.fleet.placement = placement, made_.fleet), made_.perf) {}
 
   // What it decided on this event, in words.
   std::vector<std::string> tell(Duration at, Event event) {
-    if (auto* arrived = std::get_if<RequestArrived>(&event)) arrived->request.arrived_at = Instant(at);
+    if (auto* arrived = std::get_if<RequestArrived>(&event))
+      arrived->request.arrived_at = Instant(at);
     std::vector<Decision> decisions;
     scheduler_.handle(Instant(at), event, decisions);
     std::vector<std::string> words;
@@ -52,14 +54,17 @@ class Core {
     }
     return words;
   }
-  std::vector<std::string> arrive(Duration at, const Request& request) { return tell(at, RequestArrived{request}); }
+  std::vector<std::string> arrive(Duration at, const Request& request) {
+    return tell(at, RequestArrived{request});
+  }
   // Rings the alarm until something is decided, for at most a minute.
   std::vector<std::string> ring_until_decided() {
     for (int i = 0; i < 10'000 && alarm; ++i) {
       const Duration at = *alarm;
       alarm.reset();
       const std::vector<std::string> words = tell(at, AlarmRang{});
-      if (!words.empty()) return words;
+      if (!words.empty())
+        return words;
     }
     return {};
   }
@@ -86,7 +91,8 @@ TEST(Scheduler, RefusesWhatNoZoneMayProcess) {
   Core core(Pools{{.name = "cloud", .zone = "us-east"}});
   EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 2)),
               ElementsAre("reject 1 no_lawful_pool"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kBatch, 0)), ElementsAre("dispatch 2 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kBatch, 0)),
+              ElementsAre("dispatch 2 to 0"));
 }
 
 TEST(Scheduler, RefusesWhatNoContextCanHold) {
@@ -128,17 +134,21 @@ TEST(Scheduler, DearerWorkIsReleasedFirst) {
 }
 
 TEST(Scheduler, WorkForOnePoolDoesNotStandInTheWayOfOther) {
-  Core core(Pools{{.name = "here", .max_running = 1}, {.name = "cloud", .zone = "us-east", .max_running = 1}});
+  Core core(Pools{{.name = "here", .max_running = 1},
+                  {.name = "cloud", .zone = "us-east", .max_running = 1}});
   core.arrive(seconds(1), make_request(1, ServiceClass::kFlex, 2));
-  for (std::uint64_t i = 2; i < 20; ++i) core.arrive(seconds(1), make_request(i, ServiceClass::kFlex, 2));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(50, ServiceClass::kFlex, 0)), ElementsAre("dispatch 50 to 1"));
+  for (std::uint64_t i = 2; i < 20; ++i)
+    core.arrive(seconds(1), make_request(i, ServiceClass::kFlex, 2));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(50, ServiceClass::kFlex, 0)),
+              ElementsAre("dispatch 50 to 1"));
 }
 
 TEST(Scheduler, AFailedDispatchGoesElsewhereAndNeverBack) {
   Core core(Pools{{.name = "a", .replicas = 2}});
   EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 0"));
   EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 1"));
-  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("reject 1 no_replica"));
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}),
+              ElementsAre("reject 1 no_replica"));
 }
 
 TEST(Scheduler, ALostReplicaGetsNothingUntilItReturns) {
@@ -146,7 +156,8 @@ TEST(Scheduler, ALostReplicaGetsNothingUntilItReturns) {
   core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
   EXPECT_THAT(core.arrive(seconds(1), make_request(1)), ElementsAre("dispatch 1 to 1"));
   core.tell(seconds(2), ReplicaLost{ReplicaId(1)});
-  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1)}), ElementsAre("reject 1 no_replica"));
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1)}),
+              ElementsAre("reject 1 no_replica"));
   EXPECT_THAT(core.arrive(seconds(2), make_request(2)), ElementsAre("reject 2 no_replica"));
   // Patient work waits for the return.
   EXPECT_THAT(core.arrive(seconds(2), make_request(3, ServiceClass::kBatch)), ElementsAre());
@@ -159,45 +170,64 @@ TEST(Scheduler, ACancelledRequestFreesItsPlace) {
   core.arrive(seconds(1), make_request(2));
   core.arrive(seconds(1), make_request(3));
   EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(2)}), ElementsAre());
-  EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(1)}), ElementsAre("cancel 1 on 0", "dispatch 3 to 0"));
+  EXPECT_THAT(core.tell(seconds(1), RequestCancelled{RequestId(1)}),
+              ElementsAre("cancel 1 on 0", "dispatch 3 to 0"));
 }
 
 TEST(Scheduler, ServesAsWellAsCanBeWhatNoIdleReplicaCouldKeep) {
   // 30 ms a token against a target of 8 ms.
   Core core(Pools{{.name = "slow", .step_s = 0.03}});
-  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)),
+              ElementsAre("dispatch 1 to 0"));
 }
 
 TEST(Scheduler, TakesTheFastPoolForTightTargetsAndTheCheapOneOtherwise) {
-  Core core(Pools{{.name = "fast", .kind = perf::ServingKind::kMetered, .metered = {.per_million_prompt = 5,
-              .per_million_output = 10, .ttft_median_s = 0.05, .ttft_sigma = 0.1, .tpot_s = 0.002}},
-             {.name = "cheap", .step_s = 0.02}});
-  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)), ElementsAre("dispatch 1 to 0"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)), ElementsAre("dispatch 2 to 1"));
+  Core core(Pools{{.name = "fast",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.per_million_prompt = 5,
+                               .per_million_output = 10,
+                               .ttft_median_s = 0.05,
+                               .ttft_sigma = 0.1,
+                               .tpot_s = 0.002}},
+                  {.name = "cheap", .step_s = 0.02}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kGuaranteed)),
+              ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)),
+              ElementsAre("dispatch 2 to 1"));
 }
 
 TEST(Scheduler, StopsAtTheQuotaOfAMeteredPool) {
-  Core core(Pools{{.name = "burst", .kind = perf::ServingKind::kMetered, .metered = {.tokens_per_minute = 700,
-              .requests_per_day = 2}}});
-  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kFlex)), ElementsAre("dispatch 1 to 0"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)), ElementsAre("dispatch 2 to 0"));
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 700, .requests_per_day = 2}}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kFlex)),
+              ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)),
+              ElementsAre("dispatch 2 to 0"));
   EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kFlex)), ElementsAre());
   EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
 }
 
 TEST(Scheduler, RoundRobinTakesTurnsAmongLiveLawfulReplicas) {
-  Core core(Pools{{.name = "a", .replicas = 2}, {.name = "cloud", .zone = "us-east"}}, PlacementKind::kRoundRobin);
-  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kStandard, 0)), ElementsAre("dispatch 1 to 0"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 0)), ElementsAre("dispatch 2 to 1"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kStandard, 0)), ElementsAre("dispatch 3 to 2"));
-  EXPECT_THAT(core.arrive(seconds(1), make_request(4, ServiceClass::kStandard, 1)), ElementsAre("dispatch 4 to 0"));
+  Core core(Pools{{.name = "a", .replicas = 2}, {.name = "cloud", .zone = "us-east"}},
+            PlacementKind::kRoundRobin);
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kStandard, 0)),
+              ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 0)),
+              ElementsAre("dispatch 2 to 1"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kStandard, 0)),
+              ElementsAre("dispatch 3 to 2"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(4, ServiceClass::kStandard, 1)),
+              ElementsAre("dispatch 4 to 0"));
   core.tell(seconds(2), ReplicaLost{ReplicaId(1)});
-  EXPECT_THAT(core.arrive(seconds(2), make_request(5, ServiceClass::kStandard, 1)), ElementsAre("dispatch 5 to 0"));
+  EXPECT_THAT(core.arrive(seconds(2), make_request(5, ServiceClass::kStandard, 1)),
+              ElementsAre("dispatch 5 to 0"));
 }
 
 TEST(Scheduler, LeastOutstandingCountsWhatItDispatched) {
   Core core(Pools{{.name = "a", .replicas = 3}}, PlacementKind::kLeastOutstanding);
-  for (std::uint64_t i = 0; i < 3; ++i) core.arrive(seconds(1), make_request(i));
+  for (std::uint64_t i = 0; i < 3; ++i)
+    core.arrive(seconds(1), make_request(i));
   core.tell(seconds(1), RequestFinished{RequestId(1), Tokens(5)});
   EXPECT_THAT(core.arrive(seconds(1), make_request(9)), ElementsAre("dispatch 9 to 1"));
 }
@@ -215,11 +245,13 @@ TEST(Scheduler, LeastQueuedFollowsTheReportsAndAddsItsOwn) {
 
 TEST(Scheduler, SaturationWeighsReplicasByWhatTheyCanDo) {
   // Ten times the speed: the busy slow replica hardly counts.
-  Core core(Pools{{.name = "fast", .max_running = 4, .step_s = 0.002}, {.name = "slow", .zone = "edge", .max_running = 4,
-              .step_s = 0.02}}, PlacementKind::kRoundRobin);
+  Core core(Pools{{.name = "fast", .max_running = 4, .step_s = 0.002},
+                  {.name = "slow", .zone = "edge", .max_running = 4, .step_s = 0.02}},
+            PlacementKind::kRoundRobin);
   EXPECT_EQ(core.scheduler().stats().saturation, 0);
   core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
-  for (std::uint64_t i = 0; i < 4; ++i) core.arrive(seconds(1), make_request(i));
+  for (std::uint64_t i = 0; i < 4; ++i)
+    core.arrive(seconds(1), make_request(i));
   EXPECT_NEAR(core.scheduler().stats().saturation, 1, 1e-9);
   core.tell(seconds(1), ReplicaReturned{ReplicaId(0)});
   EXPECT_NEAR(core.scheduler().stats().saturation, 1.0 / 11, 0.01);
@@ -230,7 +262,9 @@ TEST(Scheduler, SaysWhyWhenAsked) {
     std::vector<Explanation> heard;
     void explain(const Explanation& explanation) override { heard.push_back(explanation); }
   } sink;
-  Core core(Pools{{.name = "here", .max_context = 50}, {.name = "edge", .zone = "edge"}, {.name = "cloud", .zone = "us"}});
+  Core core(Pools{{.name = "here", .max_context = 50},
+                  {.name = "edge", .zone = "edge"},
+                  {.name = "cloud", .zone = "us"}});
   core.scheduler().explain_to(&sink);
   core.arrive(seconds(1), make_request(1));
   ASSERT_EQ(sink.heard.size(), 1U);
@@ -246,7 +280,8 @@ TEST(Scheduler, SaysWhyWhenAsked) {
 TEST(Scheduler, TheSameEventsGiveTheSameDigest) {
   const auto run = [](std::uint64_t ids) {
     Core core(Pools{{.name = "a", .replicas = 3, .max_running = 2}});
-    for (std::uint64_t i = 0; i < ids; ++i) core.arrive(milliseconds(10 * i), make_request(i));
+    for (std::uint64_t i = 0; i < ids; ++i)
+      core.arrive(milliseconds(10 * i), make_request(i));
     return core.scheduler().digest().value();
   };
   EXPECT_EQ(run(5), run(5));

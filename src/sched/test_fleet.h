@@ -13,7 +13,9 @@ namespace medley::sched {
 class LinearSteps final : public perf::StepModel {
  public:
   LinearSteps(double fixed_s, double per_sequence_s, double per_prompt_token_s)
-      : fixed_s_(fixed_s), per_sequence_s_(per_sequence_s), per_prompt_token_s_(per_prompt_token_s) {}
+      : fixed_s_(fixed_s),
+        per_sequence_s_(per_sequence_s),
+        per_prompt_token_s_(per_prompt_token_s) {}
   perf::StepCost step(const perf::StepShape& shape) const override {
     const double seconds = fixed_s_ + per_sequence_s_ * static_cast<double>(shape.decodes) +
                            per_prompt_token_s_ * static_cast<double>(shape.prefill_tokens());
@@ -42,17 +44,19 @@ struct TestFleet {
   perf::PerfModel perf;
 };
 
-// Labels: "public" anywhere, "internal" in here and edge, "restricted" in here only. One offer, "chat", that every pool
-// answers for every class.
+// Labels: "public" anywhere, "internal" in here and edge, "restricted" in here only. One offer,
+// "chat", that every pool answers for every class.
 inline TestFleet make_test_fleet(const std::vector<TestPool>& pools) {
   TestFleet made;
   made.fleet.site.zone = "here";
   made.fleet.site.tariff_per_kwh.fill(0.2);
-  made.fleet.labels = {{"public", true, {}}, {"internal", false, {"here", "edge"}}, {"restricted", false, {"here"}}};
+  made.fleet.labels = {
+      {"public", true, {}}, {"internal", false, {"here", "edge"}}, {"restricted", false, {"here"}}};
   made.fleet.default_label = LabelId(1);
   Offer offer{"chat", {}};
   for (const TestPool& wanted : pools) {
-    for (auto& of_class : offer.pools) of_class.push_back(PoolId(made.fleet.pools.size()));
+    for (auto& of_class : offer.pools)
+      of_class.push_back(PoolId(made.fleet.pools.size()));
     Pool pool;
     pool.name = wanted.name;
     pool.device = wanted.kind == perf::ServingKind::kMetered ? "metered" : "test_device";
@@ -70,7 +74,8 @@ inline TestFleet make_test_fleet(const std::vector<TestPool>& pools) {
     if (wanted.kind == perf::ServingKind::kMetered) {
       pool.metered = wanted.metered;
     } else {
-      model.chunk_tokens = wanted.kind == perf::ServingKind::kBatched ? pool.batching.chunk_tokens : 0;
+      model.chunk_tokens =
+          wanted.kind == perf::ServingKind::kBatched ? pool.batching.chunk_tokens : 0;
       model.steps = std::make_shared<LinearSteps>(wanted.step_s, wanted.step_s / 100, 2e-5);
     }
     made.fleet.pools.push_back(std::move(pool));

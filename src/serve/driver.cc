@@ -12,7 +12,9 @@ namespace {
 constexpr int kFailuresUntilLost = 3;
 constexpr Duration kLostFor = std::chrono::seconds(5);
 
-bool another_may_do(ErrorCode code) { return code != ErrorCode::kInvalid && code != ErrorCode::kDenied; }
+bool another_may_do(ErrorCode code) {
+  return code != ErrorCode::kInvalid && code != ErrorCode::kDenied;
+}
 
 }  // namespace
 
@@ -31,8 +33,10 @@ class Driver::Impl final : public engine::GenerationSink {
   }
 
   ~Impl() override {
-    if (alarm_) loop_.cancel(*alarm_);
-    for (const auto& [replica, timer] : returns_) loop_.cancel(timer);
+    if (alarm_)
+      loop_.cancel(*alarm_);
+    for (const auto& [replica, timer] : returns_)
+      loop_.cancel(timer);
   }
 
   void submit(Request request, engine::Generation generation, RequestListener& listener) {
@@ -42,13 +46,15 @@ class Driver::Impl final : public engine::GenerationSink {
     entry.request = request;
     entry.generation = std::move(generation);
     entry.listener = &listener;
-    MEDLEY_CHECK(entries_.emplace(request.id, std::move(entry)).second, "a request id is used twice");
+    MEDLEY_CHECK(entries_.emplace(request.id, std::move(entry)).second,
+                 "a request id is used twice");
     tell(sched::RequestArrived{request});
   }
 
   void cancel(RequestId request) {
     const auto found = entries_.find(request);
-    if (found == entries_.end()) return;
+    if (found == entries_.end())
+      return;
     log(found->second, "cancelled");
     entries_.erase(found);
     tell(sched::RequestCancelled{request});
@@ -59,11 +65,13 @@ class Driver::Impl final : public engine::GenerationSink {
     tell(sched::ReplicaLost{replica});
     std::vector<RequestId> held;
     for (const auto& [request, entry] : entries_) {
-      if (entry.replica == replica) held.push_back(request);
+      if (entry.replica == replica)
+        held.push_back(request);
     }
     for (const RequestId request : held) {
       engines_[replica.number()]->cancel(request);
-      failed(request, {ErrorCode::kUnavailable, "the replica that served this request was lost", {}});
+      failed(request,
+             {ErrorCode::kUnavailable, "the replica that served this request was lost", {}});
     }
   }
 
@@ -74,11 +82,13 @@ class Driver::Impl final : public engine::GenerationSink {
   }
   bool replica_up(ReplicaId replica) const { return up_.at(replica.number()); }
 
-  // --- engine::GenerationSink -------------------------------------------------------------------------------
+  // --- engine::GenerationSink
+  // -------------------------------------------------------------------------------
 
   void on_tokens(RequestId request, std::string_view text, int count) override {
     const auto found = entries_.find(request);
-    if (found == entries_.end()) return;
+    if (found == entries_.end())
+      return;
     Entry& entry = found->second;
     const bool first = entry.generated == 0;
     entry.generated += count;
@@ -87,12 +97,14 @@ class Driver::Impl final : public engine::GenerationSink {
       failures_[entry.replica->number()] = 0;
     }
     entry.listener->on_tokens(text, count);
-    if (first) tell(sched::FirstTokenEmitted{request});
+    if (first)
+      tell(sched::FirstTokenEmitted{request});
   }
 
   void on_end(RequestId request, const engine::Ending& ending) override {
     const auto found = entries_.find(request);
-    if (found == entries_.end()) return;
+    if (found == entries_.end())
+      return;
     Entry entry = std::move(found->second);
     entries_.erase(found);
     entry.generated = ending.output_tokens.count();
@@ -106,20 +118,23 @@ class Driver::Impl final : public engine::GenerationSink {
 
   void on_failed(RequestId request, const Error& error) override {
     const auto found = entries_.find(request);
-    if (found == entries_.end()) return;
+    if (found == entries_.end())
+      return;
     const ReplicaId replica = *found->second.replica;
     failed(request, error);
     if (another_may_do(error.code) && ++failures_[replica.number()] == kFailuresUntilLost) {
       replica_lost(replica);
-      returns_[replica] = loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault, replica.number(),
-                                        [this, replica] {
+      returns_[replica] = loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault,
+                                        replica.number(), [this, replica] {
                                           returns_.erase(replica);
                                           replica_returned(replica);
                                         });
     }
   }
 
-  void log_results_to(std::function<void(const sched::LoggedResult&)> log) { log_ = std::move(log); }
+  void log_results_to(std::function<void(const sched::LoggedResult&)> log) {
+    log_ = std::move(log);
+  }
   std::size_t held() const { return entries_.size(); }
   sched::Scheduler& scheduler() { return scheduler_; }
   engine::Engine& engine(ReplicaId replica) { return *engines_.at(replica.number()); }
@@ -127,7 +142,8 @@ class Driver::Impl final : public engine::GenerationSink {
  private:
   struct Entry {
     Request request;
-    engine::Generation generation;  // kept whole, so that another replica can take over before the first token
+    engine::Generation
+        generation;  // kept whole, so that another replica can take over before the first token
     RequestListener* listener = nullptr;
     std::optional<ReplicaId> replica;
     std::optional<sched::Prediction> predicted;
@@ -137,17 +153,20 @@ class Driver::Impl final : public engine::GenerationSink {
     std::optional<Error> last_error;
   };
 
-  // Events that arise while decisions are carried out wait their turn: the core sees them one after the other.
+  // Events that arise while decisions are carried out wait their turn: the core sees them one after
+  // the other.
   void tell(const sched::Event& event) {
     events_.emplace_back(loop_.now(), event);
-    if (telling_) return;
+    if (telling_)
+      return;
     telling_ = true;
     while (!events_.empty()) {
       const auto [at, next] = std::move(events_.front());
       events_.pop_front();
       decisions_.clear();
       scheduler_.handle(at, next, decisions_);
-      for (const sched::Decision& decision : std::vector<sched::Decision>(decisions_)) carry_out(decision);
+      for (const sched::Decision& decision : std::vector<sched::Decision>(decisions_))
+        carry_out(decision);
     }
     telling_ = false;
   }
@@ -155,7 +174,8 @@ class Driver::Impl final : public engine::GenerationSink {
   void carry_out(const sched::Decision& decision) {
     if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
       const auto found = entries_.find(dispatch->request);
-      if (found == entries_.end()) return;  // cancelled meanwhile: the core will hear of it next
+      if (found == entries_.end())
+        return;  // cancelled meanwhile: the core will hear of it next
       Entry& entry = found->second;
       entry.replica = dispatch->replica;
       entry.predicted = scheduler_.prediction(dispatch->request);
@@ -163,7 +183,8 @@ class Driver::Impl final : public engine::GenerationSink {
       engines_[dispatch->replica.number()]->start(entry.generation, *this);
     } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
       const auto found = entries_.find(reject->request);
-      if (found == entries_.end()) return;
+      if (found == entries_.end())
+        return;
       Entry entry = std::move(found->second);
       entries_.erase(found);
       log(entry, entry.last_error ? "failed" : "rejected");
@@ -175,11 +196,13 @@ class Driver::Impl final : public engine::GenerationSink {
     } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
       engines_[cancel->replica.number()]->cancel(cancel->request);
     } else {
-      if (alarm_) loop_.cancel(*alarm_);
-      alarm_ = loop_.call_at(std::get<sched::WakeAt>(decision).at, replica::Phase::kAlarm, 0, [this] {
-        alarm_.reset();
-        tell(sched::AlarmRang{});
-      });
+      if (alarm_)
+        loop_.cancel(*alarm_);
+      alarm_ =
+          loop_.call_at(std::get<sched::WakeAt>(decision).at, replica::Phase::kAlarm, 0, [this] {
+            alarm_.reset();
+            tell(sched::AlarmRang{});
+          });
     }
   }
 
@@ -215,10 +238,12 @@ class Driver::Impl final : public engine::GenerationSink {
                         static_cast<double>(entry.generated - 1);
       }
     }
-    if (!entry.replica) return served;
+    if (!entry.replica)
+      return served;
     const Pool& pool = fleet_.pool(owners_[entry.replica->number()]);
     if (pool.metered) {
-      served.money = (static_cast<double>(entry.request.prompt_tokens.count()) * pool.metered->per_million_prompt +
+      served.money = (static_cast<double>(entry.request.prompt_tokens.count()) *
+                          pool.metered->per_million_prompt +
                       static_cast<double>(entry.generated) * pool.metered->per_million_output) /
                      1e6;
     } else if (entry.joules) {
@@ -228,11 +253,13 @@ class Driver::Impl final : public engine::GenerationSink {
   }
 
   void log(const Entry& entry, std::string_view outcome) const {
-    if (!log_) return;
+    if (!log_)
+      return;
     const Served served = served_so_far(entry);
     sched::LoggedResult result{entry.request.id, std::string(outcome), served.ttft_s, served.tpot_s,
-                               served.e2e_s, served.joules, served.money, {}};
-    if (entry.generated > 0) result.output_tokens = entry.generated;
+                               served.e2e_s,     served.joules,        served.money,  {}};
+    if (entry.generated > 0)
+      result.output_tokens = entry.generated;
     log_(result);
   }
 

@@ -1,7 +1,9 @@
-// Feeds the scheduler live events and carries out its decisions: the one place where core and engines meet.
+// Feeds the scheduler live events and carries out its decisions: the one place where core and
+// engines meet.
 //
-// Works alike on a real and on a manual loop. Single-threaded: everything on the loop's thread. A replica that fails
-// three dispatches in a row for reasons of its own counts as lost and is tried again after a few seconds.
+// Works alike on a real and on a manual loop. Single-threaded: everything on the loop's thread. A
+// replica that fails three dispatches in a row for reasons of its own counts as lost and is tried
+// again after a few seconds.
 #pragma once
 
 #include <functional>
@@ -23,7 +25,8 @@ struct Served {
   std::optional<double> joules, money;
 };
 
-// Hears of one request. Any number of on_tokens, then one of the three ends. Nothing after Driver::cancel().
+// Hears of one request. Any number of on_tokens, then one of the three ends. Nothing after
+// Driver::cancel().
 class RequestListener {
  public:
   virtual ~RequestListener() = default;
@@ -42,7 +45,8 @@ class Driver {
          std::vector<std::unique_ptr<engine::Engine>> engines);
   ~Driver();
 
-  // `request.arrived_at` is set to the loop's now(). `listener` must live until its end or cancel().
+  // `request.arrived_at` is set to the loop's now(). `listener` must live until its end or
+  // cancel().
   void submit(Request request, engine::Generation generation, RequestListener& listener);
   // The client left: stops the engine, tells the core.
   void cancel(RequestId request);
@@ -51,7 +55,8 @@ class Driver {
   void replica_returned(ReplicaId replica);
   bool replica_up(ReplicaId replica) const;
 
-  // Hears of every request's end, for the decision log; placement decisions: scheduler().explain_to().
+  // Hears of every request's end, for the decision log; placement decisions:
+  // scheduler().explain_to().
   void log_results_to(std::function<void(const sched::LoggedResult&)> log);
   // Of requests in flight and waiting.
   std::size_t held() const;

@@ -23,7 +23,9 @@ class FakeEngine final : public engine::Engine {
     running.erase(request);
     cancelled.insert(request);
   }
-  std::optional<Tokens> count_prompt_tokens(const engine::Generation&) const override { return std::nullopt; }
+  std::optional<Tokens> count_prompt_tokens(const engine::Generation&) const override {
+    return std::nullopt;
+  }
   LoadSignal load() const override { return {}; }
   bool emulated() const override { return false; }
 

@@ -11,12 +11,16 @@ struct Samples {
   std::vector<double> ttft_s, tpot_s, e2e_s;
 
   void add(const RequestRecord& record) {
-    if (const auto value = record.ttft_s()) ttft_s.push_back(*value);
-    if (const auto value = record.tpot_s()) tpot_s.push_back(*value);
-    if (const auto value = record.e2e_s()) e2e_s.push_back(*value);
+    if (const auto value = record.ttft_s())
+      ttft_s.push_back(*value);
+    if (const auto value = record.tpot_s())
+      tpot_s.push_back(*value);
+    if (const auto value = record.e2e_s())
+      e2e_s.push_back(*value);
   }
   Latencies summarised() {
-    return {summarise(std::move(ttft_s)), summarise(std::move(tpot_s)), summarise(std::move(e2e_s))};
+    return {summarise(std::move(ttft_s)), summarise(std::move(tpot_s)),
+            summarise(std::move(e2e_s))};
   }
 };
 
@@ -25,7 +29,8 @@ double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 // The price of a joule of idle hardware: the mean of the day.
 double mean_energy_price(const Fleet& fleet) {
   double sum = 0;
-  for (int hour = 0; hour < 24; ++hour) sum += fleet.energy_price(Instant(std::chrono::hours(hour))).value();
+  for (int hour = 0; hour < 24; ++hour)
+    sum += fleet.energy_price(Instant(std::chrono::hours(hour))).value();
   return sum / 24;
 }
 
@@ -45,7 +50,8 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
   report.decision_digest = result.digest.hex();
 
   const std::vector<PoolId> owners = fleet.pools_of_replicas();
-  for (std::size_t i = 0; i < fleet.pools.size(); ++i) report.pools.push_back({.pool = PoolId(i)});
+  for (std::size_t i = 0; i < fleet.pools.size(); ++i)
+    report.pools.push_back({.pool = PoolId(i)});
   std::array<ClassReport, kServiceClassCount> classes;
   std::array<Samples, kServiceClassCount> samples;
   Samples all;
@@ -55,10 +61,22 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
     ++report.requests;
     ++of_class.requests;
     switch (record.outcome) {
-      case RequestOutcome::kRejected: ++report.rejected; ++of_class.rejected; continue;
-      case RequestOutcome::kFailed: ++report.failed; ++of_class.failed; continue;
-      case RequestOutcome::kUnfinished: ++report.unfinished; ++of_class.unfinished; continue;
-      case RequestOutcome::kCompleted: ++report.completed; ++of_class.completed; break;
+      case RequestOutcome::kRejected:
+        ++report.rejected;
+        ++of_class.rejected;
+        continue;
+      case RequestOutcome::kFailed:
+        ++report.failed;
+        ++of_class.failed;
+        continue;
+      case RequestOutcome::kUnfinished:
+        ++report.unfinished;
+        ++of_class.unfinished;
+        continue;
+      case RequestOutcome::kCompleted:
+        ++report.completed;
+        ++of_class.completed;
+        break;
     }
     if (record.kept) {
       ++report.kept;
@@ -76,14 +94,16 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
     ++pool.requests;
     pool.prompt_tokens += record.request.prompt_tokens.count();
     pool.output_tokens += record.output_tokens;
-    if (fleet.pool(pool.pool).metered) pool.money += record.money;
+    if (fleet.pool(pool.pool).metered)
+      pool.money += record.money;
   }
   report.attainment = share(static_cast<double>(report.kept), static_cast<double>(report.requests));
   report.goodput_per_s = share(static_cast<double>(report.kept), report.simulated_s);
   report.latencies = all.summarised();
   for (std::size_t i = 0; i < kServiceClassCount; ++i) {
     ClassReport& of_class = classes[i];
-    if (of_class.requests == 0) continue;
+    if (of_class.requests == 0)
+      continue;
     of_class.service_class = kServiceClasses[i];
     of_class.attainment =
         share(static_cast<double>(of_class.kept), static_cast<double>(of_class.requests));
@@ -96,10 +116,12 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
   for (const ReplicaRecord& replica : result.replicas) {
     PoolReport& pool = report.pools[replica.pool.number()];
     const Pool& facts = fleet.pool(replica.pool);
-    if (facts.metered) continue;
+    if (facts.metered)
+      continue;
     pool.use += share(replica.usage.busy_s, report.simulated_s * facts.replicas);
     const double joules = replica.usage.joules + replica.idle_joules.value_or(0);
-    if (replica.idle_joules) pool.idle_joules = pool.idle_joules.value_or(0) + *replica.idle_joules;
+    if (replica.idle_joules)
+      pool.idle_joules = pool.idle_joules.value_or(0) + *replica.idle_joules;
     pool.joules += joules;
     pool.money += joules * energy_price;
   }
@@ -113,24 +135,27 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
 std::string to_csv(const Fleet& fleet, const SimulationResult& result) {
   const std::vector<PoolId> owners = fleet.pools_of_replicas();
   std::string out =
-      "request_id,arrived_s,first_token_s,finished_s,prompt_tokens,output_tokens,class,label,model,outcome,reason,"
+      "request_id,arrived_s,first_token_s,finished_s,prompt_tokens,output_tokens,class,label,model,"
+      "outcome,reason,"
       "pool,replica,dispatched_s,predicted_ttft_s,predicted_tpot_s,kept,joules,money\n";
   out.reserve(result.requests.size() * 160);
   for (const RequestRecord& record : result.requests) {
     const bool completed = record.outcome == RequestOutcome::kCompleted;
     const bool placed = record.replica.has_value();
-    fmt::format_to(std::back_inserter(out), "{},{:.9f},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:d},{:.9g},{:.9g}\n",
-                   record.request.id.number(), record.arrived_s,
-                   csv_time(completed ? record.first_token_s : std::nullopt), csv_time(record.finished_s),
-                   record.request.prompt_tokens.count(), record.output_tokens,
-                   name_of(record.request.service_class), fleet.labels.at(record.request.label.number()).name,
-                   fleet.offers.at(record.request.model.number()).name,
-                   name_of(record.outcome), record.reason ? sched::name_of(*record.reason) : "",
-                   placed ? fleet.pool(owners[record.replica->number()]).name : "",
-                   placed ? std::to_string(record.replica->number()) : "", csv_time(record.dispatched_s),
-                   record.predicted ? fmt::format("{:.9f}", record.predicted->ttft_s) : "",
-                   record.predicted ? fmt::format("{:.9f}", record.predicted->tpot_s) : "", record.kept,
-                   record.joules, record.money);
+    fmt::format_to(
+        std::back_inserter(out),
+        "{},{:.9f},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:d},{:.9g},{:.9g}\n",
+        record.request.id.number(), record.arrived_s,
+        csv_time(completed ? record.first_token_s : std::nullopt), csv_time(record.finished_s),
+        record.request.prompt_tokens.count(), record.output_tokens,
+        name_of(record.request.service_class), fleet.labels.at(record.request.label.number()).name,
+        fleet.offers.at(record.request.model.number()).name, name_of(record.outcome),
+        record.reason ? sched::name_of(*record.reason) : "",
+        placed ? fleet.pool(owners[record.replica->number()]).name : "",
+        placed ? std::to_string(record.replica->number()) : "", csv_time(record.dispatched_s),
+        record.predicted ? fmt::format("{:.9f}", record.predicted->ttft_s) : "",
+        record.predicted ? fmt::format("{:.9f}", record.predicted->tpot_s) : "", record.kept,
+        record.joules, record.money);
   }
   return out;
 }

@@ -11,27 +11,28 @@
 namespace medley::simulate {
 
 struct Latencies {
-  Summary ttft_s, tpot_s, e2e_s;  // over completed requests; tpot over those with more than one output token
+  Summary ttft_s, tpot_s,
+      e2e_s;  // over completed requests; tpot over those with more than one output token
 };
 
 struct ClassReport {
   ServiceClass service_class = ServiceClass::kStandard;
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0;
   long long kept = 0;
-  double attainment = 0;       // kept / requests: a request turned away missed its promise
-  double goodput_per_s = 0;    // kept / simulated time
+  double attainment = 0;         // kept / requests: a request turned away missed its promise
+  double goodput_per_s = 0;      // kept / simulated time
   double money = 0, joules = 0;  // of its completed requests
   Latencies latencies;
 };
 
 struct PoolReport {
   PoolId pool;
-  long long requests = 0;  // completed there
+  long long requests = 0;                          // completed there
   long long prompt_tokens = 0, output_tokens = 0;  // of those
-  double use = 0;          // busy share of its replicas' time; for metered pools 0
-  double joules = 0;       // busy and, where known, idle; 0 where unknown or metered
+  double use = 0;                     // busy share of its replicas' time; for metered pools 0
+  double joules = 0;                  // busy and, where known, idle; 0 where unknown or metered
   std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
-  double money = 0;        // those joules at the mean tariff, or the metered price
+  double money = 0;                   // those joules at the mean tariff, or the metered price
 };
 
 struct Report {
@@ -40,8 +41,9 @@ struct Report {
   long long evictions = 0, steps = 0, wake_ups = 0;
   long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
   double simulated_s = 0, attainment = 0, goodput_per_s = 0;
-  double joules = 0, money = 0;                    // of the fleet, with the idle hardware whose power is known
-  double request_joules = 0, request_money = 0;    // the part that requests account for: what the CSV adds up to
+  double joules = 0, money = 0;  // of the fleet, with the idle hardware whose power is known
+  double request_joules = 0,
+         request_money = 0;  // the part that requests account for: what the CSV adds up to
   Latencies latencies;
   std::vector<ClassReport> classes;  // those that occur
   std::vector<PoolReport> pools;     // all, in file order

@@ -9,12 +9,17 @@ namespace {
 namespace json = boost::json;
 
 json::object to_object(const Summary& summary) {
-  return {{"mean", summary.mean}, {"p50", summary.p50}, {"p90", summary.p90}, {"p99", summary.p99},
+  return {{"mean", summary.mean},
+          {"p50", summary.p50},
+          {"p90", summary.p90},
+          {"p99", summary.p99},
           {"max", summary.max}};
 }
 
 // An unknown figure is null, never 0.
-json::value known(bool is_known, double figure) { return is_known ? json::value(figure) : json::value(); }
+json::value known(bool is_known, double figure) {
+  return is_known ? json::value(figure) : json::value();
+}
 
 void add_latencies(json::object& object, const Latencies& latencies) {
   object["ttft_s"] = to_object(latencies.ttft_s);
@@ -51,11 +56,12 @@ std::string to_json(const Report& report, const Fleet& fleet) {
   add_latencies(out, report.latencies);
   json::object classes;
   for (const ClassReport& of_class : report.classes) {
-    json::object entry{{"requests", of_class.requests},     {"completed", of_class.completed},
-                       {"rejected", of_class.rejected},     {"failed", of_class.failed},
-                       {"unfinished", of_class.unfinished}, {"kept", of_class.kept},
-                       {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
-                       {"money", of_class.money},           {"joules", of_class.joules}};
+    json::object entry{
+        {"requests", of_class.requests},     {"completed", of_class.completed},
+        {"rejected", of_class.rejected},     {"failed", of_class.failed},
+        {"unfinished", of_class.unfinished}, {"kept", of_class.kept},
+        {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
+        {"money", of_class.money},           {"joules", of_class.joules}};
     add_latencies(entry, of_class.latencies);
     classes[name_of(of_class.service_class)] = std::move(entry);
   }
@@ -63,19 +69,20 @@ std::string to_json(const Report& report, const Fleet& fleet) {
   json::array pools;
   for (const PoolReport& pool : report.pools) {
     const Pool& facts = fleet.pool(pool.pool);
-    pools.push_back(json::object{{"name", facts.name},
-                                 {"device", facts.device},
-                                 {"model", facts.model.id},
-                                 {"zone", facts.zone},
-                                 {"replicas", facts.replicas},
-                                 {"simulated", true},
-                                 {"requests", pool.requests},
-                                 {"prompt_tokens", pool.prompt_tokens},
-                                 {"output_tokens", pool.output_tokens},
-                                 {"use", pool.use},
-                                 {"joules", known(pool.joules > 0, pool.joules)},
-                                 {"idle_joules", known(pool.idle_joules.has_value(), pool.idle_joules.value_or(0))},
-                                 {"money", pool.money}});
+    pools.push_back(json::object{
+        {"name", facts.name},
+        {"device", facts.device},
+        {"model", facts.model.id},
+        {"zone", facts.zone},
+        {"replicas", facts.replicas},
+        {"simulated", true},
+        {"requests", pool.requests},
+        {"prompt_tokens", pool.prompt_tokens},
+        {"output_tokens", pool.output_tokens},
+        {"use", pool.use},
+        {"joules", known(pool.joules > 0, pool.joules)},
+        {"idle_joules", known(pool.idle_joules.has_value(), pool.idle_joules.value_or(0))},
+        {"money", pool.money}});
   }
   out["pools"] = std::move(pools);
   return data::json_text(out);

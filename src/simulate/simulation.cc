@@ -10,8 +10,8 @@
 namespace medley::simulate {
 namespace {
 
-// When nothing but alarms has happened for this long, what still waits will wait forever: a lost pool that does not
-// return, say. A quota of a day comes back sooner.
+// When nothing but alarms has happened for this long, what still waits will wait forever: a lost
+// pool that does not return, say. A quota of a day comes back sooner.
 constexpr Duration kPatience = std::chrono::hours(7 * 24);
 
 // A step model whose steps can be made to take longer.
@@ -51,7 +51,8 @@ class Simulation {
     }
     for (std::size_t i = 0; i < owners_.size(); ++i) {
       perf::PoolModel model = perf.pool(owners_[i]);
-      if (slowable_[i]) model.steps = slowable_[i];
+      if (slowable_[i])
+        model.steps = slowable_[i];
       replicas_.push_back(replica::make_replica(fleet.pool(owners_[i]), model,
                                                 {.report_tokens = false, .seed = options.seed}));
     }
@@ -82,10 +83,12 @@ class Simulation {
   SimulationResult run() {
     while (const std::optional<Instant> next = next_instant()) {
       now_ = *next;
-      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) apply(faults_[next_fault_++]);
+      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_)
+        apply(faults_[next_fault_++]);
       while (next_arrival_ < arrivals_.size() &&
              arrivals_[next_arrival_].request.arrived_at <= now_) {
-        if (reports_loads_) report_loads();
+        if (reports_loads_)
+          report_loads();
         tell(sched::RequestArrived{arrivals_[next_arrival_++].request});
       }
       while (!step_ends_.empty() && step_ends_.top().first <= now_) {
@@ -97,12 +100,14 @@ class Simulation {
         alarm_.reset();
         ++result_.wake_ups;
         tell(sched::AlarmRang{});
-        if (now_ - last_progress_ > kPatience) break;
+        if (now_ - last_progress_ > kPatience)
+          break;
       }
       for (const std::size_t replica : touched_) {
         replicas_[replica]->form_step(now_);
         dirty_[replica] = false;
-        if (const auto at = replicas_[replica]->next_event()) step_ends_.emplace(*at, replica);
+        if (const auto at = replicas_[replica]->next_event())
+          step_ends_.emplace(*at, replica);
       }
       touched_.clear();
     }
@@ -120,33 +125,41 @@ class Simulation {
   std::optional<Instant> next_instant() {
     std::optional<Instant> next;
     const auto consider = [&next](Instant at) {
-      if (!next || at < *next) next = at;
+      if (!next || at < *next)
+        next = at;
     };
     // An end that a cancellation made void, or that was queued twice, is dropped here.
     while (!step_ends_.empty()) {
       const auto& [at, replica] = step_ends_.top();
       const auto due = replicas_[replica]->next_event();
-      if (due && *due == at) break;
+      if (due && *due == at)
+        break;
       step_ends_.pop();
     }
-    if (!step_ends_.empty()) consider(step_ends_.top().first);
-    if (next_arrival_ < arrivals_.size()) consider(arrivals_[next_arrival_].request.arrived_at);
-    if (alarm_) consider(*alarm_);
+    if (!step_ends_.empty())
+      consider(step_ends_.top().first);
+    if (next_arrival_ < arrivals_.size())
+      consider(arrivals_[next_arrival_].request.arrived_at);
+    if (alarm_)
+      consider(*alarm_);
     // Faults after everything else has ended change nothing; a return may release waiting work.
-    if (next_fault_ < faults_.size() && (next || waiting_work())) consider(faults_[next_fault_].at);
+    if (next_fault_ < faults_.size() && (next || waiting_work()))
+      consider(faults_[next_fault_].at);
     return next;
   }
 
   bool waiting_work() const {
     for (const sched::ClassStats& stats : scheduler_.stats().classes) {
-      if (stats.waiting > 0) return true;
+      if (stats.waiting > 0)
+        return true;
     }
     return false;
   }
 
   void touch(std::size_t replica) {
     load_changed_[replica] = true;
-    if (dirty_[replica]) return;
+    if (dirty_[replica])
+      return;
     dirty_[replica] = true;
     touched_.push_back(replica);
   }
@@ -154,16 +167,19 @@ class Simulation {
   void apply(const FaultEvent& fault) {
     const std::size_t replica = fault.replica.number();
     if (fault.slowdown) {
-      if (slowable_[replica]) slowable_[replica]->set_factor(fault.ends ? 1 : *fault.slowdown);
+      if (slowable_[replica])
+        slowable_[replica]->set_factor(fault.ends ? 1 : *fault.slowdown);
       return;
     }
     if (fault.ends) {
-      if (live_[replica]) return;
+      if (live_[replica])
+        return;
       live_[replica] = true;
       tell(sched::ReplicaReturned{fault.replica});
       return;
     }
-    if (!live_[replica]) return;
+    if (!live_[replica])
+      return;
     live_[replica] = false;
     tell(sched::ReplicaLost{fault.replica});
     const std::set<RequestId> held = std::move(held_[replica]);
@@ -202,14 +218,16 @@ class Simulation {
           break;
         }
         case replica::ReportKind::kEvicted:
-        case replica::ReportKind::kToken: break;
+        case replica::ReportKind::kToken:
+          break;
       }
     }
   }
 
   void report_loads() {
     for (std::size_t replica = 0; replica < replicas_.size(); ++replica) {
-      if (!load_changed_[replica]) continue;
+      if (!load_changed_[replica])
+        continue;
       load_changed_[replica] = false;
       const replica::Load load = replicas_[replica]->load();
       LoadSignal signal;
@@ -228,7 +246,8 @@ class Simulation {
     scheduler_.handle(now_, event, decisions_);
     for (std::size_t i = first; i < decisions_.size(); ++i) {
       const sched::Decision decision = decisions_[i];
-      if (!std::holds_alternative<sched::WakeAt>(decision)) last_progress_ = now_;
+      if (!std::holds_alternative<sched::WakeAt>(decision))
+        last_progress_ = now_;
       if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
         const std::size_t row = row_of_.at(dispatch->request);
         RequestRecord& record = result_.requests[row];
@@ -244,9 +263,11 @@ class Simulation {
         }
         // To the replica it arrives now, whenever it came to the core.
         const replica::Sequence sequence{dispatch->request, *record.dispatched_s,
-                                         record.request.prompt_tokens.count(), record.output_tokens};
+                                         record.request.prompt_tokens.count(),
+                                         record.output_tokens};
         if (!replicas_[replica]->fits(sequence)) {
-          // As an engine would: limits that the core does not know, such as a prompt above max_batched_tokens.
+          // As an engine would: limits that the core does not know, such as a prompt above
+          // max_batched_tokens.
           unfit_.push_back(dispatch->request);
           continue;
         }
@@ -280,14 +301,16 @@ class Simulation {
       ReplicaRecord record{owners_[i], replicas_[i]->usage(), {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {
-        record.idle_joules = model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
+        record.idle_joules =
+            model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
       }
       result_.evictions += record.usage.evictions;
       result_.steps += record.usage.steps;
       result_.replicas.push_back(record);
     }
     for (RequestRecord& record : result_.requests) {
-      if (record.outcome != RequestOutcome::kCompleted) continue;
+      if (record.outcome != RequestOutcome::kCompleted)
+        continue;
       record.money = money_of(record);
       record.kept = kept(record);
     }
@@ -298,11 +321,14 @@ class Simulation {
   double money_of(const RequestRecord& record) const {
     const Pool& pool = fleet_.pool(owners_[record.replica->number()]);
     if (pool.metered) {
-      return (static_cast<double>(record.request.prompt_tokens.count()) * pool.metered->per_million_prompt +
+      return (static_cast<double>(record.request.prompt_tokens.count()) *
+                  pool.metered->per_million_prompt +
               static_cast<double>(record.output_tokens) * pool.metered->per_million_output) /
              1e6;
     }
-    return (Joules(record.joules) * fleet_.energy_price(round_to_instant(Seconds(*record.finished_s)))).value();
+    return (Joules(record.joules) *
+            fleet_.energy_price(round_to_instant(Seconds(*record.finished_s))))
+        .value();
   }
 
   static bool kept(const RequestRecord& record) {
@@ -321,7 +347,8 @@ class Simulation {
   const std::vector<PoolId> owners_;
   const bool reports_loads_;
   std::vector<std::unique_ptr<replica::VirtualReplica>> replicas_;
-  std::vector<std::shared_ptr<SlowableSteps>> slowable_;  // by replica; empty for those that never slow down
+  std::vector<std::shared_ptr<SlowableSteps>>
+      slowable_;  // by replica; empty for those that never slow down
   std::vector<FaultEvent> faults_;
   std::size_t next_arrival_ = 0, next_fault_ = 0;
 
@@ -344,31 +371,39 @@ class Simulation {
 
 std::string_view name_of(RequestOutcome outcome) {
   switch (outcome) {
-    case RequestOutcome::kUnfinished: return "unfinished";
-    case RequestOutcome::kCompleted: return "completed";
-    case RequestOutcome::kRejected: return "rejected";
-    case RequestOutcome::kFailed: return "failed";
+    case RequestOutcome::kUnfinished:
+      return "unfinished";
+    case RequestOutcome::kCompleted:
+      return "completed";
+    case RequestOutcome::kRejected:
+      return "rejected";
+    case RequestOutcome::kFailed:
+      return "failed";
   }
   return "";
 }
 
 std::optional<double> RequestRecord::ttft_s() const {
-  if (!first_token_s) return std::nullopt;
+  if (!first_token_s)
+    return std::nullopt;
   return *first_token_s - arrived_s;
 }
 
 std::optional<double> RequestRecord::tpot_s() const {
-  if (!finished_s || output_tokens < 2) return std::nullopt;
+  if (!finished_s || output_tokens < 2)
+    return std::nullopt;
   return (*finished_s - *first_token_s) / static_cast<double>(output_tokens - 1);
 }
 
 std::optional<double> RequestRecord::e2e_s() const {
-  if (!finished_s) return std::nullopt;
+  if (!finished_s)
+    return std::nullopt;
   return *finished_s - arrived_s;
 }
 
-SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
-                          const std::vector<Fault>& faults, const SimulationOptions& options) {
+SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf,
+                          const std::vector<Arrival>& arrivals, const std::vector<Fault>& faults,
+                          const SimulationOptions& options) {
   return Simulation(fleet, perf, arrivals, faults, options).run();
 }
 

@@ -14,7 +14,8 @@
 
 namespace medley::simulate {
 
-// One request of the workload. `request.arrived_at` says when; ids are unique and ascend with their rows.
+// One request of the workload. `request.arrived_at` says when; ids are unique and ascend with their
+// rows.
 struct Arrival {
   Request request;
   long long output_tokens = 1;  // the true length: the replica knows it, the core does not
@@ -34,7 +35,8 @@ std::string_view name_of(RequestOutcome outcome);
 // What became of one request. Times are seconds since the start; empty where it did not get there.
 struct RequestRecord {
   Request request;
-  long long output_tokens = 0;  // of the answer: the true length, or less where a replica's context is full
+  long long output_tokens =
+      0;  // of the answer: the true length, or less where a replica's context is full
   RequestOutcome outcome = RequestOutcome::kUnfinished;
   std::optional<sched::RejectReason> reason;
   std::optional<ReplicaId> replica;
@@ -53,7 +55,8 @@ struct RequestRecord {
 struct ReplicaRecord {
   PoolId pool;
   replica::Usage usage;
-  std::optional<double> idle_joules;  // owned hardware, between steps; empty where its idle power is unknown
+  std::optional<double>
+      idle_joules;  // owned hardware, between steps; empty where its idle power is unknown
 };
 
 struct SimulationResult {
@@ -69,9 +72,10 @@ struct SimulationOptions {
   sched::ExplanationSink* explanations = nullptr;
 };
 
-// Preconditions: arrivals sorted by (arrived_at, id), faults by `at`; every request's offer and label exist.
-// The same arguments give the same result.
-SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
-                          const std::vector<Fault>& faults, const SimulationOptions& options);
+// Preconditions: arrivals sorted by (arrived_at, id), faults by `at`; every request's offer and
+// label exist. The same arguments give the same result.
+SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf,
+                          const std::vector<Arrival>& arrivals, const std::vector<Fault>& faults,
+                          const SimulationOptions& options);
 
 }  // namespace medley::simulate

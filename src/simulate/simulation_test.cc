@@ -44,14 +44,17 @@ TEST(Simulation, TimesOneRequestByItsSteps) {
 
 TEST(Simulation, ASlowReplicaTakesLonger) {
   const SimulationResult result =
-      run(one_pool(), {arrival(0, seconds(1), 100, 3)}, {{ReplicaId(0), Instant(milliseconds(500)), seconds(10), 2.0}});
+      run(one_pool(), {arrival(0, seconds(1), 100, 3)},
+          {{ReplicaId(0), Instant(milliseconds(500)), seconds(10), 2.0}});
   EXPECT_NEAR(result.requests[0].ttft_s().value(), 2 * (0.01 + 100 * 2e-5), 1e-12);
 }
 
 TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
-  // The first is streaming at 1.05 s; the second arrives right before the loss and has no token yet.
-  const SimulationResult result = run(one_pool(2), {arrival(0, seconds(1), 100, 50), arrival(1, milliseconds(1049), 100, 5)},
-                                      {{ReplicaId(0), Instant(milliseconds(1050)), seconds(10), {}}});
+  // The first is streaming at 1.05 s; the second arrives right before the loss and has no token
+  // yet.
+  const SimulationResult result =
+      run(one_pool(2), {arrival(0, seconds(1), 100, 50), arrival(1, milliseconds(1049), 100, 5)},
+          {{ReplicaId(0), Instant(milliseconds(1050)), seconds(10), {}}});
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kFailed);
   EXPECT_FALSE(result.requests[0].finished_s.has_value());
   EXPECT_EQ(result.requests[1].outcome, RequestOutcome::kCompleted);
@@ -63,7 +66,8 @@ TEST(Simulation, WhatAReplicaCanNeverHoldIsRefused) {
   made.fleet.pools[0].batching.kind = BatchingKind::kPrefillFirst;
   made.fleet.pools[0].batching.max_batched_tokens = 500;
   made.perf.pools[0].chunk_tokens = 0;
-  const SimulationResult result = run(made, {arrival(0, seconds(1), 501, 3), arrival(1, seconds(1), 500, 3)});
+  const SimulationResult result =
+      run(made, {arrival(0, seconds(1), 501, 3), arrival(1, seconds(1), 500, 3)});
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kRejected);
   EXPECT_EQ(result.requests[0].reason, sched::RejectReason::kNoReplica);
   EXPECT_EQ(result.requests[1].outcome, RequestOutcome::kCompleted);
@@ -75,14 +79,16 @@ TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
   std::vector<Arrival> arrivals = {arrival(0, seconds(2), 10, 2)};
   arrivals[0].request.service_class = ServiceClass::kBatch;
   const SimulationResult result =
-      run(made, arrivals, {{ReplicaId(0), Instant(seconds(1)), Instant::max() - Instant(seconds(1)), {}}});
+      run(made, arrivals,
+          {{ReplicaId(0), Instant(seconds(1)), Instant::max() - Instant(seconds(1)), {}}});
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
 }
 
 TEST(Report, AddsUpWhatTheRowsSay) {
   std::vector<Arrival> arrivals;
   for (std::uint64_t i = 0; i < 300; ++i) {
-    arrivals.push_back(arrival(i, milliseconds(5 * i), 50 + static_cast<long long>(i % 7) * 100, 1 + static_cast<long long>(i % 40)));
+    arrivals.push_back(arrival(i, milliseconds(5 * i), 50 + static_cast<long long>(i % 7) * 100,
+                               1 + static_cast<long long>(i % 40)));
     arrivals.back().request.service_class = kServiceClasses[i % kServiceClassCount];
   }
   const sched::TestFleet made = one_pool(2);
@@ -95,9 +101,11 @@ TEST(Report, AddsUpWhatTheRowsSay) {
     kept += of_class.kept;
     rejected += of_class.rejected;
     joules += of_class.joules;
-    EXPECT_EQ(of_class.requests, of_class.completed + of_class.rejected + of_class.failed + of_class.unfinished);
+    EXPECT_EQ(of_class.requests,
+              of_class.completed + of_class.rejected + of_class.failed + of_class.unfinished);
   }
-  for (const PoolReport& pool : report.pools) pool_requests += pool.requests;
+  for (const PoolReport& pool : report.pools)
+    pool_requests += pool.requests;
   EXPECT_EQ(requests, 300);
   EXPECT_EQ(kept, report.kept);
   EXPECT_EQ(rejected, report.rejected);
@@ -106,7 +114,8 @@ TEST(Report, AddsUpWhatTheRowsSay) {
   EXPECT_NEAR(joules, report.request_joules, 1e-6);
   // What requests account for is what the replicas drew while busy.
   double busy = 0;
-  for (const ReplicaRecord& replica : result.replicas) busy += replica.usage.joules;
+  for (const ReplicaRecord& replica : result.replicas)
+    busy += replica.usage.joules;
   EXPECT_NEAR(report.request_joules, busy, 1e-6 * busy);
   const std::string csv = to_csv(made.fleet, result);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 301);

@@ -14,7 +14,8 @@ Result<std::vector<perf::VidurPerTokenRow>> read_per_token(const std::string& pa
   MEDLEY_TRY(const data::CsvTable table, data::read_csv(path));
   MEDLEY_TRY(const std::vector<long long> num_tokens, table.wholes("num_tokens"));
   std::vector<perf::VidurPerTokenRow> rows(num_tokens.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i].num_tokens = num_tokens[i];
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i].num_tokens = num_tokens[i];
   using Row = perf::VidurPerTokenRow;
   static constexpr std::pair<const char*, double Row::*> kColumns[] = {
       {"add", &Row::add},
@@ -31,7 +32,8 @@ Result<std::vector<perf::VidurPerTokenRow>> read_per_token(const std::string& pa
   };
   for (const auto& [name, member] : kColumns) {
     MEDLEY_TRY(const std::vector<double> values, table.numbers(name));
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].*member = values[i];
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      rows[i].*member = values[i];
   }
   return rows;
 }
@@ -63,14 +65,17 @@ Result<perf::VidurTables> read_vidur(const std::string& folder) {
 Result<perf::PoolModel> make_table_model(const Pool& pool) {
   const StepTable& table = pool.table.value();
   if (table.format != "vidur_tables") {
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("pool '{}': step_times format '{}' is not supported by this version; vidur_tables is",
-                             pool.name, table.format),
-                 "step_times.format"};
+    return Error{
+        ErrorCode::kInvalid,
+        fmt::format(
+            "pool '{}': step_times format '{}' is not supported by this version; vidur_tables is",
+            pool.name, table.format),
+        "step_times.format"};
   }
   if (!pool.batching.kv_blocks) {
     return Error{ErrorCode::kInvalid,
-                 fmt::format("pool '{}': a pool with step_times needs kv_blocks", pool.name), "kv_blocks"};
+                 fmt::format("pool '{}': a pool with step_times needs kv_blocks", pool.name),
+                 "kv_blocks"};
   }
   MEDLEY_TRY(const perf::VidurTables tables, read_vidur(table.path));
   perf::PoolModel model;
@@ -79,10 +84,12 @@ Result<perf::PoolModel> make_table_model(const Pool& pool) {
   model.max_running = pool.batching.max_running;
   model.kv_tokens = *pool.batching.kv_blocks * pool.batching.block_tokens;
   // At admission the watermark stays free, and a decode needs one free block.
-  const auto kept_free =
-      static_cast<long long>(pool.batching.watermark * static_cast<double>(*pool.batching.kv_blocks));
-  model.max_context = std::max(1LL, *pool.batching.kv_blocks - std::max(1LL, kept_free)) * pool.batching.block_tokens;
-  model.chunk_tokens = pool.batching.kind == BatchingKind::kChunkedPrefill ? pool.batching.chunk_tokens : 0;
+  const auto kept_free = static_cast<long long>(pool.batching.watermark *
+                                                static_cast<double>(*pool.batching.kv_blocks));
+  model.max_context = std::max(1LL, *pool.batching.kv_blocks - std::max(1LL, kept_free)) *
+                      pool.batching.block_tokens;
+  model.chunk_tokens =
+      pool.batching.kind == BatchingKind::kChunkedPrefill ? pool.batching.chunk_tokens : 0;
   return model;
 }
 

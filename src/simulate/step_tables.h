@@ -6,7 +6,8 @@
 
 namespace medley::simulate {
 
-// Reads the tables that `pool.table` names. Errors name the file, and the column or the format that is missing.
+// Reads the tables that `pool.table` names. Errors name the file, and the column or the format that
+// is missing.
 Result<perf::PoolModel> make_table_model(const Pool& pool);
 
 }  // namespace medley::simulate

@@ -15,7 +15,8 @@ namespace {
 // Streams of random numbers, one a purpose.
 enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kGap, kPrompt, kOutput };
 
-long long draw_length(const data::LengthLaw& law, std::uint64_t seed, Purpose purpose, std::uint64_t index) {
+long long draw_length(const data::LengthLaw& law, std::uint64_t seed, Purpose purpose,
+                      std::uint64_t index) {
   Prng prng = Prng::stream(seed, purpose, index);
   const double drawn = law.sigma > 0 ? prng.log_normal(law.median, law.sigma) : law.median;
   return std::clamp(std::llround(std::min(drawn, 1e15)), 1LL, law.max);
@@ -55,15 +56,18 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
   };
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Request& request = arrivals[i].request;
-    if (rows[i].service_class) request.service_class = *rows[i].service_class;
+    if (rows[i].service_class)
+      request.service_class = *rows[i].service_class;
     if (!rows[i].label.empty()) {
       Result<LabelId> label = data::label_named(scenario.fleet, rows[i].label);
-      if (!label.ok()) return in_row(i, label.error());
+      if (!label.ok())
+        return in_row(i, label.error());
       request.label = *label;
     }
     if (!rows[i].model.empty()) {
       Result<OfferId> model = data::offer_named(scenario.fleet, rows[i].model);
-      if (!model.ok()) return in_row(i, model.error());
+      if (!model.ok())
+        return in_row(i, model.error());
       request.model = *model;
     }
   }
@@ -96,18 +100,21 @@ Result<std::vector<Fault>> make_faults(const data::Scenario& scenario) {
   for (const data::Fault& stated : scenario.faults) {
     const Instant at = round_to_instant(Seconds(stated.at_s));
     const Duration forever = Instant::max() - at;
-    faults.push_back({stated.replica, at,
-                      stated.for_s ? std::min(forever, round_to_duration(Seconds(*stated.for_s))) : forever,
-                      stated.slowdown});
+    faults.push_back(
+        {stated.replica, at,
+         stated.for_s ? std::min(forever, round_to_duration(Seconds(*stated.for_s))) : forever,
+         stated.slowdown});
   }
-  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  std::stable_sort(faults.begin(), faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.at < b.at; });
   return faults;
 }
 
 Result<perf::PerfModel> make_models(const Fleet& fleet) {
   perf::PerfModel models;
   for (const Pool& pool : fleet.pools) {
-    MEDLEY_TRY(perf::PoolModel model, pool.table ? make_table_model(pool) : perf::make_pool_model(pool));
+    MEDLEY_TRY(perf::PoolModel model,
+               pool.table ? make_table_model(pool) : perf::make_pool_model(pool));
     models.pools.push_back(std::move(model));
   }
   return models;

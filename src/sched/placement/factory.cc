@@ -5,7 +5,8 @@
 namespace medley::sched {
 
 std::unique_ptr<Placement> make_placement(const Fleet& fleet) {
-  if (fleet.placement == PlacementKind::kMedley) return std::make_unique<MedleyPlacement>();
+  if (fleet.placement == PlacementKind::kMedley)
+    return std::make_unique<MedleyPlacement>();
   return std::make_unique<SimplePlacement>(fleet.placement);
 }
 

@@ -1,7 +1,7 @@
 // Choosing the replica: a seam, so that policies can be compared in one simulator.
 //
-// A policy chooses among pools that passed the hard filters (admission.h, quota.h, health). Its state is its own; the
-// ledger belongs to the scheduler.
+// A policy chooses among pools that passed the hard filters (admission.h, quota.h, health). Its
+// state is its own; the ledger belongs to the scheduler.
 #pragma once
 
 #include <memory>
@@ -33,13 +33,13 @@ struct Choice {
 class Placement {
  public:
   virtual ~Placement() = default;
-  // `filtered` by pool: kNo for those to choose from (other entries say what forbids them). `avoid` names replicas
-  // that failed this request before. `last_chance`: it is now or never, and a late answer is better than none
-  // where a replica has slack. When `candidates` is not null it has one entry a pool, forbidden ones
-  // filled in already, to be completed.
-  virtual Choice choose(const View& view, const Request& request, std::span<const Forbidden> filtered,
-                        std::span<const ReplicaId> avoid, bool last_chance,
-                        std::vector<Candidate>* candidates) = 0;
+  // `filtered` by pool: kNo for those to choose from (other entries say what forbids them). `avoid`
+  // names replicas that failed this request before. `last_chance`: it is now or never, and a late
+  // answer is better than none where a replica has slack. When `candidates` is not null it has one
+  // entry a pool, forbidden ones filled in already, to be completed.
+  virtual Choice choose(const View& view, const Request& request,
+                        std::span<const Forbidden> filtered, std::span<const ReplicaId> avoid,
+                        bool last_chance, std::vector<Candidate>* candidates) = 0;
   // Whether requests may wait in the core's backlog; else every request is dispatched at arrival.
   virtual bool holds_back() const = 0;
 };

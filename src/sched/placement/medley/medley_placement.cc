@@ -6,7 +6,8 @@
 namespace medley::sched {
 namespace {
 
-// Below even odds a dispatch is more likely to break its own promise, and to take time from others, than to keep it.
+// Below even odds a dispatch is more likely to break its own promise, and to take time from others,
+// than to keep it.
 constexpr double kLeastProbability = 0.5;
 // What a late answer is worth: the share of the value, scaled by how late it comes.
 constexpr double kLateShare = 0.1;
@@ -17,13 +18,15 @@ double lateness_factor(double predicted_s, double limit_s) {
   return predicted_s > limit_s && predicted_s > 0 ? std::max(0.0, limit_s) / predicted_s : 1;
 }
 
-bool has_room(const View& view, const Request& request, PoolId pool,
-              const ReplicaAccount& account, long long need) {
+bool has_room(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
+              long long need) {
   const perf::PoolModel& model = view.perf.pool(pool);
   const double headroom = kHeadroom[index_of(request.service_class)];
-  // At least one sequence, so that an idle replica always has room for one request that fits at all.
+  // At least one sequence, so that an idle replica always has room for one request that fits at
+  // all.
   const int sequences = std::max(1, static_cast<int>(model.max_running * (1 - headroom)));
-  if (account.outstanding() >= sequences) return false;
+  if (account.outstanding() >= sequences)
+    return false;
   if (model.kv_tokens > 0 && account.outstanding() > 0 &&
       account.reserved_tokens + need > model.kv_tokens) {
     return false;
@@ -31,9 +34,11 @@ bool has_room(const View& view, const Request& request, PoolId pool,
   return true;
 }
 
-// No prompt waits there and less than half of its sequences are taken: a late answer costs others little.
+// No prompt waits there and less than half of its sequences are taken: a late answer costs others
+// little.
 bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& account) {
-  if (account.outstanding() == 0) return true;
+  if (account.outstanding() == 0)
+    return true;
   return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
 }
 
@@ -43,10 +48,12 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
   for (const ServiceClass service_class : kServiceClasses) {
     const int count = account.by_class[index_of(service_class)];
     const ClassPolicy& policy = view.fleet.policy(service_class);
-    if (count == 0 || !policy.targets.tpot) continue;
+    if (count == 0 || !policy.targets.tpot)
+      continue;
     const double before =
         view.predictor.tpot_probability(pool, forecast.tpot_before_s, *policy.targets.tpot);
-    const double after = view.predictor.tpot_probability(pool, forecast.tpot_s, *policy.targets.tpot);
+    const double after =
+        view.predictor.tpot_probability(pool, forecast.tpot_s, *policy.targets.tpot);
     harm += count * policy.value.value() * std::max(0.0, before - after);
   }
   return harm;
@@ -54,7 +61,8 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
 
 }  // namespace
 
-Choice MedleyPlacement::choose(const View& view, const Request& request, std::span<const Forbidden> filtered,
+Choice MedleyPlacement::choose(const View& view, const Request& request,
+                               std::span<const Forbidden> filtered,
                                std::span<const ReplicaId> avoid, bool last_chance,
                                std::vector<Candidate>* candidates) {
   const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
@@ -70,7 +78,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
   double best_probability = 0;
 
   for (std::size_t i = 0; i < filtered.size(); ++i) {
-    if (filtered[i] != Forbidden::kNo) continue;
+    if (filtered[i] != Forbidden::kNo)
+      continue;
     const PoolId pool(i);
     const Pool& facts = view.fleet.pool(pool);
     Forbidden why = Forbidden::kLost;
@@ -79,7 +88,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end()) continue;
+      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+        continue;
       if (!has_room(view, request, pool, account, need)) {
         why = Forbidden::kFull;
         continue;
@@ -88,7 +98,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
       const double probability = view.predictor.probability(view.now, request, pool, forecast);
       double late = 1;
       if (request.targets.ttft) {
-        late *= lateness_factor(since_arrival + forecast.ttft_s, to_seconds(*request.targets.ttft).value());
+        late *= lateness_factor(since_arrival + forecast.ttft_s,
+                                to_seconds(*request.targets.ttft).value());
       }
       if (request.targets.tpot) {
         late *= lateness_factor(forecast.tpot_s, to_seconds(*request.targets.tpot).value());
@@ -100,7 +111,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
         why = Forbidden::kFull;
         continue;
       }
-      if (!best_here || score > best_here->score) best_here = {id, forecast, score, probability};
+      if (!best_here || score > best_here->score)
+        best_here = {id, forecast, score, probability};
     }
     if (candidates != nullptr) {
       Candidate& candidate = candidates->at(i);
@@ -110,36 +122,45 @@ Choice MedleyPlacement::choose(const View& view, const Request& request, std::sp
         candidate.tpot_s = best_here->forecast.tpot_s;
         candidate.probability = best_here->probability;
         candidate.money = best_here->forecast.money;
-        if (best_here->forecast.joules > 0) candidate.joules = best_here->forecast.joules;  // else unknown
+        if (best_here->forecast.joules > 0)
+          candidate.joules = best_here->forecast.joules;  // else unknown
         candidate.score = best_here->score;
       } else {
         candidate.forbidden = why;
       }
     }
-    if (!best_here) continue;
+    if (!best_here)
+      continue;
     best_probability = std::max(best_probability, best_here->probability);
     std::optional<Best>& best = best_here->probability >= kLeastProbability ? best_kept : best_lost;
-    if (!best || best_here->score > best->score) best = best_here;
+    if (!best || best_here->score > best->score)
+      best = best_here;
   }
 
-  if (best_kept) return {best_kept->replica, best_kept->forecast};
-  if (!best_lost) return {};
-  if (last_chance) return {best_lost->replica, best_lost->forecast};
-  // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or refusing is
-  // honest; if not, the request is served as well as can be.
+  if (best_kept)
+    return {best_kept->replica, best_kept->forecast};
+  if (!best_lost)
+    return {};
+  if (last_chance)
+    return {best_lost->replica, best_lost->forecast};
+  // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or
+  // refusing is honest; if not, the request is served as well as can be.
   Request fresh = request;
   fresh.arrived_at = view.now;
   for (std::size_t i = 0; i < filtered.size(); ++i) {
-    if (filtered[i] != Forbidden::kNo) continue;
+    if (filtered[i] != Forbidden::kNo)
+      continue;
     const PoolId pool(i);
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     bool live = false;
     for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
       live = live || view.ledger.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live;
     }
-    if (!live) continue;
+    if (!live)
+      continue;
     const Forecast idle = view.predictor.forecast_idle(view.now, fresh, pool);
-    if (view.predictor.probability(view.now, fresh, pool, idle) >= kLeastProbability) return {};
+    if (view.predictor.probability(view.now, fresh, pool, idle) >= kLeastProbability)
+      return {};
   }
   return {best_lost->replica, best_lost->forecast};
 }

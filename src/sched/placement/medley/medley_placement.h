@@ -1,15 +1,17 @@
-// medley's own policy: the probability of keeping the targets, money, joules and the harm to those already there.
+// medley's own policy: the probability of keeping the targets, money, joules and the harm to those
+// already there.
 //
 //     score = worth − money − Σ_residents value·ΔP
 //
-// worth is value·P(own targets) plus a tenth of the value for an answer that comes late, in proportion to how
-// late. Money contains the joules at the tariff of the hour. This is the state part of docs/scheduling.md; prices
-// and the cost to later arrivals come on top of it in a later version.
+// worth is value·P(own targets) plus a tenth of the value for an answer that comes late, in
+// proportion to how late. Money contains the joules at the tariff of the hour. This is the state
+// part of docs/scheduling.md; prices and the cost to later arrivals come on top of it in a later
+// version.
 //
-// A replica is a candidate when it has room (sequences, KV cache) and the targets are not lost there: P is
-// at least kLeastProbability, or no idle lawful replica of the fleet could do better, since a promise that the
-// fleet cannot keep even when idle is no reason to refuse. At its last chance a request whose targets are lost is
-// still taken by a replica with slack.
+// A replica is a candidate when it has room (sequences, KV cache) and the targets are not lost
+// there: P is at least kLeastProbability, or no idle lawful replica of the fleet could do better,
+// since a promise that the fleet cannot keep even when idle is no reason to refuse. At its last
+// chance a request whose targets are lost is still taken by a replica with slack.
 #pragma once
 
 #include "sched/placement/placement.h"

@@ -1,4 +1,5 @@
-// The baselines that look at counts alone (rules: docs/simulate.md): turn, queue, outstanding, pending tokens.
+// The baselines that look at counts alone (rules: docs/simulate.md): turn, queue, outstanding,
+// pending tokens.
 //
 // They dispatch at arrival, predict nothing and refuse nothing that is lawful.
 #pragma once
