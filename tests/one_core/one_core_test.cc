@@ -13,8 +13,8 @@
 namespace medley {
 namespace {
 
-// Small enough to be driven past saturation by a few hundred requests: one GPU group, an LPU, an NPU and a rented
-// service with a tight quota.
+// Small enough to be driven past saturation by a few hundred requests: one GPU group, an LPU, an
+// NPU and a rented service with a tight quota.
 constexpr std::string_view kScenario = R"(
 site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}}
 labels:
@@ -80,8 +80,9 @@ std::vector<std::unique_ptr<engine::Engine>> make_engines(engine::Loop& loop, co
   std::vector<std::unique_ptr<engine::Engine>> engines;
   const Fleet& fleet = run.scenario.fleet;
   for (const PoolId pool : fleet.pools_of_replicas()) {
-    const engine::EngineContext context{loop, fleet.pool(pool), run.models.pool(pool), ReplicaId(engines.size()), 0,
-                                        run.scenario.seed};
+    const engine::EngineContext context{
+        loop, fleet.pool(pool), run.models.pool(pool), ReplicaId(engines.size()),
+        0,    run.scenario.seed};
     Result<std::unique_ptr<engine::Engine>> made = engine::make_engine(context);
     EXPECT_TRUE(made.ok()) << made.error().message;
     engines.push_back(std::move(*made));
@@ -100,8 +101,8 @@ TEST(OneCore, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
   const Setting run = make_run(600);
   const ReplicaId lost(1);
   const simulate::Fault fault{lost, Instant(std::chrono::seconds(3)), std::chrono::seconds(2), {}};
-  const simulate::SimulationResult simulated =
-      simulate::simulate(run.scenario.fleet, run.models, run.arrivals, {fault}, {run.scenario.seed, nullptr});
+  const simulate::SimulationResult simulated = simulate::simulate(
+      run.scenario.fleet, run.models, run.arrivals, {fault}, {run.scenario.seed, nullptr});
 
   engine::ManualLoop loop;
   std::vector<Listener> listeners(run.arrivals.size());
@@ -112,7 +113,8 @@ TEST(OneCore, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
     });
   }
   loop.call_at(fault.at, replica::Phase::kFault, 0, [&] { driver.replica_lost(lost); });
-  loop.call_at(fault.at + fault.lasts, replica::Phase::kFault, 0, [&] { driver.replica_returned(lost); });
+  loop.call_at(fault.at + fault.lasts, replica::Phase::kFault, 0,
+               [&] { driver.replica_returned(lost); });
   loop.run_until_idle();
 
   int rejections = 0, moved = 0;
@@ -121,8 +123,8 @@ TEST(OneCore, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
     rejections += listeners[i].rejected;
     moved += simulated.requests[i].replica != listeners[i].replica;
   }
-  fmt::print("{} arrivals, {} rejections, {} wake-ups, 1 replica lost and back; digest {}\n", run.arrivals.size(),
-             rejections, simulated.wake_ups, simulated.digest.hex());
+  fmt::print("{} arrivals, {} rejections, {} wake-ups, 1 replica lost and back; digest {}\n",
+             run.arrivals.size(), rejections, simulated.wake_ups, simulated.digest.hex());
   // The run is past saturation, or the comparison would say little.
   EXPECT_GE(rejections, 20);
   EXPECT_GE(simulated.wake_ups, 20);
@@ -130,11 +132,12 @@ TEST(OneCore, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
   EXPECT_EQ(driver.scheduler().digest().hex(), simulated.digest.hex());
 }
 
-// In real time arrivals and step ends come a little late, so that some decisions differ: how many is printed.
+// In real time arrivals and step ends come a little late, so that some decisions differ: how many
+// is printed.
 TEST(OneCore, InRealTimeMostDecisionsAreTheSame) {
   const Setting run = make_run(300);
-  const simulate::SimulationResult simulated =
-      simulate::simulate(run.scenario.fleet, run.models, run.arrivals, {}, {run.scenario.seed, nullptr});
+  const simulate::SimulationResult simulated = simulate::simulate(
+      run.scenario.fleet, run.models, run.arrivals, {}, {run.scenario.seed, nullptr});
 
   net::EventLoop events;
   engine::AsioLoop loop(events);
@@ -147,8 +150,10 @@ TEST(OneCore, InRealTimeMostDecisionsAreTheSame) {
   }
   const Instant last = run.arrivals.back().request.arrived_at;
   const std::function<void()> stop_when_done = [&] {
-    if (driver.held() == 0) return events.stop();
-    loop.call_at(loop.now() + std::chrono::milliseconds(20), replica::Phase::kAlarm, 1, stop_when_done);
+    if (driver.held() == 0)
+      return events.stop();
+    loop.call_at(loop.now() + std::chrono::milliseconds(20), replica::Phase::kAlarm, 1,
+                 stop_when_done);
   };
   loop.call_at(last + std::chrono::milliseconds(20), replica::Phase::kAlarm, 1, stop_when_done);
   events.run();
@@ -156,11 +161,12 @@ TEST(OneCore, InRealTimeMostDecisionsAreTheSame) {
   int same = 0;
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     EXPECT_EQ(listeners[i].ends, 1) << "request " << i;
-    same += listeners[i].rejected == (simulated.requests[i].outcome == simulate::RequestOutcome::kRejected) &&
+    same += listeners[i].rejected ==
+                (simulated.requests[i].outcome == simulate::RequestOutcome::kRejected) &&
             listeners[i].replica == simulated.requests[i].replica;
   }
-  fmt::print("real time: {} of {} requests decided as simulated ({:.0f} %)\n", same, listeners.size(),
-             100.0 * same / static_cast<double>(listeners.size()));
+  fmt::print("real time: {} of {} requests decided as simulated ({:.0f} %)\n", same,
+             listeners.size(), 100.0 * same / static_cast<double>(listeners.size()));
 }
 
 }  // namespace

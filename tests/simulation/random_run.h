@@ -25,9 +25,11 @@ inline std::string replay_command(std::uint64_t seed) {
 
 // The seeds of this run: MEDLEY_SEED alone when it is set, else `count` from 1.
 inline std::vector<std::uint64_t> seeds_for_this_run(std::uint64_t count) {
-  if (const char* only = std::getenv("MEDLEY_SEED")) return {std::strtoull(only, nullptr, 10)};
+  if (const char* only = std::getenv("MEDLEY_SEED"))
+    return {std::strtoull(only, nullptr, 10)};
   std::vector<std::uint64_t> seeds;
-  for (std::uint64_t seed = 1; seed <= count; ++seed) seeds.push_back(seed);
+  for (std::uint64_t seed = 1; seed <= count; ++seed)
+    seeds.push_back(seed);
   return seeds;
 }
 
@@ -46,7 +48,8 @@ inline RandomRun random_run(std::uint64_t seed) {
     pool.max_context = 512 + static_cast<long long>(prng.below(8000));
     pool.kv_tokens = pool.max_context + static_cast<long long>(prng.below(60'000));
     const std::uint64_t kind = prng.below(5);
-    if (kind == 0) pool.kind = perf::ServingKind::kSlotted;
+    if (kind == 0)
+      pool.kind = perf::ServingKind::kSlotted;
     if (kind == 1) {
       pool.kind = perf::ServingKind::kMetered;
       pool.metered = {.per_million_prompt = prng.uniform() * 3,
@@ -82,10 +85,12 @@ inline RandomRun random_run(std::uint64_t seed) {
   const std::size_t replicas = run.made.fleet.replica_count();
   const std::uint64_t faults = prng.below(6);
   for (std::uint64_t i = 0; i < faults; ++i) {
-    run.faults.push_back({ReplicaId(prng.below(replicas)), round_to_instant(Seconds(prng.uniform() * at_s)),
+    run.faults.push_back({ReplicaId(prng.below(replicas)),
+                          round_to_instant(Seconds(prng.uniform() * at_s)),
                           round_to_duration(Seconds(prng.exponential(2)))});
   }
-  std::sort(run.faults.begin(), run.faults.end(), [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  std::sort(run.faults.begin(), run.faults.end(),
+            [](const Fault& a, const Fault& b) { return a.at < b.at; });
   return run;
 }
 
