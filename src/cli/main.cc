@@ -78,7 +78,8 @@ int main(int argc, char** argv) {
       ->type_name("FILE");
   verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")
       ->type_name("N")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   verb->add_option("--catalog", serve.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_serve(serve, stdout, stderr); }; });
 

@@ -12,7 +12,7 @@ namespace medley::sched {
 
 enum class RejectReason {
   kNoLawfulPool,  // label and zone leave no pool that has the model
-  kTooLong,       // prompt and answer fit no pool's context
+  kTooLong,       // the prompt and a token of answer fit no lawful pool's context or quota
   kNoReplica,     // every lawful replica is lost
   kSaturated,     // the targets cannot be kept, or the backlog is full
   kTimedOut,      // waited until its targets were out of reach

@@ -23,6 +23,11 @@ bool Quotas::has_room(Instant now, PoolId pool, long long tokens) {
          static_cast<long long>(spent.day.size()) < *metered->requests_per_day;
 }
 
+bool Quotas::can_ever(PoolId pool, long long tokens) const {
+  const std::optional<Metered>& metered = fleet_.pool(pool).metered;
+  return !metered || !metered->tokens_per_minute || tokens <= *metered->tokens_per_minute;
+}
+
 void Quotas::spend(Instant now, PoolId pool, long long tokens) {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
   if (!metered)

@@ -16,6 +16,8 @@ class Quotas {
   // Whether `tokens` more, in one request, stay within the pool's quota at `now`. True for owned
   // pools.
   bool has_room(Instant now, PoolId pool, long long tokens);
+  // False: even an untouched minute has no room for it.
+  bool can_ever(PoolId pool, long long tokens) const;
   void spend(Instant now, PoolId pool, long long tokens);
 
  private:

@@ -158,8 +158,13 @@ class Scheduler::Impl {
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on)};
     waiting.failed_on.push_back(resident.replica);
     if (waiting.failed_on.size() >= kMaxFailures || !any_left(waiting)) {
+      start_candidates(filter(waiting.request));
       reject(waiting.request, RejectReason::kNoReplica);
-    } else if (!try_to_place(waiting)) {
+    } else if (try_to_place(waiting)) {
+      // elsewhere
+    } else if (!placement_->holds_back()) {
+      reject(waiting.request, RejectReason::kNoReplica);
+    } else {
       waiting.expires_at = expiry(waiting.request);
       if (waiting.expires_at > now_) {
         backlog_.push_front(std::move(waiting));
@@ -212,11 +217,39 @@ class Scheduler::Impl {
         continue;
       if (!any_live(pool)) {
         filtered_[i] = Forbidden::kLost;
+      } else if (!quotas_.can_ever(pool, tokens)) {
+        filtered_[i] = Forbidden::kContext;
       } else if (!quotas_.has_room(now_, pool, tokens)) {
         filtered_[i] = Forbidden::kQuota;
       }
     }
+    prefer_room_for_whole_answer(request);
     return filtered_;
+  }
+
+  // A client that says how long its answer may get is sent where that fits, if it fits anywhere; elsewhere the
+  // answer could be cut off by a full context.
+  void prefer_room_for_whole_answer(const Request& request) {
+    if (!request.output_cap)
+      return;
+    const long long whole = request.prompt_tokens.count() + request.output_cap->count();
+    const auto fits = [&](std::size_t i) { return perf_.pools[i].max_context >= whole; };
+    bool any = false;
+    for (std::size_t i = 0; i < filtered_.size(); ++i)
+      any = any || (filtered_[i] == Forbidden::kNo && fits(i));
+    for (std::size_t i = 0; any && i < filtered_.size(); ++i) {
+      if (filtered_[i] == Forbidden::kNo && !fits(i))
+        filtered_[i] = Forbidden::kContext;
+    }
+  }
+
+  // What the log says of the pools before a policy has looked at them.
+  void start_candidates(const std::vector<Forbidden>& filtered) {
+    candidates_.assign(filtered.size(), {});
+    for (std::size_t i = 0; i < filtered.size(); ++i) {
+      candidates_[i].pool = PoolId(i);
+      candidates_[i].forbidden = filtered[i];
+    }
   }
 
   bool any_live(PoolId pool) const {
@@ -251,11 +284,7 @@ class Scheduler::Impl {
     };
     std::vector<Candidate>* candidates = nullptr;
     if (sink_ != nullptr) {
-      candidates_.assign(filtered.size(), {});
-      for (std::size_t i = 0; i < filtered.size(); ++i) {
-        candidates_[i].pool = PoolId(i);
-        candidates_[i].forbidden = filtered[i];
-      }
+      start_candidates(filtered);
       candidates = &candidates_;
     }
     const bool may_wait = has(Forbidden::kNo) || has(Forbidden::kQuota) ||

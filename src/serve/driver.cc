@@ -61,6 +61,11 @@ class Driver::Impl final : public engine::GenerationSink {
   }
 
   void replica_lost(ReplicaId replica) {
+    lose(replica, {}, {});
+  }
+
+  // `culprit` is told what really happened to it, the others that their replica is gone.
+  void lose(ReplicaId replica, std::optional<RequestId> culprit, const Error& error) {
     up_[replica.number()] = false;
     tell(sched::ReplicaLost{replica});
     std::vector<RequestId> held;
@@ -70,8 +75,9 @@ class Driver::Impl final : public engine::GenerationSink {
     }
     for (const RequestId request : held) {
       engines_[replica.number()]->cancel(request);
-      failed(request,
-             {ErrorCode::kUnavailable, "the replica that served this request was lost", {}});
+      static const Error kLost{
+          ErrorCode::kUnavailable, "the replica that served this request was lost", {}};
+      failed(request, request == culprit ? error : kLost);
     }
   }
 
@@ -121,9 +127,11 @@ class Driver::Impl final : public engine::GenerationSink {
     if (found == entries_.end())
       return;
     const ReplicaId replica = *found->second.replica;
-    failed(request, error);
-    if (another_may_do(error.code) && ++failures_[replica.number()] == kFailuresUntilLost) {
-      replica_lost(replica);
+    const bool blames_replica = another_may_do(error.code) && up_[replica.number()];
+    if (!blames_replica || ++failures_[replica.number()] < kFailuresUntilLost) {
+      failed(request, error);
+    } else {
+      lose(replica, request, error);
       returns_[replica] = loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault,
                                         replica.number(), [this, replica] {
                                           returns_.erase(replica);

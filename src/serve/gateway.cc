@@ -224,12 +224,15 @@ Gateway::Gateway(engine::Loop& loop, const Fleet& fleet, Driver& driver,
       owners_(fleet.pools_of_replicas()) {}
 
 Gateway::~Gateway() {
+  // Ending one call may end others, out of the backlog: the timers go last.
+  const auto calls = std::move(calls_);
+  calls_.clear();
+  for (const auto& [id, call] : calls)
+    call->shut_down();
   if (sweep_)
     loop_.cancel(*sweep_);
   if (keep_alive_)
     loop_.cancel(*keep_alive_);
-  for (const auto& [id, call] : calls_)
-    call->shut_down();
 }
 
 net::HttpResponse Gateway::protocol_error(int status, std::string_view message) {

@@ -34,6 +34,15 @@ double mean_energy_price(const Fleet& fleet) {
   return sum / 24;
 }
 
+std::string csv_text(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos)
+    return text;
+  std::string quoted = "\"";
+  for (const char c : text)
+    quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
+
 std::string csv_time(const std::optional<double>& seconds) {
   return seconds ? fmt::format("{:.9f}", *seconds) : "";
 }
@@ -82,6 +91,7 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
       ++report.kept;
       ++of_class.kept;
     }
+    report.truncated += record.truncated;
     report.prompt_tokens += record.request.prompt_tokens.count();
     report.output_tokens += record.output_tokens;
     report.request_joules += record.joules;
@@ -148,10 +158,10 @@ std::string to_csv(const Fleet& fleet, const SimulationResult& result) {
         record.request.id.number(), record.arrived_s,
         csv_time(completed ? record.first_token_s : std::nullopt), csv_time(record.finished_s),
         record.request.prompt_tokens.count(), record.output_tokens,
-        name_of(record.request.service_class), fleet.labels.at(record.request.label.number()).name,
-        fleet.offers.at(record.request.model.number()).name, name_of(record.outcome),
+        name_of(record.request.service_class), csv_text(fleet.labels.at(record.request.label.number()).name),
+        csv_text(fleet.offers.at(record.request.model.number()).name), name_of(record.outcome),
         record.reason ? sched::name_of(*record.reason) : "",
-        placed ? fleet.pool(owners[record.replica->number()]).name : "",
+        placed ? csv_text(fleet.pool(owners[record.replica->number()]).name) : "",
         placed ? std::to_string(record.replica->number()) : "", csv_time(record.dispatched_s),
         record.predicted ? fmt::format("{:.9f}", record.predicted->ttft_s) : "",
         record.predicted ? fmt::format("{:.9f}", record.predicted->tpot_s) : "", record.kept,

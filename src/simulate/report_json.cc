@@ -38,6 +38,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"rejected", report.rejected},
                    {"failed", report.failed},
                    {"unfinished", report.unfinished},
+                   {"truncated", report.truncated},
                    {"kept", report.kept},
                    {"attainment", report.attainment},
                    {"goodput_per_s", report.goodput_per_s},

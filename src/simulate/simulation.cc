@@ -256,10 +256,12 @@ class Simulation {
         record.predicted = scheduler_.prediction(dispatch->request);
         const std::size_t replica = dispatch->replica.number();
         record.output_tokens = arrivals_[row].output_tokens;
+        record.truncated = false;
         if (const perf::PoolModel& model = perf_.pool(owners_[replica]); model.max_context > 0) {
           // An engine ends an answer where its context is full.
           const long long room = model.max_context - record.request.prompt_tokens.count();
           record.output_tokens = std::clamp(record.output_tokens, 1LL, std::max(1LL, room));
+          record.truncated = record.output_tokens < arrivals_[row].output_tokens;
         }
         // To the replica it arrives now, whenever it came to the core.
         const replica::Sequence sequence{dispatch->request, *record.dispatched_s,
@@ -312,7 +314,7 @@ class Simulation {
       if (record.outcome != RequestOutcome::kCompleted)
         continue;
       record.money = money_of(record);
-      record.kept = kept(record);
+      record.kept = kept(record) && !record.truncated;
     }
     result_.digest = scheduler_.digest();
     return std::move(result_);

@@ -45,7 +45,8 @@ struct RequestRecord {
   std::optional<sched::Prediction> predicted;
   double joules = 0;  // its share of the steps it was in
   double money = 0;   // energy at the tariff, or the metered price
-  bool kept = false;  // every target
+  bool truncated = false;  // its answer was cut where the replica's context was full
+  bool kept = false;  // every target, by a whole answer
 
   std::optional<double> ttft_s() const;
   std::optional<double> tpot_s() const;  // more than one token only
