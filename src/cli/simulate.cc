@@ -123,7 +123,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              "capital)\n",
              energy(report.joules), energy(report.request_joules), currency, report.money);
   if (report.truncated > 0)
-    fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n", report.truncated);
+    fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
+               report.truncated);
   if (!unknown_idle.empty())
     fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,

@@ -227,8 +227,8 @@ class Scheduler::Impl {
     return filtered_;
   }
 
-  // A client that says how long its answer may get is sent where that fits, if it fits anywhere; elsewhere the
-  // answer could be cut off by a full context.
+  // A client that says how long its answer may get is sent where that fits, if it fits anywhere;
+  // elsewhere the answer could be cut off by a full context.
   void prefer_room_for_whole_answer(const Request& request) {
     if (!request.output_cap)
       return;

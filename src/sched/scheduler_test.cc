@@ -208,6 +208,44 @@ TEST(Scheduler, StopsAtTheQuotaOfAMeteredPool) {
   EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
 }
 
+TEST(Scheduler, RefusesAtOnceWhatNoMinuteOfAQuotaCanHold) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 700}}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 1, 701)),
+              ElementsAre("reject 1 too_long"));
+}
+
+TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {
+  Core core(Pools{{.name = "fast", .max_context = 1000, .step_s = 0.001}, {.name = "roomy"}});
+  Request request = make_request(1);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 1 to 0"));
+  request.id = RequestId(2);
+  request.output_cap = Tokens(2000);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 2 to 1"));
+  // Where nothing holds it whole, it is served as far as it goes.
+  request.id = RequestId(3);
+  request.output_cap = Tokens(20'000);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 3 to 0"));
+}
+
+TEST(Scheduler, AGivenUpRequestIsExplainedByItsOwnPools) {
+  struct Sink final : ExplanationSink {
+    std::vector<Explanation> heard;
+    void explain(const Explanation& explanation) override { heard.push_back(explanation); }
+  } sink;
+  Core core(Pools{{.name = "here"}, {.name = "cloud", .zone = "us-east"}});
+  core.scheduler().explain_to(&sink);
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kStandard, 2)),
+              ElementsAre("dispatch 1 to 0"));
+  core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 0));
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}),
+              ElementsAre("reject 1 no_replica"));
+  const Explanation& why = sink.heard.back();
+  EXPECT_EQ(why.request.id, RequestId(1));
+  EXPECT_EQ(why.candidates.at(1).forbidden, Forbidden::kZone);
+}
+
 TEST(Scheduler, RoundRobinTakesTurnsAmongLiveLawfulReplicas) {
   Core core(Pools{{.name = "a", .replicas = 2}, {.name = "cloud", .zone = "us-east"}},
             PlacementKind::kRoundRobin);

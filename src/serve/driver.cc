@@ -60,9 +60,7 @@ class Driver::Impl final : public engine::GenerationSink {
     tell(sched::RequestCancelled{request});
   }
 
-  void replica_lost(ReplicaId replica) {
-    lose(replica, {}, {});
-  }
+  void replica_lost(ReplicaId replica) { lose(replica, {}, {}); }
 
   // `culprit` is told what really happened to it, the others that their replica is gone.
   void lose(ReplicaId replica, std::optional<RequestId> culprit, const Error& error) {

@@ -152,20 +152,21 @@ std::string to_csv(const Fleet& fleet, const SimulationResult& result) {
   for (const RequestRecord& record : result.requests) {
     const bool completed = record.outcome == RequestOutcome::kCompleted;
     const bool placed = record.replica.has_value();
-    fmt::format_to(
-        std::back_inserter(out),
-        "{},{:.9f},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:d},{:.9g},{:.9g}\n",
-        record.request.id.number(), record.arrived_s,
-        csv_time(completed ? record.first_token_s : std::nullopt), csv_time(record.finished_s),
-        record.request.prompt_tokens.count(), record.output_tokens,
-        name_of(record.request.service_class), csv_text(fleet.labels.at(record.request.label.number()).name),
-        csv_text(fleet.offers.at(record.request.model.number()).name), name_of(record.outcome),
-        record.reason ? sched::name_of(*record.reason) : "",
-        placed ? csv_text(fleet.pool(owners[record.replica->number()]).name) : "",
-        placed ? std::to_string(record.replica->number()) : "", csv_time(record.dispatched_s),
-        record.predicted ? fmt::format("{:.9f}", record.predicted->ttft_s) : "",
-        record.predicted ? fmt::format("{:.9f}", record.predicted->tpot_s) : "", record.kept,
-        record.joules, record.money);
+    fmt::format_to(std::back_inserter(out),
+                   "{},{:.9f},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:d},{:.9g},{:.9g}\n",
+                   record.request.id.number(), record.arrived_s,
+                   csv_time(completed ? record.first_token_s : std::nullopt),
+                   csv_time(record.finished_s), record.request.prompt_tokens.count(),
+                   record.output_tokens, name_of(record.request.service_class),
+                   csv_text(fleet.labels.at(record.request.label.number()).name),
+                   csv_text(fleet.offers.at(record.request.model.number()).name),
+                   name_of(record.outcome), record.reason ? sched::name_of(*record.reason) : "",
+                   placed ? csv_text(fleet.pool(owners[record.replica->number()]).name) : "",
+                   placed ? std::to_string(record.replica->number()) : "",
+                   csv_time(record.dispatched_s),
+                   record.predicted ? fmt::format("{:.9f}", record.predicted->ttft_s) : "",
+                   record.predicted ? fmt::format("{:.9f}", record.predicted->tpot_s) : "",
+                   record.kept, record.joules, record.money);
   }
   return out;
 }

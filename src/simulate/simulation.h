@@ -43,10 +43,10 @@ struct RequestRecord {
   double arrived_s = 0;
   std::optional<double> dispatched_s, first_token_s, finished_s;
   std::optional<sched::Prediction> predicted;
-  double joules = 0;  // its share of the steps it was in
-  double money = 0;   // energy at the tariff, or the metered price
+  double joules = 0;       // its share of the steps it was in
+  double money = 0;        // energy at the tariff, or the metered price
   bool truncated = false;  // its answer was cut where the replica's context was full
-  bool kept = false;  // every target, by a whole answer
+  bool kept = false;       // every target, by a whole answer
 
   std::optional<double> ttft_s() const;
   std::optional<double> tpot_s() const;  // more than one token only

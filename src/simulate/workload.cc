@@ -110,11 +110,13 @@ Result<std::vector<Fault>> make_faults(const data::Scenario& scenario) {
   for (std::size_t i = 0; i < faults.size(); ++i) {
     for (std::size_t j = i + 1; j < faults.size(); ++j) {
       if (faults[i].replica == faults[j].replica && faults[j].at < faults[i].at + faults[i].lasts) {
-        return Error{ErrorCode::kInvalid,
-                     fmt::format("{}: faults: replica {} has a fault at {} s while another one lasts; give "
-                                 "one after the other",
-                                 scenario.file, faults[i].replica.number(), to_seconds(faults[j].at).value()),
-                     "faults"};
+        return Error{
+            ErrorCode::kInvalid,
+            fmt::format("{}: faults: replica {} has a fault at {} s while another one lasts; give "
+                        "one after the other",
+                        scenario.file, faults[i].replica.number(),
+                        to_seconds(faults[j].at).value()),
+            "faults"};
       }
     }
   }
