@@ -1,0 +1,54 @@
+// Why did it go there? `medley explain`, from the id in an answer's header.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Server, Stream, folder, medley } from './medley.mjs';
+
+const fleet = `
+site: {zone: here}
+labels: {public: {zones: any}, internal: {zones: [here]}}
+default_label: internal
+pools:
+  - {name: near, device: h100_sxm, model: llama-3.1-8b, precision: bf16}
+  - {name: far, device: b200_sxm, model: llama-3.1-8b, precision: bf16, zone: elsewhere}
+`;
+
+test('an id from an answer is explained, with the chosen pool; an unknown one ends with 4', async (t) => {
+  const files = folder(t);
+  const log = files.file('decisions.jsonl');
+  const server = await Server.start(t, { fleet: files.write('fleet.yaml', fleet), args: ['--decisions', log] });
+  const body = { model: 'llama-3.1-8b', messages: [{ role: 'user', content: 'Hello!' }], max_tokens: 4 };
+  const answers = [];
+  for (const label of ['internal', 'public']) {
+    const answer = await server.chat(body, { 'medley-label': label, 'medley-class': 'batch' });
+    assert.equal(answer.status, 200, answer.text);
+    answers.push({ label, id: answer.headers.get('medley-request-id'), pool: answer.json.medley.pool });
+    assert.equal(answer.headers.get('x-request-id'), answers.at(-1).id);
+  }
+  assert.equal(answers[0].pool, 'near');
+  const stream = Stream.open(server, body, { 'medley-class': 'batch' });
+  assert.equal(await stream.done, 'end');
+  const medley_object = stream.events.find((event) => event.medley).medley;
+  answers.push({ label: 'internal', id: stream.headers['medley-request-id'], pool: medley_object.pool });
+  assert.deepEqual(await server.stop(), { status: 0, signal: null });
+
+  for (const { id, label, pool } of answers) {
+    const { status, out, err } = await medley('explain', id, '--decisions', log);
+    assert.equal(status, 0, err);
+    assert.match(out, new RegExp(`dispatched to ${pool} \\(`));
+    assert.match(out, new RegExp(`^ *${pool} \\(.*CHOSEN`, 'm'));
+    assert.match(out, new RegExp(`class batch, label ${label}, model llama-3.1-8b`));
+    assert.match(out, /what happened: completed/);
+    if (label === 'internal') assert.match(out, /far \(.*the label may not be processed in its zone/);
+    const machine = JSON.parse((await medley('explain', id, '--decisions', log, '-o', 'json')).out);
+    assert.equal(machine.result.outcome, 'completed');
+    assert.equal(machine.result.output_tokens, 4);
+    const chosen = machine.decisions.at(-1);
+    assert.equal(chosen.candidates.find((one) => one.replica === chosen.replica).pool, pool);
+  }
+  const unknown = await medley('explain', 'req-0000ffff', '--decisions', log);
+  assert.equal(unknown.status, 4, unknown.err);
+  assert.match(unknown.err, /no request req-0000ffff/);
+  assert.equal((await medley('explain', 'nonsense', '--decisions', log)).status, 2);
+  assert.equal((await medley('explain', answers[0].id, '--decisions', files.file('none.jsonl'))).status, 2);
+  assert.equal((await medley('explain', answers[0].id, '--decisions', files.write('torn.jsonl', '{"type":"hea'))).status, 2);
+});
