@@ -62,6 +62,21 @@ double Prng::normal() {
 
 double Prng::log_normal(double median, double sigma) { return median * std::exp(sigma * normal()); }
 
+double Prng::gamma(double shape) {
+  MEDLEY_CHECK(shape > 0);
+  if (shape < 1) {
+    const double boosted = gamma(shape + 1);
+    return boosted * std::pow(1 - uniform(), 1 / shape);
+  }
+  const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    const double x = normal();
+    const double v = (1 + c * x) * (1 + c * x) * (1 + c * x);
+    if (v > 0 && std::log1p(-uniform()) < x * x / 2 + d - d * v + d * std::log(v))
+      return d * v;
+  }
+}
+
 std::size_t Prng::pick(std::span<const double> weights) {
   double total = 0;
   for (const double weight : weights)

@@ -9,7 +9,7 @@ namespace medley {
 
 // xoshiro256** 1.0 (Blackman and Vigna 2018, "Scrambled linear pseudorandom number generators"),
 // seeded by splitmix64. The same seed gives the same numbers everywhere; log, cos and sqrt of the C
-// library enter normal(), log_normal() and exponential().
+// library enter normal(), log_normal(), exponential() and gamma().
 class Prng {
  public:
   explicit Prng(std::uint64_t seed);
@@ -22,6 +22,9 @@ class Prng {
   double exponential(double mean);
   double normal();  // mean 0, deviation 1 (Box and Muller)
   double log_normal(double median, double sigma);
+  // Gamma distributed, mean `shape` (scale 1); shape > 0. Marsaglia and Tsang 2000, "A simple
+  // method for generating gamma variables", with their boost for shapes below 1.
+  double gamma(double shape);
   // The index of a weight, drawn in proportion; at least one weight must be positive.
   std::size_t pick(std::span<const double> weights);
 

@@ -115,5 +115,22 @@ TEST(PrngDeathTest, RefusesAnEmptyRangeAndWeightsThatAreAllZero) {
   EXPECT_DEATH(prng.pick(nothing), "broken invariant");
 }
 
+TEST(Prng, GammaHasTheMeanAndVarianceOfItsShape) {
+  for (const double shape : {0.25, 1.0, 4.5}) {
+    Prng prng(17);
+    double sum = 0, squares = 0;
+    constexpr int kDraws = 200'000;
+    for (int i = 0; i < kDraws; ++i) {
+      const double drawn = prng.gamma(shape);
+      ASSERT_GE(drawn, 0);
+      sum += drawn;
+      squares += drawn * drawn;
+    }
+    const double mean = sum / kDraws;
+    EXPECT_NEAR(mean, shape, 0.01 * shape);  // four deviations of the mean of 200,000
+    EXPECT_NEAR(squares / kDraws - mean * mean, shape, 0.04 * shape);
+  }
+}
+
 }  // namespace
 }  // namespace medley

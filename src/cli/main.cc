@@ -16,6 +16,7 @@
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
+#include "cli/trace.h"
 
 namespace {
 
@@ -115,6 +116,60 @@ int main(int argc, char** argv) {
   add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices",
               CatalogOptions::Subject::kAccelerators);
   add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
+
+  TraceOptions trace;
+  verb = app.add_subcommand("trace", "Look at traces, fit workloads to them, generate new ones");
+  verb->require_subcommand(1);
+  const auto add_action = [&](const char* name, const char* text, TraceOptions::Action action) {
+    CLI::App* sub = verb->add_subcommand(name, text);
+    sub->callback([&trace, &run, action] {
+      trace.action = action;
+      run = [&trace] { return run_trace(trace, stdout, stderr); };
+    });
+    return sub;
+  };
+  CLI::App* info = add_action("info", "Show rate, burstiness, lengths and shared prefixes",
+                              TraceOptions::Action::kInfo);
+  CLI::App* fit = add_action("fit", "Fit a workload to a trace and say how well it came out",
+                             TraceOptions::Action::kFit);
+  for (CLI::App* sub : {info, fit}) {
+    sub->add_option("TRACE", trace.file, "Trace file, gunzipped where it ends in .gz")
+        ->required()
+        ->type_name("");
+    sub->add_option("--format", trace.format,
+                    "azure, mooncake, servegen, vllm_workload or medley; default: as the first "
+                    "line looks")
+        ->type_name("FORMAT");
+    add_output(sub, trace.json);
+  }
+  info->add_option("--svg", trace.svg, "Write a picture")->type_name("FILE");
+  info->add_option("--report", trace.report, "Write a page (HTML) with pictures and tables")
+      ->type_name("FILE");
+  fit->add_option("--out", trace.out, "Workload file to write")->required()->type_name("FILE");
+  CLI::App* generate = add_action("generate", "Make a trace (CSV, format medley) from a workload",
+                                  TraceOptions::Action::kGenerate);
+  generate->add_option("WORKLOAD", trace.file, "Workload file (docs/trace.md)")
+      ->required()
+      ->type_name("");
+  generate->add_option("--out", trace.out, "Trace file to write")->required()->type_name("FILE");
+  generate
+      ->add_option("--requests", trace.requests,
+                   "How many at most, in place of the limits in the file")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  generate
+      ->add_option("--for", trace.for_time,
+                   "How long (90s, 24h), in place of the limits in the file")
+      ->type_name("TIME");
+  generate->add_option("--scale", trace.scale, "Multiply every rate")
+      ->type_name("X")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-6, 1e6));
+  generate->add_option("--seed", trace.seed, "Seed of all draws")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  add_output(generate, trace.json);
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 
 #include "base/nearest.h"
 #include "cli/decision_log_file.h"
 #include "cli/table.h"
+#include "cli/write_file.h"
 #include "data/catalog.h"
 #include "data/scenario_file.h"
 #include "simulate/report.h"
@@ -169,17 +168,6 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
     status = kMissed;
   }
   return status;
-}
-
-Status write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  const bool written =
-      file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (written && closed)
-    return Done{};
-  return Error{
-      ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
 }
 
 }  // namespace

@@ -14,13 +14,11 @@
 namespace medley::data {
 namespace {
 
-constexpr long long kMaxRequests = 100'000'000;
 constexpr long long kMaxTokens = 1 << 30;
 constexpr double kLatest = 1e9;  // seconds, some 31 years
 
 const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload",
                                            "medley"};
-const std::vector<std::string> kArrivals = {"poisson", "constant"};
 const std::vector<std::string> kPlacements = {"medley", "round_robin", "least_queued",
                                               "least_outstanding", "least_pending_tokens"};
 const std::vector<std::string> kClasses = {"guaranteed", "standard", "flex", "batch"};
@@ -33,37 +31,6 @@ Result<TraceSpec> read_trace_spec(const Node& node) {
   spec.time_scale = fields.number("time_scale", 1, {.max = 1e6, .above_min = true});
   spec.start_s = fields.seconds("start_s", 0, {.max = kLatest});
   spec.max_request_tokens = fields.whole("max_request_tokens", Whole{2, kMaxTokens});
-  MEDLEY_TRY_STATUS(fields.finish());
-  return spec;
-}
-
-// {median, sigma, max}, or one number for a fixed length.
-Result<LengthLaw> read_lengths(const Node& node) {
-  LengthLaw law;
-  if (!node.is_map()) {
-    MEDLEY_TRY(const long long length, node.whole({1, kMaxTokens}));
-    law.median = static_cast<double>(length);
-    law.max = length;
-    return law;
-  }
-  Fields fields(node);
-  law.median = fields.required_number("median", {.min = 1, .max = kMaxTokens});
-  law.sigma = fields.number("sigma", 0, {.max = 5});
-  law.max = fields.whole("max", law.max, {1, kMaxTokens});
-  MEDLEY_TRY_STATUS(fields.finish());
-  return law;
-}
-
-Result<WorkloadSpec> read_workload(const Node& node) {
-  Fields fields(node);
-  WorkloadSpec spec;
-  spec.requests = fields.required_whole("requests", {1, kMaxRequests});
-  spec.rate_per_s = fields.required_number("rate_per_s", {.max = 1e6, .above_min = true});
-  spec.arrivals = static_cast<Arrivals>(fields.choice("arrivals", kArrivals).value_or(0));
-  if (const auto law = fields.required("prompt_tokens"))
-    fields.take(spec.prompt_tokens, read_lengths(*law));
-  if (const auto law = fields.required("output_tokens"))
-    fields.take(spec.output_tokens, read_lengths(*law));
   MEDLEY_TRY_STATUS(fields.finish());
   return spec;
 }

@@ -25,25 +25,10 @@
 #include "base/result.h"
 #include "data/catalog.h"
 #include "data/trace.h"
+#include "data/workload_file.h"
 #include "domain/fleet.h"
 
 namespace medley::data {
-
-// Lengths drawn log-normally, rounded, from 1 to `max`; sigma 0 is always the median.
-struct LengthLaw {
-  double median = 1, sigma = 0;
-  long long max = 1 << 20;
-};
-
-enum class Arrivals { kPoisson, kConstant };
-
-// Requests made up from the seed, in place of a trace.
-struct WorkloadSpec {
-  long long requests = 0;
-  double rate_per_s = 1;
-  Arrivals arrivals = Arrivals::kPoisson;
-  LengthLaw prompt_tokens, output_tokens;
-};
 
 // How requests get what the trace does not say: drawn in proportion to the weights, which sum up
 // to 1.

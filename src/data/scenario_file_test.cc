@@ -88,9 +88,9 @@ TEST(ScenarioFile, DrawsFromTheMixInProportion) {
   EXPECT_EQ(s.seed, 42u);
   EXPECT_EQ(s.expected, (std::map<std::string, double>{
                             {"completed", 100}, {"ttft_s.p50", 0.2}, {"ttft_s.p99", 1.5}}));
-  EXPECT_EQ(s.workload->prompt_tokens.max, 8000);
-  EXPECT_EQ(s.workload->output_tokens.sigma, 0);
-  EXPECT_EQ(s.workload->output_tokens.median, 100);
+  EXPECT_EQ(s.workload->streams[0].prompt_tokens.max, 8000);
+  EXPECT_EQ(s.workload->streams[0].output_tokens[0].tokens.sigma, 0);
+  EXPECT_EQ(s.workload->streams[0].output_tokens[0].tokens.median, 100);
 }
 
 TEST(ScenarioFile, AsksForTheOnlyNameWithoutAMix) {

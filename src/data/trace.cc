@@ -9,6 +9,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
 #include "data/csv.h"
@@ -19,9 +21,9 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kNames = {"azure", "mooncake", "servegen",
                                                     "vllm_workload", "medley"};
-constexpr double kLatest = 1e9;             // seconds, some 31 years
-constexpr long long kMostTokens = 1 << 30;  // of one request
-constexpr std::size_t kMaxBytes = std::size_t{2} << 30;
+constexpr double kLatest = 1e9;                  // seconds, some 31 years
+constexpr long long kMostTokens = 1 << 30;       // of one request
+constexpr long long kMooncakeBlockTokens = 512;  // of one hash id
 
 std::string shown(std::string_view text) {
   std::string clean;
@@ -141,9 +143,21 @@ class Collector {
                          Tokens(output),
                          {},
                          {},
+                         {},
+                         0,
                          {}});
     return Done{};
   }
+
+  // Of the request just added. What the cut took away is not in common.
+  void set_prefix(std::uint32_t row, long long tokens) {
+    TraceRequest& request = requests_.back();
+    const long long most = std::min(request.prompt.count(),
+                                    row < requests_.size() ? requests_[row].prompt.count() : 0);
+    request.prefix_of = row;
+    request.prefix = Tokens(std::clamp(tokens, 0LL, most));
+  }
+  std::size_t size() const { return requests_.size(); }
 
   // Precondition: add() succeeded just before.
   TraceRequest& last() { return requests_.back(); }
@@ -203,6 +217,11 @@ Status read_own_format(const CsvTable& table, Collector& collector) {
   MEDLEY_TRY(const auto arrivals, table.numbers("arrived_s"));
   MEDLEY_TRY(const auto prompts, table.wholes("prompt_tokens"));
   MEDLEY_TRY(const auto outputs, table.wholes("output_tokens"));
+  const bool shares = table.has_column("prefix_of") || table.has_column("prefix_tokens");
+  MEDLEY_TRY(const auto prefix_tokens,
+             shares ? table.wholes("prefix_tokens") : std::vector<long long>());
+  MEDLEY_TRY(const auto parents,
+             shares ? table.texts("prefix_of") : std::vector<std::string_view>());
   const auto texts = [&table](std::string_view column) -> Result<std::vector<std::string_view>> {
     if (!table.has_column(column))
       return std::vector<std::string_view>();
@@ -229,6 +248,24 @@ Status read_own_format(const CsvTable& table, Collector& collector) {
       request.label = labels[row];
     if (!models.empty())
       request.model = models[row];
+    if (shares && prefix_tokens[row] != 0) {
+      std::uint32_t parent = 0;
+      const std::string_view cell = parents[row];
+      const auto [end, failure] = std::from_chars(cell.data(), cell.data() + cell.size(), parent);
+      if (failure != std::errc() || end != cell.data() + cell.size() || parent >= row) {
+        return Error{ErrorCode::kInvalid,
+                     fmt::format("{}: prefix_of: expected an earlier row, counted from 0, got '{}'",
+                                 table.where(row), shown(cell)),
+                     "prefix_of"};
+      }
+      if (prefix_tokens[row] < 0) {
+        return Error{ErrorCode::kInvalid,
+                     fmt::format("{}: prefix_tokens: expected 0 or more, got {}", table.where(row),
+                                 prefix_tokens[row]),
+                     "prefix_tokens"};
+      }
+      collector.set_prefix(parent, prefix_tokens[row]);
+    }
   }
   return Done{};
 }
@@ -237,6 +274,7 @@ Status read_json_lines(std::string text, const TraceSpec& spec, Collector& colle
   const std::size_t size = text.size();
   text.resize(size + simdjson::SIMDJSON_PADDING);  // the parser reads past the end of a line
   simdjson::dom::parser parser;
+  std::unordered_map<std::int64_t, std::uint32_t> latest;  // the last row with this block
   std::size_t line_number = 0;
   for (std::size_t at = 0; at < size;) {
     ++line_number;
@@ -269,11 +307,74 @@ Status read_json_lines(std::string text, const TraceSpec& spec, Collector& colle
       return fail("output_length: expected a whole number");
     row.output = count;
     MEDLEY_TRY_STATUS(collector.add(row, where));
+    simdjson::dom::array ids;
+    if (const auto failure = line["hash_ids"].get_array().get(ids)) {
+      if (failure == simdjson::NO_SUCH_FIELD)
+        continue;
+      return fail("hash_ids: expected a list of whole numbers");
+    }
+    // An id names a block together with all before it, so the first unknown one ends what the
+    // prompt has in common with earlier ones.
+    const auto this_row = static_cast<std::uint32_t>(collector.size() - 1);
+    std::uint32_t parent = 0;
+    long long blocks = 0;
+    bool in_common = true;
+    for (const simdjson::dom::element element : ids) {
+      std::int64_t id = 0;
+      if (element.get_int64().get(id))
+        return fail("hash_ids: expected a list of whole numbers");
+      const auto [place, is_new] = latest.try_emplace(id, this_row);
+      in_common = in_common && !is_new && place->second != this_row;
+      if (in_common) {
+        parent = place->second;
+        ++blocks;
+      }
+      place->second = this_row;
+    }
+    if (blocks > 0)
+      collector.set_prefix(parent, blocks * kMooncakeBlockTokens);
   }
   return Done{};
 }
 
 }  // namespace
+
+std::optional<TraceFormat> trace_format_named(std::string_view name) {
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (kNames[i] == name)
+      return static_cast<TraceFormat>(i);
+  }
+  return std::nullopt;
+}
+
+Result<TraceFormat> trace_format_of(std::string_view text, const std::string& name) {
+  if (text.starts_with("\xEF\xBB\xBF"))
+    text.remove_prefix(3);
+  const std::string_view first = text.substr(0, text.find('\n'));
+  if (first.starts_with('{'))
+    return TraceFormat::kMooncake;
+  constexpr std::pair<std::string_view, TraceFormat> kColumns[] = {
+      {"TIMESTAMP", TraceFormat::kAzure},
+      {"arrived_at", TraceFormat::kServegen},
+      {"arrival_ns", TraceFormat::kVllmWorkload},
+      {"arrived_s", TraceFormat::kMedley}};
+  for (const auto& [column, format] : kColumns) {
+    if (first.find(column) != std::string_view::npos)
+      return format;
+  }
+  return Error{ErrorCode::kInvalid,
+               fmt::format("{}:1: no trace that medley knows: expected a column TIMESTAMP (azure), "
+                           "arrived_at (servegen), arrival_ns (vllm_workload) or arrived_s "
+                           "(medley), or JSON objects (mooncake); got '{}'",
+                           name, shown(first)),
+               {}};
+}
+
+bool tells_prefixes(TraceFormat format, const std::vector<TraceRequest>& requests) {
+  return (format == TraceFormat::kMooncake || format == TraceFormat::kMedley) &&
+         std::any_of(requests.begin(), requests.end(),
+                     [](const TraceRequest& request) { return request.prefix.count() > 0; });
+}
 
 std::string_view name_of(TraceFormat format) { return kNames[static_cast<std::size_t>(format)]; }
 
@@ -290,7 +391,7 @@ Result<std::vector<TraceRequest>> parse_trace(std::string text, const TraceSpec&
 }
 
 Result<std::vector<TraceRequest>> read_trace(const TraceSpec& spec) {
-  MEDLEY_TRY(std::string text, read_file_maybe_gzip(spec.path, kMaxBytes));
+  MEDLEY_TRY(std::string text, read_file_maybe_gzip(spec.path, kMaxTraceBytes));
   return parse_trace(std::move(text), spec);
 }
 

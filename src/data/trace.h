@@ -5,6 +5,8 @@
 // ordinary.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +20,12 @@
 namespace medley::data {
 
 enum class TraceFormat { kAzure, kMooncake, kServegen, kVllmWorkload, kMedley };
+inline constexpr int kTraceFormatCount = 5;
 std::string_view name_of(TraceFormat format);
+std::optional<TraceFormat> trace_format_named(std::string_view name);
+// From the first line: a JSON object is mooncake's, a CSV tells itself by its columns. `name`
+// stands for the file in the error.
+Result<TraceFormat> trace_format_of(std::string_view text, const std::string& name);
 
 struct TraceSpec {
   std::string path;
@@ -36,10 +43,19 @@ struct TraceRequest {
   // columns class, label and model, where they are there. Empty: drawn from the scenario's mix.
   std::optional<ServiceClass> service_class;
   std::string label, model;
+  // What the prompt has in common with an earlier one: its first `prefix_tokens` tokens are those
+  // of the row `prefix_of`, the latest with all of them. Known of mooncake's hash_ids and of
+  // medley's columns prefix_of and prefix_tokens; 0 tokens: nothing in common, or unknown.
+  std::uint32_t prefix_of = 0;
+  Tokens prefix;
 };
+
+// Whether a trace of this kind says what prompts have in common.
+bool tells_prefixes(TraceFormat format, const std::vector<TraceRequest>& requests);
 
 // Requests in file order, which is the order of arrival; a request's id is its place.
 Result<std::vector<TraceRequest>> read_trace(const TraceSpec& spec);
+inline constexpr std::size_t kMaxTraceBytes = std::size_t{4} << 30;  // of text, unpacked
 // The same from memory; `spec.path` names it in errors.
 Result<std::vector<TraceRequest>> parse_trace(std::string text, const TraceSpec& spec);
 

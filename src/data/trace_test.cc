@@ -81,6 +81,55 @@ TEST(Trace, ReadsTheOtherFormats) {
   EXPECT_EQ(mooncake[1].output, Tokens(1));
 }
 
+TEST(Trace, FindsWhatPromptsHaveInCommonByTheirBlocks) {
+  const auto requests = trace(
+      "{\"timestamp\": 0, \"input_length\": 1100, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}\n"
+      "{\"timestamp\": 1, \"input_length\": 1200, \"output_length\": 5, \"hash_ids\": [0, 1, 3]}\n"
+      "{\"timestamp\": 2, \"input_length\": 1100, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}\n"
+      "{\"timestamp\": 3, \"input_length\": 600, \"output_length\": 5, \"hash_ids\": [9, 1]}\n"
+      "{\"timestamp\": 4, \"input_length\": 600, \"output_length\": 5}\n",
+      {.format = TraceFormat::kMooncake});
+  ASSERT_EQ(requests.size(), 5u);
+  EXPECT_EQ(requests[0].prefix, Tokens(0));
+  EXPECT_EQ(requests[1].prefix, Tokens(1024));
+  EXPECT_EQ(requests[1].prefix_of, 0u);
+  EXPECT_EQ(requests[2].prefix, Tokens(1100)) << "its last block is not full";
+  EXPECT_EQ(requests[2].prefix_of, 0u);
+  EXPECT_EQ(requests[3].prefix, Tokens(0)) << "an unknown block ends what is in common";
+  EXPECT_EQ(requests[4].prefix, Tokens(0)) << "hash_ids may be missing";
+  EXPECT_EQ(
+      error("{\"timestamp\": 0, \"input_length\": 1, \"output_length\": 5, \"hash_ids\": [1.5]}",
+            TraceFormat::kMooncake),
+      "t.csv:1: hash_ids: expected a list of whole numbers");
+}
+
+TEST(Trace, ReadsPrefixesOfItsOwnFormat) {
+  const std::string head = "arrived_s,prompt_tokens,output_tokens,prefix_of,prefix_tokens\n";
+  const auto requests = trace(head + "0,100,1,,0\n1,80,1,0,90\n2,100,1,0,60\n",
+                              {.format = TraceFormat::kMedley, .max_request_tokens = 51});
+  EXPECT_EQ(requests[1].prefix, Tokens(50)) << "no more than the prompts still have";
+  EXPECT_EQ(requests[2].prefix_of, 0u);
+  EXPECT_EQ(error(head + "0,100,1,0,5\n", TraceFormat::kMedley),
+            "t.csv:2: prefix_of: expected an earlier row, counted from 0, got '0'");
+  EXPECT_EQ(error(head + "0,9,1,,0\n0,9,1,0,-4\n", TraceFormat::kMedley),
+            "t.csv:3: prefix_tokens: expected 0 or more, got -4");
+}
+
+TEST(Trace, KnowsAFormatByItsFirstLine) {
+  const auto format = [](std::string_view text) {
+    const auto known = trace_format_of(text, "t.csv");
+    return known.ok() ? std::string(name_of(*known)) : known.error().message;
+  };
+  EXPECT_EQ(format(kAzure), "azure");
+  EXPECT_EQ(format("{\"timestamp\": 1}"), "mooncake");
+  EXPECT_EQ(format("\xEF\xBB\xBF"
+                   "arrived_at,input_tokens,output_tokens\n"),
+            "servegen");
+  EXPECT_EQ(format("arrival_ns,input_tokens,output_tokens"), "vllm_workload");
+  EXPECT_EQ(format("request_id,arrived_s,prompt_tokens"), "medley");
+  EXPECT_EQ(format("a,b\n").substr(0, 50), "t.csv:1: no trace that medley knows: expected a co");
+}
+
 TEST(Trace, SaysWhichLineIsTorn) {
   EXPECT_EQ(error("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374\n",
                   TraceFormat::kAzure),

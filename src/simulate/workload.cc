@@ -3,35 +3,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
+#include "simulate/generator.h"
 #include "simulate/step_tables.h"
 
 namespace medley::simulate {
 namespace {
 
 // Streams of random numbers, one a purpose.
-enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kGap, kPrompt, kOutput };
+enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel };  // on: generator.cc
 
-long long draw_length(const data::LengthLaw& law, std::uint64_t seed, Purpose purpose,
-                      std::uint64_t index) {
-  Prng prng = Prng::stream(seed, purpose, index);
-  const double drawn = law.sigma > 0 ? prng.log_normal(law.median, law.sigma) : law.median;
-  return std::clamp(std::llround(std::min(drawn, 1e15)), 1LL, law.max);
-}
-
-std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed) {
-  std::vector<Arrival> arrivals(static_cast<std::size_t>(spec.requests));
-  Prng gaps = Prng::stream(seed, kGap);
-  double at_s = 0;
-  for (std::size_t i = 0; i < arrivals.size(); ++i) {
-    const double mean_gap_s = 1 / spec.rate_per_s;
-    at_s += spec.arrivals == data::Arrivals::kPoisson ? gaps.exponential(mean_gap_s) : mean_gap_s;
-    arrivals[i].request.arrived_at = round_to_instant(Seconds(at_s));
-    arrivals[i].request.prompt_tokens = Tokens(draw_length(spec.prompt_tokens, seed, kPrompt, i));
-    arrivals[i].output_tokens = draw_length(spec.output_tokens, seed, kOutput, i);
+std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed,
+                              std::vector<std::size_t>& stream_of) {
+  std::vector<Arrival> arrivals;
+  const bool several = spec.streams.size() > 1;
+  if (!several && spec.streams.front().requests)
+    arrivals.reserve(static_cast<std::size_t>(*spec.streams.front().requests));
+  WorkloadGenerator generator(spec, seed);
+  while (const std::optional<GeneratedRequest> made = generator.next()) {
+    Arrival arrival;
+    arrival.request.arrived_at = round_to_instant(Seconds(made->arrived_s));
+    arrival.request.prompt_tokens = Tokens(made->prompt_tokens);
+    arrival.output_tokens = made->output_tokens;
+    arrivals.push_back(arrival);
+    if (several)
+      stream_of.push_back(made->stream);
   }
   return arrivals;
 }
@@ -74,6 +72,40 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
   return Done{};
 }
 
+// What a stream of the workload says of its requests goes before the mix.
+Status take_from_streams(const data::Scenario& scenario, const std::vector<std::size_t>& stream_of,
+                         std::vector<Arrival>& arrivals) {
+  const std::vector<data::WorkloadStream>& streams = scenario.workload->streams;
+  std::vector<std::optional<LabelId>> labels(streams.size());
+  std::vector<std::optional<OfferId>> models(streams.size());
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    const auto in_stream = [&](Error error) {
+      error.message = fmt::format("{}: workload {}: {}", scenario.file, i, error.message);
+      return error;
+    };
+    if (!streams[i].label.empty()) {
+      Result<LabelId> label = data::label_named(scenario.fleet, streams[i].label);
+      if (!label.ok())
+        return in_stream(label.error());
+      labels[i] = *label;
+    }
+    if (!streams[i].model.empty()) {
+      Result<OfferId> model = data::offer_named(scenario.fleet, streams[i].model);
+      if (!model.ok())
+        return in_stream(model.error());
+      models[i] = *model;
+    }
+  }
+  for (std::size_t row = 0; row < arrivals.size(); ++row) {
+    const std::size_t i = stream_of.empty() ? 0 : stream_of[row];
+    Request& request = arrivals[row].request;
+    request.service_class = streams[i].service_class.value_or(request.service_class);
+    request.label = labels[i].value_or(request.label);
+    request.model = models[i].value_or(request.model);
+  }
+  return Done{};
+}
+
 }  // namespace
 
 Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario) {
@@ -90,8 +122,11 @@ Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario) {
     MEDLEY_TRY_STATUS(take_from_rows(scenario, rows, arrivals));
     return arrivals;
   }
-  arrivals = generate(scenario.workload.value(), scenario.seed);
+  const data::WorkloadSpec& workload = scenario.workload.value();
+  std::vector<std::size_t> stream_of;  // by row; empty: all of the one stream
+  arrivals = generate(workload, scenario.seed, stream_of);
   draw_mix(scenario, arrivals);
+  MEDLEY_TRY_STATUS(take_from_streams(scenario, stream_of, arrivals));
   return arrivals;
 }
 
