@@ -65,6 +65,12 @@ Result<WorkloadSpec> read_workload(const Node& node) {
   if (const auto law = fields.required("output_tokens"))
     fields.take(spec.output_tokens, read_lengths(*law));
   MEDLEY_TRY_STATUS(fields.finish());
+  if (const double span_s = static_cast<double>(spec.requests) / spec.rate_per_s;
+      span_s > kLatest) {
+    return node.find("rate_per_s")
+        ->error(fmt::format("{} requests at {} a second take {:.2g} s, expected at most {:.0f}",
+                            spec.requests, spec.rate_per_s, span_s, kLatest));
+  }
   return spec;
 }
 

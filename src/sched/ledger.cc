@@ -15,10 +15,19 @@ long long expected_context(const Resident& resident) {
 Ledger::Ledger(const Fleet& fleet) {
   for (std::size_t pool = 0; pool < fleet.pools.size(); ++pool) {
     first_.emplace_back(replicas_.size());
+    live_.push_back(fleet.pools[pool].replicas);
     for (int i = 0; i < fleet.pools[pool].replicas; ++i) {
       replicas_.emplace_back().pool = PoolId(pool);
     }
   }
+}
+
+void Ledger::set_live(ReplicaId id, bool live) {
+  ReplicaAccount& account = replica(id);
+  if (account.live == live)
+    return;
+  account.live = live;
+  live_.at(account.pool.number()) += live ? 1 : -1;
 }
 
 const Resident* Ledger::find(RequestId request) const {

@@ -24,12 +24,13 @@ struct Resident {
   // Predicted when it was dispatched, counted from the dispatch; absent where the policy predicts
   // nothing.
   std::optional<double> ttft_from_dispatch_s, tpot_s;
-  std::vector<ReplicaId> failed_on;  // where it was before and could not stay
+  std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
+  int failures = 0;
 };
 
 struct ReplicaAccount {
   PoolId pool;
-  bool live = true;
+  bool live = true;                     // changed by set_live() only
   int prefilling = 0;                   // dispatched, no first token yet
   int decoding = 0;                     // first token out
   long long pending_prompt_tokens = 0;  // of the prefilling ones
@@ -57,6 +58,10 @@ class Ledger {
   const Resident* find(RequestId request) const;
   std::size_t size() const { return residents_.size(); }
 
+  // Replicas of a pool that are not lost.
+  int live(PoolId pool) const { return live_.at(pool.number()); }
+  void set_live(ReplicaId id, bool live);
+
   // Preconditions: the request is not held yet / is held.
   void dispatched(Resident resident);
   void first_token(RequestId request, Instant at);
@@ -65,6 +70,7 @@ class Ledger {
  private:
   std::vector<ReplicaAccount> replicas_;
   std::vector<ReplicaId> first_;
+  std::vector<int> live_;  // by pool
   std::unordered_map<RequestId, Resident> residents_;
 };
 
