@@ -19,11 +19,13 @@
 namespace medley::cli {
 namespace {
 
-constexpr int kAnswered = 0, kUnusable = 2, kMissed = 6;
+constexpr int kAnswered = 0, kFailed = 1, kUnusable = 2, kMissed = 6;
 
-int unusable(const Error& error, std::FILE* err) {
+// What the command line or a file says wrong is unusable; a disk that fills up is no fault of
+// theirs.
+int complain(const Error& error, std::FILE* err) {
   fmt::print(err, "medley simulate: {}\n", error.message);
-  return kUnusable;
+  return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
 std::string milliseconds(double seconds) {
@@ -173,13 +175,18 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
 
 Status write_file(const std::string& path, const std::string& text) {
   std::FILE* file = std::fopen(path.c_str(), "w");
-  const bool written =
-      file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (written && closed)
+  if (file == nullptr) {
+    return Error{
+        ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
+  }
+  int failed = std::fwrite(text.data(), 1, text.size(), file) == text.size() ? 0 : errno;
+  if (std::fclose(file) != 0 && failed == 0)
+    failed = errno;
+  if (failed == 0)
     return Done{};
-  return Error{
-      ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
+  return Error{ErrorCode::kUnavailable,
+               fmt::format("'{}' is incomplete: {}", path, std::strerror(failed)),
+               {}};
 }
 
 }  // namespace
@@ -188,11 +195,11 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   Result<data::Scenario> read = data::read_scenario(
       options.scenario, options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
   if (!read.ok())
-    return unusable(read.error(), err);
+    return complain(read.error(), err);
   data::Scenario& scenario = *read;
   if (!options.trace.empty()) {
     if (!scenario.trace) {
-      return unusable({ErrorCode::kInvalid,
+      return complain({ErrorCode::kInvalid,
                        fmt::format("--trace: {} generates its workload and has no trace to replace",
                                    scenario.file),
                        {}},
@@ -206,7 +213,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       std::vector<std::string> names;
       for (int i = 0; i < 5; ++i)
         names.emplace_back(name_of(static_cast<PlacementKind>(i)));
-      return unusable({ErrorCode::kInvalid,
+      return complain({ErrorCode::kInvalid,
                        fmt::format("--placement: unknown policy '{}'{}", options.placement,
                                    suggestion(options.placement, names)),
                        {}},
@@ -216,7 +223,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     if (*placement == PlacementKind::kMedley &&
         std::any_of(pools.begin(), pools.end(),
                     [](const Pool& pool) { return pool.table.has_value(); })) {
-      return unusable(
+      return complain(
           {ErrorCode::kInvalid,
            "--placement: pools with step_times are placed by round_robin, least_queued, "
            "least_outstanding or least_pending_tokens",
@@ -227,20 +234,20 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   }
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
   if (!models.ok())
-    return unusable({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
+    return complain({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
   const Result<std::vector<simulate::Arrival>> arrivals = simulate::make_arrivals(scenario);
   if (!arrivals.ok())
-    return unusable(arrivals.error(), err);
+    return complain(arrivals.error(), err);
   const Result<std::vector<simulate::Fault>> faults = simulate::make_faults(scenario);
   if (!faults.ok())
-    return unusable(faults.error(), err);
+    return complain(faults.error(), err);
 
   std::unique_ptr<DecisionLogFile> log;
   if (!options.decisions.empty()) {
     Result<std::unique_ptr<DecisionLogFile>> opened =
         DecisionLogFile::open(options.decisions, scenario.fleet, "simulate");
     if (!opened.ok())
-      return unusable(opened.error(), err);
+      return complain(opened.error(), err);
     log = std::move(*opened);
   }
   const simulate::SimulationResult result =
@@ -259,18 +266,20 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
         logged.joules = record.joules;
         logged.money = record.money;
         logged.output_tokens = record.output_tokens;
+      } else if (record.money > 0) {
+        logged.money = record.money;  // a rented service is paid for a broken answer too
       }
       log->add(logged);
     }
     if (const Status flushed = log->flush(); !flushed.ok())
-      return unusable(flushed.error(), err);
+      return complain(flushed.error(), err);
   }
   const simulate::Report report = simulate::make_report(scenario.name, scenario.fleet, result);
   if (!options.requests_csv.empty()) {
     const Status written =
         write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
     if (!written.ok())
-      return unusable(written.error(), err);
+      return complain(written.error(), err);
   }
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {
