@@ -28,9 +28,14 @@ struct RooflineConstants {
   // `this_machine` only, with t_fix_s and t_seq_s: measured by the engine when it starts; 0:
   // unknown.
   double prefill_tokens_per_s = 0;
-  // Fixed times of mixtures (a layer with experts; its exchange between devices) and of steps with
-  // prompts.
+  // Fixed times of mixtures (a layer with experts; its exchange between attention groups) and of
+  // steps with prompts.
   double t_moe_layer_s = 0, t_expert_exchange_s = 0, t_prefill_s = 0;
+  // The same by layer: of every resident sequence, and of a step with prompts (which replays no
+  // recorded kernels), more where a layer has experts.
+  double t_seq_layer_s = 0, t_prefill_layer_s = 0, t_prefill_moe_layer_s = 0;
+  double e_kv = 0;      // share of the bandwidth that reading the KV cache achieves; 0: as e_mem
+  double e_expert = 1;  // of e_pre: what routed experts achieve of it in prompts
 };
 
 // Statically scheduled devices.
