@@ -13,6 +13,7 @@
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
+#include "cli/perf_measure.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -115,6 +116,56 @@ int main(int argc, char** argv) {
   add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices",
               CatalogOptions::Subject::kAccelerators);
   add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
+
+  PerfMeasureOptions perf_measure;
+  verb = app.add_subcommand("perf", "Step models: what they say, and how true it is");
+  verb->require_subcommand(1);
+  CLI::App* sub = verb->add_subcommand(
+      "measure", "Measure an OpenAI-compatible endpoint and fit step constants to it");
+  sub->add_option("URL", perf_measure.url, "Base URL, as http://127.0.0.1:8080/v1")
+      ->required()
+      ->type_name("");
+  sub->add_option("--model", perf_measure.model, "Model to ask for")
+      ->type_name("NAME")
+      ->capture_default_str();
+  sub->add_option("--key-env", perf_measure.key_env, "Environment variable that holds the API key")
+      ->type_name("NAME");
+  sub->add_option("--rounds", perf_measure.rounds, "Repeats after the one that warms up")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  sub->add_option("--max-concurrency", perf_measure.max_concurrency, "Most requests at once")
+      ->type_name("N")
+      ->check(CLI::Range(2, 100000))
+      ->capture_default_str();
+  sub->add_option("--max-prompt", perf_measure.max_prompt, "Longest prompt, tokens")
+      ->type_name("N")
+      ->check(CLI::Range(64, 1 << 24))
+      ->capture_default_str();
+  sub->add_option("--chunk-tokens", perf_measure.chunk_tokens,
+                  "Prompt tokens that the engine takes in one step at most")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  sub->add_option("--mixed-load", perf_measure.mixed_load,
+                  "Load of the mixed run, as a share of what the endpoint can do")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  sub->add_flag("--chat", perf_measure.chat, "Ask by chat messages, not by bare prompts");
+  sub->add_option("--seed", perf_measure.seed, "Seed of prompts, order and arrivals")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub->add_option("--out", perf_measure.out, "Write the constants, for a pool's `measured:`")
+      ->type_name("FILE");
+  add_output(sub, perf_measure.json);
+  sub->callback([&] {
+    perf_measure.command = "medley";
+    for (int i = 1; i < argc; ++i)
+      perf_measure.command += std::string(" ") + argv[i];
+    run = [&] { return run_perf_measure(perf_measure, stdout, stderr); };
+  });
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });

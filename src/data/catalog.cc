@@ -404,9 +404,11 @@ class CatalogReader {
     if (const auto node = fields.child("precision")) {
       Fields precision(*node);
       const std::string native = precision.text("native");
-      precision.ignore("outside_experts");
+      const std::string outside = precision.text("outside_experts");
       if (!native.empty())
         model.native_precision = nearest_precision(native, 0.5);
+      if (!outside.empty() && outside != native)
+        model.outside_experts_precision = nearest_precision(outside, 2);
       close(fields, precision);
     }
     model.confidence = fields.text("confidence");
@@ -506,6 +508,11 @@ class CatalogReader {
     r.t_allreduce_s = us("t_allreduce_us");
     r.t_seq_s = us("t_seq_us");
     r.t_prefill_s = us("t_prefill_us");
+    r.t_seq_layer_s = us("t_seq_layer_us");
+    r.t_prefill_layer_s = us("t_prefill_layer_us");
+    r.t_prefill_moe_layer_s = us("t_prefill_moe_layer_us");
+    r.e_kv = fields.number("e_kv", r.e_kv, kShare);
+    r.e_expert = fields.number("e_expert", r.e_expert, kEfficiency);
     if (const auto kv = fields.child("kv_bytes_per_element")) {
       fields.take(r.kv_precision, read_kv_precision(*kv));
     }
