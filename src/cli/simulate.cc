@@ -125,6 +125,14 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
+  for (const simulate::PoolReport& pool : report.pools) {
+    if (pool.extrapolated_steps == 0)
+      continue;
+    fmt::print(out,
+               "extrapolated: {} of {} steps of pool {} lie outside the range that its table was "
+               "measured in\n",
+               pool.extrapolated_steps, pool.steps, fleet.pool(pool.pool).name);
+  }
   if (!unknown_idle.empty())
     fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,

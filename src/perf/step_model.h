@@ -36,6 +36,7 @@ struct StepShape {
 struct StepCost {
   Seconds time;
   Joules energy;  // of the whole replica, idle share included; 0 where no power figure is known
+  long long extrapolated = 0;  // steps that asked a measured table outside its range: 0 or 1
 };
 
 // Pure: equal shapes cost the same. An implementation owns what it needs.

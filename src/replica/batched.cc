@@ -540,6 +540,7 @@ void BatchedReplica::start() {
   end_at_ = round_to_instant(Seconds(end_s_));
   busy_ = true;
   ++usage_.steps;
+  usage_.extrapolated_steps += cost.extrapolated;
   usage_.busy_s += cost.time.value();
   usage_.joules += step_joules_;
   if (!shapes_.empty())

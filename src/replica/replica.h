@@ -54,6 +54,7 @@ struct Usage {
   double busy_s = 0, joules = 0;
   double prefill_s = 0;  // part of busy_s in steps that had prompt chunks
   long long steps = 0, evictions = 0, prompt_tokens = 0, output_tokens = 0;
+  long long extrapolated_steps = 0;  // of the steps: those outside their table's range
 };
 
 struct Options {

@@ -128,6 +128,9 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
     const Pool& facts = fleet.pool(replica.pool);
     if (facts.metered)
       continue;
+    pool.steps += replica.usage.steps;
+    pool.extrapolated_steps += replica.usage.extrapolated_steps;
+    report.extrapolated_steps += replica.usage.extrapolated_steps;
     pool.use += share(replica.usage.busy_s, report.simulated_s * facts.replicas);
     const double joules = replica.usage.joules + replica.idle_joules.value_or(0);
     if (replica.idle_joules)

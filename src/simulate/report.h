@@ -33,6 +33,7 @@ struct PoolReport {
   double joules = 0;                  // busy and, where known, idle; 0 where unknown or metered
   std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
   double money = 0;                   // those joules at the mean tariff, or the metered price
+  long long steps = 0, extrapolated_steps = 0;  // of the latter: outside the range of its table
 };
 
 struct Report {
@@ -40,6 +41,7 @@ struct Report {
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0, kept = 0;
   long long truncated = 0;  // of the completed: answers that a full context cut; they are not kept
   long long evictions = 0, steps = 0, wake_ups = 0;
+  long long extrapolated_steps = 0;  // of the steps: timed outside the range of a measured table
   long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
   double simulated_s = 0, attainment = 0, goodput_per_s = 0;
   double joules = 0, money = 0;  // of the fleet, with the idle hardware whose power is known

@@ -19,8 +19,10 @@ class SlowableSteps final : public perf::StepModel {
  public:
   explicit SlowableSteps(std::shared_ptr<const perf::StepModel> steps) : steps_(std::move(steps)) {}
   perf::StepCost step(const perf::StepShape& shape) const override {
-    const perf::StepCost cost = steps_->step(shape);
-    return {cost.time * factor_, cost.energy * factor_};
+    perf::StepCost cost = steps_->step(shape);
+    cost.time = cost.time * factor_;
+    cost.energy = cost.energy * factor_;
+    return cost;
   }
   Watts idle_power() const override { return steps_->idle_power(); }
   void set_factor(double factor) { factor_ = factor; }

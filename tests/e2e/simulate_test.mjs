@@ -1,4 +1,4 @@
-// `medley simulate` from outside: the same digest twice, rows that add up, other people's reference answers.
+// `medley simulate` from outside: the same digest twice, rows that add up. Other people's reference answers: tests/reference.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -78,11 +78,4 @@ test('the Azure conversation trace over the mixed fleet', { skip: fs.existsSync(
   const timed = await run('bash', ['-c', `time ${[binary, 'simulate', ...args].map((a) => `'${a}'`).join(' ')} >/dev/null`]);
   t.diagnostic(`attainment ${(100 * first.attainment).toFixed(1)} %, digest ${first.decision_digest}; one run took ` +
     timed.err.trim().replace(/\s+/g, ' '));
-});
-
-const checker = path.join(shared, 'check/check_vidur.py');
-test('the two Vidur runs', { skip: fs.existsSync(checker) ? false : `no ${checker}` }, async (t) => {
-  const { status, out } = await run('python3', [checker, '--medley', binary, '--limit', 'max_seconds=1e9']);
-  t.diagnostic(out.trim().split('\n').at(-1));
-  assert.equal(status, 0, out);
 });

@@ -88,19 +88,25 @@ class VidurModel final : public StepModel {
       kv_before += round_up(chunk.context, kKvGrid);
       chunk_squares += static_cast<double>(chunk.tokens) * static_cast<double>(chunk.tokens);
     }
+    bool beyond = false;
     double layer_ms = padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
     if (shape.decodes > 0) {
       const auto& sizes = at_or_last(decode_, shape.decodes);
       const long long mean = shape.decode_context / shape.decodes;
-      const double attention = at_or_last(sizes, round_up(mean, kKvGrid) / kKvGrid);
+      const long long size = round_up(mean, kKvGrid) / kKvGrid;
+      const double attention = at_or_last(sizes, size);
+      beyond = is_beyond(decode_, shape.decodes) || is_beyond(sizes, size);
       layer_ms += shape.decodes > 1 ? attention * kBatchingOverhead : attention;
     }
     if (!shape.chunks.empty()) {
       const double attention =
           at_or_last(prefill_, kv_before / kKvGrid).at(std::llround(std::sqrt(chunk_squares)));
+      beyond = beyond || is_beyond(prefill_, kv_before / kKvGrid);
       layer_ms += shape.chunks.size() > 1 ? attention * kBatchingOverhead : attention;
     }
-    return {Seconds(layer_ms * layers_ * 1e-3), Joules()};
+    StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
+    cost.extrapolated = beyond;
+    return cost;
   }
   Watts idle_power() const override { return {}; }
 
@@ -120,6 +126,11 @@ class VidurModel final : public StepModel {
   template <typename Value>
   static const Value& at_or_last(const std::vector<Value>& values, long long index) {
     return values[std::min(static_cast<std::size_t>(index), values.size() - 1)];
+  }
+
+  template <typename Value>
+  static bool is_beyond(const std::vector<Value>& values, long long index) {
+    return static_cast<std::size_t>(index) >= values.size();
   }
 
   double layers_;
