@@ -1,6 +1,7 @@
 #include "perf/linear.h"
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -21,6 +22,10 @@ StepCost LinearModel::step(const StepShape& shape) const {
       setup_.per_step + setup_.per_decode * static_cast<double>(shape.decodes) +
       Seconds(static_cast<double>(shape.prefill_tokens()) / setup_.prefill_tokens_per_s);
   return {time, Watts(setup_.power.intercept_w) * time};
+}
+
+std::optional<StepCost> LinearModel::run(const StepShape& first, long long steps) const {
+  return sum_of_linear_pieces(*this, first, steps);
 }
 
 Watts LinearModel::idle_power() const {

@@ -26,6 +26,7 @@ class LinearModel final : public StepModel {
   explicit LinearModel(const Setup& setup);
 
   StepCost step(const StepShape& shape) const override;
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override;
   Watts idle_power() const override;
 
  private:

@@ -53,6 +53,11 @@ class SplitwiseModel final : public StepModel {
     cost.extrapolated = tokens < prompt_.points.front() || tokens > prompt_.points.back();
     return cost;
   }
+  // Contexts do not count: all steps are equal.
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override {
+    const StepCost each = step(first);
+    return StepCost{each.time * static_cast<double>(steps), Joules(), each.extrapolated * steps};
+  }
   Watts idle_power() const override { return {}; }
 
  private:

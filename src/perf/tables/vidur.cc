@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -107,6 +108,20 @@ class VidurModel final : public StepModel {
     StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
     cost.extrapolated = beyond;
     return cost;
+  }
+  // The mean context, rounded down, grows by one a step; steps of one kv_cache_size are equal.
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override {
+    StepCost sum;
+    for (long long done = 0; done < steps;) {
+      const StepShape shape = later_step(first, done);
+      const long long mean = shape.decode_context / shape.decodes;
+      const long long equal = std::min(round_up(mean, kKvGrid) - mean + 1, steps - done);
+      const StepCost each = step(shape);
+      sum.time += each.time * static_cast<double>(equal);
+      sum.extrapolated += each.extrapolated * equal;
+      done += equal;
+    }
+    return sum;
   }
   Watts idle_power() const override { return {}; }
 
