@@ -179,16 +179,67 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
   return status;
 }
 
-Status write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  const bool written =
-      file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (written && closed)
-    return Done{};
-  return Error{
-      ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
-}
+// Where the records of a run go: into the report, and as rows into a file, which is written as the
+// run goes on.
+class Rows final : public simulate::RecordSink {
+ public:
+  // `csv_path` empty: no file.
+  Rows(const Fleet& fleet, std::string csv_path)
+      : report_(fleet), csv_(fleet), path_(std::move(csv_path)) {}
+
+  Status open() {
+    if (path_.empty())
+      return Done{};
+    file_.reset(std::fopen(path_.c_str(), "w"));
+    return file_ ? Status(Done{}) : Status(failure());
+  }
+  void add(const simulate::RequestRecord& record) override {
+    report_.add(record);
+    if (!file_)
+      return;
+    csv_.add(record);
+    constexpr std::size_t kBlock = 1 << 18;
+    if (csv_.str().size() >= kBlock)
+      write();
+  }
+  Status close() {
+    if (!file_)
+      return Done{};
+    write();
+    written_ = std::fclose(file_.release()) == 0 && written_;
+    return written_ ? Status(Done{}) : Status(failure());
+  }
+  simulate::Report report(const std::string& name, const simulate::SimulationResult& result) {
+    return std::move(report_).finish(name, result);
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  void write() {
+    const std::string& text = csv_.str();
+    // After a failure errno keeps its reason; the rest would only hide it.
+    if (written_)
+      written_ = std::fwrite(text.data(), 1, text.size(), file_.get()) == text.size();
+    if (!written_ && reason_ == 0)
+      reason_ = errno;
+    csv_.clear();
+  }
+  Error failure() const {
+    return {
+        ErrorCode::kInvalid,
+        fmt::format("cannot write '{}': {}", path_, std::strerror(reason_ != 0 ? reason_ : errno)),
+        {}};
+  }
+
+  simulate::ReportBuilder report_;
+  simulate::RequestsCsv csv_;
+  const std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  bool written_ = true;
+  int reason_ = 0;
+};
 
 }  // namespace
 
@@ -251,10 +302,16 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return unusable(opened.error(), err);
     log = std::move(*opened);
   }
-  const simulate::SimulationResult result =
-      simulate::simulate(scenario.fleet, *models, *arrivals, *faults, {scenario.seed, log.get()});
+  Rows rows(scenario.fleet, options.requests_csv);
+  if (const Status opened = rows.open(); !opened.ok())
+    return unusable(opened.error(), err);
+  // The log has its results behind all decisions, so they are kept until then.
+  const simulate::SimulationResult result = simulate::simulate(
+      scenario.fleet, *models, *arrivals, *faults,
+      {.seed = scenario.seed, .explanations = log.get(), .records = log ? nullptr : &rows});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
+      rows.add(record);
       sched::LoggedResult logged{record.request.id,
                                  std::string(name_of(record.outcome)),
                                  record.ttft_s(),
@@ -273,13 +330,9 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     if (const Status flushed = log->flush(); !flushed.ok())
       return unusable(flushed.error(), err);
   }
-  const simulate::Report report = simulate::make_report(scenario.name, scenario.fleet, result);
-  if (!options.requests_csv.empty()) {
-    const Status written =
-        write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
-    if (!written.ok())
-      return unusable(written.error(), err);
-  }
+  if (const Status written = rows.close(); !written.ok())
+    return unusable(written.error(), err);
+  const simulate::Report report = rows.report(scenario.name, result);
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {
     fmt::print(out, "{}\n", json);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "data/csv.h"
 #include "simulate/simulation.h"
 
 namespace medley::simulate {
@@ -53,12 +54,45 @@ struct Report {
   std::string decision_digest;
 };
 
+// Adds records up; they need not be kept.
+class ReportBuilder {
+ public:
+  // `fleet` must outlive the builder.
+  explicit ReportBuilder(const Fleet& fleet);
+  void add(const RequestRecord& record);
+  // With what `result` says of the replicas and the whole run; its requests are not looked at.
+  Report finish(const std::string& name, const SimulationResult& result) &&;
+
+ private:
+  struct Samples {
+    std::vector<double> ttft_s, tpot_s, e2e_s;
+  };
+  const Fleet& fleet_;
+  const std::vector<PoolId> owners_;
+  Report report_;
+  std::array<ClassReport, kServiceClassCount> classes_;
+  std::array<Samples, kServiceClassCount> samples_;
+};
+
+// Of a result that has its requests.
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result);
 
 // One JSON value, one line (docs/simulate.md lists its keys).
 std::string to_json(const Report& report, const Fleet& fleet);
 
-// One row a request, by ascending id (columns: docs/simulate.md).
-std::string to_csv(const Fleet& fleet, const SimulationResult& result);
+// One row a request, in the order they are added (columns: docs/simulate.md).
+class RequestsCsv {
+ public:
+  explicit RequestsCsv(const Fleet& fleet);
+  void add(const RequestRecord& record);
+  // What has been built and not been written out yet; clear() after having done so.
+  const std::string& str() const { return writer_.str(); }
+  void clear() { writer_.clear(); }
+
+ private:
+  const std::vector<PoolId> owners_;
+  std::vector<std::string> labels_, models_, pools_;  // names as CSV has them
+  data::CsvWriter writer_;
+};
 
 }  // namespace medley::simulate

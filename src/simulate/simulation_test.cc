@@ -149,8 +149,10 @@ TEST(Report, AddsUpWhatTheRowsSay) {
   for (const ReplicaRecord& replica : result.replicas)
     busy += replica.usage.joules;
   EXPECT_NEAR(report.request_joules, busy, 1e-6 * busy);
-  const std::string csv = to_csv(made.fleet, result);
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 301);
+  RequestsCsv csv(made.fleet);
+  for (const RequestRecord& record : result.requests)
+    csv.add(record);
+  EXPECT_EQ(std::count(csv.str().begin(), csv.str().end(), '\n'), 301);
 }
 
 }  // namespace
