@@ -127,6 +127,14 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
+  for (const simulate::PoolReport& pool : report.pools) {
+    if (pool.extrapolated_steps == 0)
+      continue;
+    fmt::print(out,
+               "extrapolated: {} of {} steps of pool {} lie outside the range that its table was "
+               "measured in\n",
+               pool.extrapolated_steps, pool.steps, fleet.pool(pool.pool).name);
+  }
   if (!unknown_idle.empty())
     fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
@@ -173,21 +181,65 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
   return status;
 }
 
-Status write_file(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) {
-    return Error{
-        ErrorCode::kInvalid, fmt::format("cannot write '{}': {}", path, std::strerror(errno)), {}};
+// Where the records of a run go: into the report, and as rows into a file, which is written as the
+// run goes on.
+class Rows final : public simulate::RecordSink {
+ public:
+  // `csv_path` empty: no file.
+  Rows(const Fleet& fleet, std::string csv_path)
+      : report_(fleet), csv_(fleet), path_(std::move(csv_path)) {}
+
+  Status open() {
+    if (path_.empty())
+      return Done{};
+    file_.reset(std::fopen(path_.c_str(), "w"));
+    if (file_)
+      return Done{};
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("cannot write '{}': {}", path_, std::strerror(errno))};
   }
-  int failed = std::fwrite(text.data(), 1, text.size(), file) == text.size() ? 0 : errno;
-  if (std::fclose(file) != 0 && failed == 0)
-    failed = errno;
-  if (failed == 0)
-    return Done{};
-  return Error{ErrorCode::kUnavailable,
-               fmt::format("'{}' is incomplete: {}", path, std::strerror(failed)),
-               {}};
-}
+  void add(const simulate::RequestRecord& record) override {
+    report_.add(record);
+    if (!file_)
+      return;
+    csv_.add(record);
+    constexpr std::size_t kBlock = 1 << 18;
+    if (csv_.str().size() >= kBlock)
+      write();
+  }
+  Status close() {
+    if (!file_)
+      return Done{};
+    write();
+    if (std::fclose(file_.release()) != 0 && reason_ == 0)
+      reason_ = errno;
+    if (reason_ == 0)
+      return Done{};
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("'{}' is incomplete: {}", path_, std::strerror(reason_))};
+  }
+  simulate::Report report(const std::string& name, const simulate::SimulationResult& result) {
+    return std::move(report_).finish(name, result);
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  void write() {
+    const std::string& text = csv_.str();
+    // After a failure the rest would only hide its reason.
+    if (reason_ == 0 && std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size())
+      reason_ = errno;
+    csv_.clear();
+  }
+
+  simulate::ReportBuilder report_;
+  simulate::RequestsCsv csv_;
+  const std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  int reason_ = 0;  // of the first failure to write
+};
 
 }  // namespace
 
@@ -250,10 +302,16 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return complain(opened.error(), err);
     log = std::move(*opened);
   }
-  const simulate::SimulationResult result =
-      simulate::simulate(scenario.fleet, *models, *arrivals, *faults, {scenario.seed, log.get()});
+  Rows rows(scenario.fleet, options.requests_csv);
+  if (const Status opened = rows.open(); !opened.ok())
+    return complain(opened.error(), err);
+  // The log has its results behind all decisions, so they are kept until then.
+  const simulate::SimulationResult result = simulate::simulate(
+      scenario.fleet, *models, *arrivals, *faults,
+      {.seed = scenario.seed, .explanations = log.get(), .records = log ? nullptr : &rows});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
+      rows.add(record);
       sched::LoggedResult logged{record.request.id,
                                  std::string(name_of(record.outcome)),
                                  record.ttft_s(),
@@ -274,13 +332,9 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     if (const Status flushed = log->flush(); !flushed.ok())
       return complain(flushed.error(), err);
   }
-  const simulate::Report report = simulate::make_report(scenario.name, scenario.fleet, result);
-  if (!options.requests_csv.empty()) {
-    const Status written =
-        write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
-    if (!written.ok())
-      return complain(written.error(), err);
-  }
+  if (const Status written = rows.close(); !written.ok())
+    return complain(written.error(), err);
+  const simulate::Report report = rows.report(scenario.name, result);
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {
     fmt::print(out, "{}\n", json);

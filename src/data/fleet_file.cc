@@ -328,12 +328,21 @@ Result<StepTable> read_table(const Node& node) {
   table.model = fields.text("model");
   table.hardware = fields.text("hardware");
   table.tensor_parallel = static_cast<int>(fields.whole("tensor_parallel", 0, {1, 1 << 20}));
-  if (format && splitwise) {
-    for (const char* key : {"model", "hardware", "tensor_parallel"})
+  const bool vllm = table.format == "vllm_layer_profile";
+  const auto only_for = [&](std::string_view key, bool allowed, std::string_view owners) {
+    const auto stray = fields.child(key);
+    if (stray && !allowed && format)
+      fields.fail(stray->key_error(fmt::format("only for {}", owners)));
+  };
+  for (const char* key : {"model", "hardware", "tensor_parallel"}) {
+    if (splitwise)
       fields.required(key);
-  } else if (format) {
-    fields.required("layers");
+    only_for(key, splitwise, "splitwise_perf_model");
   }
+  if (format && !splitwise)
+    fields.required("layers");
+  only_for("layers", !splitwise, "vidur_tables and vllm_layer_profile");
+  only_for("all_reduce", vllm, "vllm_layer_profile");
   if (const auto child = fields.child("all_reduce")) {
     Fields parts(*child);
     StepTable::AllReduce all_reduce;

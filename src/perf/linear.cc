@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -33,6 +34,10 @@ StepCost LinearModel::step(const StepShape& shape) const {
   }
   const Seconds time(seconds);
   return {time, Watts(power_.intercept_w) * time};
+}
+
+std::optional<StepCost> LinearModel::run(const StepShape& first, long long steps) const {
+  return sum_of_linear_pieces(*this, first, steps);
 }
 
 Watts LinearModel::idle_power() const { return Watts(power_.idle_w + power_.context_extra_w); }

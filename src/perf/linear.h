@@ -25,6 +25,7 @@ class LinearModel final : public StepModel {
   LinearModel(const LinearConstants& constants, const PowerLaw& power);
 
   StepCost step(const StepShape& shape) const override;
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override;
   Watts idle_power() const override;
 
  private:

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -231,6 +232,11 @@ StepCost RooflineModel::step(const StepShape& shape) const {
   if (power_.cap_w > 0)
     watts = std::min(watts, power_.cap_w);
   return {time, Watts(watts * devices_) * time};
+}
+
+// Linear in the contexts on either side of where memory takes over from arithmetic, and of the cap.
+std::optional<StepCost> RooflineModel::run(const StepShape& first, long long steps) const {
+  return sum_of_linear_pieces(*this, first, steps);
 }
 
 Watts RooflineModel::idle_power() const {

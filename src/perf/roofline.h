@@ -91,6 +91,7 @@ class RooflineModel final : public StepModel {
   static Result<RooflineModel> make(const Setup& setup);
 
   StepCost step(const StepShape& shape) const override;
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override;
   Watts idle_power() const override;
 
   bool compute_known() const { return compute_.value() > 0; }

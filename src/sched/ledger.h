@@ -51,7 +51,10 @@ class Ledger {
 
   const std::vector<ReplicaAccount>& replicas() const { return replicas_; }
   const ReplicaAccount& replica(ReplicaId id) const { return replicas_.at(id.number()); }
-  ReplicaAccount& replica(ReplicaId id) { return replicas_.at(id.number()); }
+  ReplicaAccount& replica(ReplicaId id);
+  // Replicas whose account may have changed since the last call, each once; at first, all of them.
+  // For the policy, which may keep an index over them (const: no account changes by it).
+  void take_changed(std::vector<ReplicaId>& changed) const;
   // Replicas of a pool are consecutive: [first, first + count).
   ReplicaId first_replica(PoolId pool) const { return first_.at(pool.number()); }
 
@@ -69,6 +72,8 @@ class Ledger {
 
  private:
   std::vector<ReplicaAccount> replicas_;
+  mutable std::vector<ReplicaId> changed_;
+  mutable std::vector<bool> is_changed_;
   std::vector<ReplicaId> first_;
   std::vector<int> live_;  // by pool
   std::unordered_map<RequestId, Resident> residents_;

@@ -84,6 +84,38 @@ TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
 }
 
+TEST(Simulation, HandsRecordsToASinkInRowOrder) {
+  struct Rows final : RecordSink {
+    void add(const RequestRecord& record) override { records.push_back(record); }
+    std::vector<RequestRecord> records;
+  } rows;
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    arrivals.push_back(arrival(i + 5, milliseconds(4 * i), 100, 1 + 60 * (i % 5 == 0)));
+    arrivals.back().request.service_class = kServiceClasses[i % kServiceClassCount];
+  }
+  // The last never gets a place: its pool does not return.
+  arrivals.push_back(arrival(999, seconds(60), 100, 5));
+  arrivals.back().request.service_class = ServiceClass::kBatch;
+  const std::vector<Fault> lost = {
+      {ReplicaId(0), Instant(seconds(50)), Instant::max() - Instant(seconds(50)), {}}};
+  sched::TestFleet made = one_pool();
+  made.fleet.classes[index_of(ServiceClass::kBatch)].targets = {};
+  const SimulationResult kept = run(made, arrivals, lost);
+  const SimulationResult streamed =
+      simulate(made.fleet, made.perf, arrivals, lost, {.records = &rows});
+  EXPECT_TRUE(streamed.requests.empty());
+  EXPECT_EQ(streamed.digest.hex(), kept.digest.hex());
+  ASSERT_EQ(rows.records.size(), arrivals.size());
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    EXPECT_EQ(rows.records[i].request.id, arrivals[i].request.id);
+    EXPECT_EQ(rows.records[i].outcome, kept.requests[i].outcome);
+    EXPECT_EQ(rows.records[i].finished_s, kept.requests[i].finished_s);
+    EXPECT_EQ(rows.records[i].kept, kept.requests[i].kept);
+  }
+  EXPECT_EQ(rows.records.back().outcome, RequestOutcome::kUnfinished);
+}
+
 TEST(Report, AddsUpWhatTheRowsSay) {
   std::vector<Arrival> arrivals;
   for (std::uint64_t i = 0; i < 300; ++i) {
@@ -117,8 +149,10 @@ TEST(Report, AddsUpWhatTheRowsSay) {
   for (const ReplicaRecord& replica : result.replicas)
     busy += replica.usage.joules;
   EXPECT_NEAR(report.request_joules, busy, 1e-6 * busy);
-  const std::string csv = to_csv(made.fleet, result);
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 301);
+  RequestsCsv csv(made.fleet);
+  for (const RequestRecord& record : result.requests)
+    csv.add(record);
+  EXPECT_EQ(std::count(csv.str().begin(), csv.str().end(), '\n'), 301);
 }
 
 }  // namespace
