@@ -89,10 +89,12 @@ TEST(StepRuns, OfARooflineEqualItsSteps) {
 }
 
 TEST(StepRuns, OfAMeasuredMachineEqualItsSteps) {
-  expect_runs_equal_steps(LinearModel({.per_step = Seconds(0.01),
-                                       .per_decode = Seconds(0.002),
-                                       .prefill_tokens_per_s = 100,
-                                       .power = {.intercept_w = 50}}),
+  expect_runs_equal_steps(LinearModel({.step_s = 0.01,
+                                       .decode_s = 0.002,
+                                       .chunk_s = 0.001,
+                                       .prompt_token_s = 0.01,
+                                       .context_token_s = 1e-6},
+                                      {.intercept_w = 50}),
                           1000);
 }
 
