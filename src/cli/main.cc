@@ -13,6 +13,7 @@
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
+#include "cli/perf.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -115,6 +116,19 @@ int main(int argc, char** argv) {
   add_subject("accelerators", "GPUs, LPUs, NPUs, TPUs and other devices",
               CatalogOptions::Subject::kAccelerators);
   add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
+
+  verb = app.add_subcommand("perf", "Hold the step models against measurements, fit and show them");
+  verb->require_subcommand(1);
+  PerfCheckOptions perf_check;
+  CLI::App* sub = verb->add_subcommand(
+      "check", "Predict measured points by constants fitted without them (docs/perf.md)");
+  sub->add_option("POINTS", perf_check.points,
+                  "Points: a YAML file with validation_points, or a CSV table of serving runs")
+      ->required()
+      ->type_name("");
+  add_output(sub, perf_check.json);
+  sub->add_option("--catalog", perf_check.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_check(perf_check, stdout, stderr); }; });
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });

@@ -117,6 +117,13 @@ Result<RooflineModel> RooflineModel::make(const Setup& setup) {
   }
   const bool latent = model.shares_kv_latent();
   result.kv_split_ = latent ? 1 : model.kv_heads > 0 ? std::min<double>(tp, model.kv_heads) : tp;
+  if (memory->capacity && result.kv_per_token_.value() > 0) {
+    const Bytes left = *memory->capacity * constants.memory_share -
+                       Bytes(constants.memory_reserve_bytes) -
+                       ((weights - experts) / tp + experts / n) / stages_asked;
+    result.kv_tokens_ =
+        groups * (left / (result.kv_per_token_ / (result.kv_split_ * stages_asked)));
+  }
   const double attention_width = model.heads > 0 && model.head_size > 0
                                      ? double{1} * model.heads * model.head_size
                                      : model.hidden_size;

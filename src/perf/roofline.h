@@ -102,8 +102,11 @@ class RooflineModel final : public StepModel {
     double mfu = 0, mbu = 0;
   };
   Utilisation utilisation(const StepShape& shape) const;
-  // What the KV cache of one token takes on the device that holds most of it.
-  Bytes kv_per_token_and_device() const { return kv_per_token_ / kv_split_; }
+  double attention_groups() const { return groups_; }
+  // Tokens of context that fit beside the weights, all attention groups (hardware.md 2.1):
+  //   dp · (memory·share − reserve − W/P of one device) / (κ / split / P)
+  // Empty where the memory size is unknown; negative where the weights alone do not fit.
+  std::optional<double> kv_tokens() const { return kv_tokens_; }
 
   // PCIe 4.0 ×16, one direction: what devices that name no link are joined by.
   static constexpr BytesPerSecond kUnknownLink{32e9};
@@ -122,7 +125,8 @@ class RooflineModel final : public StepModel {
   Bytes kv_per_token_;        // whole model, all devices of a group
   Bytes kv_per_sliding_;      // of it, in the layers that see a window only
   double window_ = 0;         // tokens
-  double kv_split_ = 1;       // devices that share a sequence's cache
+  std::optional<double> kv_tokens_;
+  double kv_split_ = 1;  // devices that share a sequence's cache
   Flops per_token_, per_token_experts_, per_token_and_attended_;
   Seconds link_per_token_, send_per_token_;
   PowerLaw power_;

@@ -1,0 +1,18 @@
+// `medley perf`: the step models held against measurements (check), fitted to them (fit) and shown
+// (show).
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+namespace medley::cli {
+
+struct PerfCheckOptions {
+  std::string points;   // a validation_points YAML file or a CSV of serving rows
+  std::string catalog;  // folder; empty: data::default_catalog_folder()
+  bool json = false;
+};
+// Exit status: 0 answered, 2 unusable input.
+int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* err);
+
+}  // namespace medley::cli
