@@ -49,8 +49,8 @@ json::object to_json(const PointCheck& check) {
 }
 
 json::object to_json(const GroupFit& fit) {
-  json::object object{{"group", fit.group},       {"device_class", fit.device_class},
-                      {"device", fit.device},     {"precision", fit.precision},
+  json::object object{{"group", fit.group},          {"device_class", fit.device_class},
+                      {"device", fit.device},        {"precision", fit.precision},
                       {"points", fit.points.size()}, {"converged", fit.fit.converged}};
   json::array unidentified;
   for (const std::string& name : fit.unidentified())
@@ -141,10 +141,9 @@ void print_table(const Evaluation& evaluation, std::FILE* out) {
     bool first = true;
     for (const std::string& name : order[row]) {
       const Cell& cell = cells.at(name);
-      table.add_row({first ? row.device_class : "", first ? row.group : "",
-                     first ? row.device : "", first ? row.precision : "", name,
-                     std::to_string(cell.points), std::to_string(cell.unknown),
-                     cell.in_sample.text(), cell.left_out.text()});
+      table.add_row({first ? row.device_class : "", first ? row.group : "", first ? row.device : "",
+                     first ? row.precision : "", name, std::to_string(cell.points),
+                     std::to_string(cell.unknown), cell.in_sample.text(), cell.left_out.text()});
       first = false;
     }
   }
@@ -219,8 +218,8 @@ int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* e
     fmt::print(err, "medley perf check: {}\n", printable(error.message));
     return kUnusable;
   };
-  const auto catalog = data::read_catalog(
-      options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
+                                                                  : options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   const auto points = data::read_points(options.points);

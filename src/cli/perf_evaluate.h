@@ -41,12 +41,12 @@ struct GroupFit {
   std::string group, device_class, device, precision, engine, engine_version;
   std::vector<std::string> names;  // of the constants, in the order of fit.found
   perf::Fit fit;
-  perf::Constants constants;    // kRoofline
-  PowerLaw power;               // kPower
-  DataflowConstants dataflow;   // kDataflow
+  perf::Constants constants;        // kRoofline
+  PowerLaw power;                   // kPower
+  DataflowConstants dataflow;       // kDataflow
   std::vector<std::string> points;  // "ml_energy[3]"
-  double in_sample = 0;                // mean relative error of the times it was fitted on
-  std::optional<double> left_out;      // the same with the point's (model, device) left out
+  double in_sample = 0;             // mean relative error of the times it was fitted on
+  std::optional<double> left_out;   // the same with the point's (model, device) left out
   std::vector<std::string> unidentified() const;
   std::vector<std::string> unfelt() const;  // no point depends on them
 };

@@ -134,8 +134,9 @@ Result<PointsFile> read_document(const Node& node) {
   for (const Group& group : groups())
     names.emplace_back(group.name);
   for (const auto& [name, list] : entries) {
-    const auto group = std::find_if(groups().begin(), groups().end(),
-                                    [&, wanted = name](const Group& g) { return g.name == wanted; });
+    const auto group =
+        std::find_if(groups().begin(), groups().end(),
+                     [&, wanted = name](const Group& g) { return g.name == wanted; });
     if (group == groups().end()) {
       return list.key_error(
           fmt::format("no group of points '{}'{}", name, suggestion(name, names)));
@@ -184,8 +185,8 @@ namespace {
 
 // Columns that say nothing this reader needs.
 constexpr std::string_view kIgnored[] = {"gemm_quant_mode", "moe_quant_mode", "source"};
-constexpr std::string_view kRequired[] = {"system", "backend", "model_path",     "mode",
-                                          "isl",    "osl",     "silicon_ttft_ms", "silicon_tpot_ms"};
+constexpr std::string_view kRequired[] = {
+    "system", "backend", "model_path", "mode", "isl", "osl", "silicon_ttft_ms", "silicon_tpot_ms"};
 constexpr std::string_view kOptional[] = {"id", "backend_version", "precision", "concurrency",
                                           "measured"};
 // One column each for the whole, the prefill and the decode side; the last two carry a prefix.
@@ -203,10 +204,10 @@ class RowReader {
 
   Status check_header() const {
     std::vector<std::string> known;
-    for (const auto names : {std::span<const std::string_view>(kRequired),
-                             std::span<const std::string_view>(kOptional),
-                             std::span<const std::string_view>(kWorkers),
-                             std::span<const std::string_view>(kIgnored)})
+    for (const auto names :
+         {std::span<const std::string_view>(kRequired),
+          std::span<const std::string_view>(kOptional), std::span<const std::string_view>(kWorkers),
+          std::span<const std::string_view>(kIgnored)})
       known.insert(known.end(), names.begin(), names.end());
     for (const std::string_view prefix : kPrefixes) {
       for (const std::string_view column : kSide)
@@ -280,9 +281,9 @@ class RowReader {
   }
   void fail(std::string_view column, const std::string& message) {
     if (!error_) {
-      error_ = Error{ErrorCode::kInvalid,
-                     fmt::format("{}: {}: {}", table_.where(row_), column, message),
-                     std::string(column)};
+      error_ =
+          Error{ErrorCode::kInvalid, fmt::format("{}: {}: {}", table_.where(row_), column, message),
+                std::string(column)};
     }
   }
   std::string text(std::string_view column) const {
@@ -338,8 +339,8 @@ Result<std::vector<ServingRow>> serving_rows(const CsvTable& table) {
     rows.push_back(std::move(one));
   }
   if (rows.empty()) {
-    return Error{ErrorCode::kInvalid, fmt::format("{}: expected at least one row", table.file()),
-                 {}};
+    return Error{
+        ErrorCode::kInvalid, fmt::format("{}: expected at least one row", table.file()), {}};
   }
   return rows;
 }

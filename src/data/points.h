@@ -45,8 +45,8 @@ struct ServingSide {
   double batch = 0;  // of one attention group
 };
 
-// A serving run in steady state: `sessions` clients, each sending its next request when the last one
-// is answered.
+// A serving run in steady state: `sessions` clients, each sending its next request when the last
+// one is answered.
 struct ServingRow {
   int line = 0;
   std::string id, system, backend, backend_version, model, precision;

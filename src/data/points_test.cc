@@ -89,8 +89,9 @@ TEST(ServingRows, NameFileLineAndColumnOfWhatIsWrong) {
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,both,1024,128,8,2,10,1,8,"), HasSubstr("agg or disagg"));
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,agg,1024,128,,2,10,1,,"), HasSubstr("concurrency"));
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,agg,1024,128,8,2.5,10,1,8,"), HasSubstr("whole number"));
-  EXPECT_EQ(row_complaint("system,backend,model_path,mode,isl,osl,silicon_ttft_ms,silicon_tpot_m\n"),
-            "rows.csv:1: unknown column 'silicon_tpot_m', did you mean 'silicon_tpot_ms'?");
+  EXPECT_EQ(
+      row_complaint("system,backend,model_path,mode,isl,osl,silicon_ttft_ms,silicon_tpot_m\n"),
+      "rows.csv:1: unknown column 'silicon_tpot_m', did you mean 'silicon_tpot_ms'?");
   EXPECT_EQ(row_complaint("system,backend,model_path,mode,isl,osl,silicon_ttft_ms\n"),
             "rows.csv:1: the column 'silicon_tpot_ms' is missing");
 }

@@ -12,9 +12,8 @@ double expert_parameters(const Model& model) {
 
 // What the weights outside experts are stored at when the model is served at `precision`.
 Precision outside_experts(const Model& model, Precision precision) {
-  return precision == model.native_precision
-             ? model.outside_experts_precision.value_or(precision)
-             : precision;
+  return precision == model.native_precision ? model.outside_experts_precision.value_or(precision)
+                                             : precision;
 }
 
 }  // namespace

@@ -56,8 +56,8 @@ Constants with(std::span<const double> values, const Constants& start) {
 std::vector<Unknown> roofline_unknowns(const Constants& start, double doubt) {
   std::vector<Unknown> unknowns;
   const auto add = [&](const auto& range, double value) {
-    unknowns.push_back({range.name, std::clamp(value, range.low, range.high),
-                        range.spread * doubt, range.low, range.high});
+    unknowns.push_back({range.name, std::clamp(value, range.low, range.high), range.spread * doubt,
+                        range.low, range.high});
   };
   for (const Range& range : kRoofline) {
     double value = start.roofline.*range.member;
@@ -96,17 +96,17 @@ Calibration calibrate(std::span<const Measured> measured, std::span<const Unknow
   for (const Measured& one : measured)
     weights.push_back(one.weight);
   Calibration result;
-  result.fit = fit(
-      unknowns, measured.size(),
-      [&](std::span<const double> values, std::span<double> residuals) {
-        const Constants constants = with(values, start);
-        // Relative to the mean of both, so that half and double are equally wrong.
-        for (std::size_t i = 0; i < measured.size(); ++i) {
-          const double time = predicted(measured[i], constants);
-          residuals[i] = 2 * (time - measured[i].seconds) / (time + measured[i].seconds);
-        }
-      },
-      {.noise = noise, .weights = weights});
+  result.fit = fit(unknowns, measured.size(),
+                   [&](std::span<const double> values, std::span<double> residuals) {
+                     const Constants constants = with(values, start);
+                     // Relative to the mean of both, so that half and double are equally wrong.
+                     for (std::size_t i = 0; i < measured.size(); ++i) {
+                       const double time = predicted(measured[i], constants);
+                       residuals[i] =
+                           2 * (time - measured[i].seconds) / (time + measured[i].seconds);
+                     }
+                   },
+                   {.noise = noise, .max_iterations = 2000, .weights = weights});
   const std::vector<double> values = result.fit.values();
   result.constants = with(values, start);
   return result;
@@ -133,30 +133,30 @@ PowerCalibration calibrate_power(std::span<const MeasuredPower> measured, const 
     return result;
   };
   PowerCalibration result;
-  result.fit = fit(
-      unknowns, measured.size(),
-      [&](std::span<const double> values, std::span<double> residuals) {
-        const PowerLaw tried = law(values);
-        for (std::size_t i = 0; i < measured.size(); ++i) {
-          residuals[i] =
-              predicted_watts(tried, measured[i].mfu, measured[i].mbu) / measured[i].watts - 1;
-        }
-      },
-      {.noise = noise});
+  result.fit =
+      fit(unknowns, measured.size(),
+          [&](std::span<const double> values, std::span<double> residuals) {
+            const PowerLaw tried = law(values);
+            for (std::size_t i = 0; i < measured.size(); ++i) {
+              residuals[i] =
+                  predicted_watts(tried, measured[i].mfu, measured[i].mbu) / measured[i].watts - 1;
+            }
+          },
+          {.noise = noise});
   result.law = law(result.fit.values());
   return result;
 }
 
 double predicted_tokens_per_s(const MeasuredStream& stream, const DataflowConstants& constants) {
-  return 1 / (stream.layers * constants.t_layer_s + stream.moe_layers * constants.moe_extra_layer_s +
-              constants.t_head_s + stream.weights.value());
+  return 1 /
+         (stream.layers * constants.t_layer_s + stream.moe_layers * constants.moe_extra_layer_s +
+          constants.t_head_s + stream.weights.value());
 }
 
 StreamCalibration calibrate_streams(std::span<const MeasuredStream> measured,
                                     const DataflowConstants& start, double noise) {
-  const std::vector<Unknown> unknowns = {
-      {"t_layer", start.t_layer_s, 50e-6, 1e-7, 10e-3},
-      {"t_moe_layer", start.moe_extra_layer_s, 15e-6, 0, 10e-3}};
+  const std::vector<Unknown> unknowns = {{"t_layer", start.t_layer_s, 50e-6, 1e-7, 10e-3},
+                                         {"t_moe_layer", start.moe_extra_layer_s, 15e-6, 0, 10e-3}};
   const auto constants = [&](std::span<const double> v) {
     DataflowConstants result = start;
     result.t_layer_s = v[0];

@@ -1,5 +1,6 @@
 // Step constants found from measurements: which constants there are, how far off each may be, and
-// the fit of them to what was measured. Callers choose the measurements; leaving some out is theirs.
+// the fit of them to what was measured. Callers choose the measurements; leaving some out is
+// theirs.
 #pragma once
 
 #include <span>
@@ -34,8 +35,8 @@ struct Constants {
 double predicted(const Measured& measured, const Constants& constants);
 
 // The constants that can be found, by the names of catalog/step_constants.yaml; habits follow as
-// "own", "burst", "wait" and "first". `start` is what is believed beforehand; `doubt` scales how far
-// off it may be (1: as little is known as before any measurement of a device).
+// "own", "burst", "wait" and "first". `start` is what is believed beforehand; `doubt` scales how
+// far off it may be (1: as little is known as before any measurement of a device).
 std::vector<Unknown> roofline_unknowns(const Constants& start, double doubt);
 inline constexpr std::size_t kHabits = 4;  // the last ones
 

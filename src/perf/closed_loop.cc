@@ -28,11 +28,11 @@ LoopTerms loop_terms(const RooflineModel& model, const Loop& loop) {
   return terms;
 }
 
-LoopTimes loop_times(const LoopTerms& terms, const RooflineConstants& c,
-                     const LoopHabits& habits) {
+LoopTimes loop_times(const LoopTerms& terms, const RooflineConstants& c, const LoopHabits& habits) {
   const Seconds step = spent(terms.step, c).time();
   const Seconds prompt =
-      (terms.prompt.prompt + terms.prompt.prompt_experts / c.e_expert) / c.e_pre + terms.prompt.link;
+      (terms.prompt.prompt + terms.prompt.prompt_experts / c.e_expert) / c.e_pre +
+      terms.prompt.link;
   const Seconds fix(c.t_prefill_s + terms.prompt.layers * c.t_prefill_layer_s +
                     terms.prompt.moe_layers * c.t_prefill_moe_layer_s);
   const double others = terms.resident - 1, groups = terms.groups;
@@ -40,9 +40,9 @@ LoopTimes loop_times(const LoopTerms& terms, const RooflineConstants& c,
 
   LoopTimes times;
   times.step = step;
-  times.tpot = step + (1 - habits.burst) *
-                          (prompt * (others / terms.output_tokens) +
-                           fix * std::min(1.0, others / (terms.output_tokens * groups)));
+  times.tpot =
+      step + (1 - habits.burst) * (prompt * (others / terms.output_tokens) +
+                                   fix * std::min(1.0, others / (terms.output_tokens * groups)));
   const Seconds decoding = times.tpot * terms.output_tokens;
   times.ttft = Seconds(habits.first_s) + habits.own * (prompt * groups + fix) +
                habits.burst * others * (prompt + fix / (per_step * groups)) + habits.wait * step +

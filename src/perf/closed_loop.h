@@ -7,13 +7,14 @@
 // arrive together wait for each other), the rest between its tokens:
 //
 //   TPOT = step + (1 − burst)·((r − 1)·P/output + min(1, (r − 1)/(output·dp))·fix)
-//   TTFT = first + own·(P·dp + fix) + burst·(r − 1)·(P + fix/(k·dp)) + wait·step + (c − r)/r·output·TPOT
-//   r    = min(c, KV tokens / (prompt + output/2))           sessions that are resident
+//   TTFT = first + own·(P·dp + fix) + burst·(r − 1)·(P + fix/(k·dp)) + wait·step + (c −
+//   r)/r·output·TPOT r    = min(c, KV tokens / (prompt + output/2))           sessions that are
+//   resident
 //
 // step: a decode step of r sequences with mean context prompt + output/2; P: what a prompt adds to
-// the steps of the whole group; fix: the fixed cost of a step with a prompt; k: prompts in a step of
-// kPromptBudget tokens; dp: attention groups, each taking its own prompts. The last term of TTFT is
-// the queue in front of a full KV cache. The steady-state term follows hardware.md 2.1 ("prefill
+// the steps of the whole group; fix: the fixed cost of a step with a prompt; k: prompts in a step
+// of kPromptBudget tokens; dp: attention groups, each taking its own prompts. The last term of TTFT
+// is the queue in front of a full KV cache. The steady-state term follows hardware.md 2.1 ("prefill
 // work per decode step is q = B·input/output"); its split over TTFT and TPOT, and the habits, are
 // this project's, chosen on AIConfigurator's sample (docs/decisions/0031-terms-by-layer.md).
 #pragma once

@@ -81,7 +81,9 @@ class Problem {
     const Unknown& u = unknown(j);
     return std::clamp(u.start + y[j] * u.spread, u.low, u.high);
   }
-  double low(std::size_t j) const { return (unknown(j).low - unknown(j).start) / unknown(j).spread; }
+  double low(std::size_t j) const {
+    return (unknown(j).low - unknown(j).start) / unknown(j).spread;
+  }
   double high(std::size_t j) const {
     return (unknown(j).high - unknown(j).start) / unknown(j).spread;
   }
@@ -96,9 +98,7 @@ class Problem {
       one /= options_.noise;
     return r;
   }
-  double weight(std::size_t i) const {
-    return options_.weights.empty() ? 1 : options_.weights[i];
-  }
+  double weight(std::size_t i) const { return options_.weights.empty() ? 1 : options_.weights[i]; }
   double cost(const std::vector<double>& y, const std::vector<double>& r) const {
     double sum = 0;
     for (std::size_t i = 0; i < r.size(); ++i)
@@ -174,7 +174,8 @@ Fit fit(std::span<const Unknown> unknowns, std::size_t residual_count, const Res
     std::vector<bool> stuck(n);
     for (std::size_t j = 0; j < n; ++j) {
       down[j] = -gradient[j] - y[j];
-      stuck[j] = (y[j] <= problem.low(j) && down[j] < 0) || (y[j] >= problem.high(j) && down[j] > 0);
+      stuck[j] =
+          (y[j] <= problem.low(j) && down[j] < 0) || (y[j] >= problem.high(j) && down[j] > 0);
       if (stuck[j])
         down[j] = 0;
     }
@@ -195,7 +196,7 @@ Fit fit(std::span<const Unknown> unknowns, std::size_t residual_count, const Res
         const double cost_next = problem.cost(next, r_next);
         if (std::isfinite(cost_next) && cost_next <= cost) {
           // Converged: the best step of this model hardly helps.
-          result.converged = cost - cost_next <= 1e-9 * (1 + cost);
+          result.converged = cost - cost_next <= 1e-7 * (1 + cost);
           y = std::move(next);
           r = std::move(r_next);
           cost = cost_next;
@@ -243,8 +244,7 @@ Fit fit(std::span<const Unknown> unknowns, std::size_t residual_count, const Res
     one.felt = curvature.at(j, j) > 1e-9;
     one.identified = one.felt && left <= 0.5;
     const double down = -gradient[j] - y[j];
-    one.at_bound =
-        (y[j] <= problem.low(j) && down < 0) || (y[j] >= problem.high(j) && down > 0);
+    one.at_bound = (y[j] <= problem.low(j) && down < 0) || (y[j] >= problem.high(j) && down > 0);
   }
   return result;
 }

@@ -32,11 +32,11 @@ struct Unknown {
 
 struct Found {
   double value = 0;
-  double spread = 0;         // standard deviation after the fit; the unknown's own when held
-  bool held = false;         // spread 0: it was not to be found
-  bool felt = false;         // some residual depends on it
-  bool identified = false;   // felt, and at most half of the doubt is left
-  bool at_bound = false;     // the measurements push it beyond what is allowed
+  double spread = 0;        // standard deviation after the fit; the unknown's own when held
+  bool held = false;        // spread 0: it was not to be found
+  bool felt = false;        // some residual depends on it
+  bool identified = false;  // felt, and at most half of the doubt is left
+  bool at_bound = false;    // the measurements push it beyond what is allowed
 };
 
 struct Fit {

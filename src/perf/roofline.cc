@@ -146,25 +146,24 @@ Result<RooflineModel> RooflineModel::make(const Setup& setup) {
 
 StepSpent spent(const StepTerms& terms, const RooflineConstants& c) {
   StepSpent result;
-  const Seconds memory =
-      terms.weights / c.e_mem + terms.kv / (c.e_kv > 0 ? c.e_kv : c.e_mem);
+  const Seconds memory = terms.weights / c.e_mem + terms.kv / (c.e_kv > 0 ? c.e_kv : c.e_mem);
   const Seconds compute = terms.decode / c.e_comp;
   (compute > memory ? result.compute : result.memory) = std::max(memory, compute);
   result.prompt = (terms.prompt + terms.prompt_experts / c.e_expert) / c.e_pre;
   result.link = terms.link;
-  result.fixed = Seconds(
-      c.t_fix_s + terms.layers * c.t_layer_s + terms.collectives * c.t_allreduce_s +
-      terms.moe_layers * c.t_moe_layer_s + terms.exchanges * c.t_expert_exchange_s +
-      terms.has_prompt * (c.t_prefill_s + terms.layers * c.t_prefill_layer_s +
-                          terms.moe_layers * c.t_prefill_moe_layer_s));
-  result.sequences = Seconds(terms.sequences * (c.t_seq_s + terms.layers * c.t_seq_layer_s));
+  result.fixed =
+      Seconds(c.t_fix_s + terms.layers * c.t_layer_s + terms.collectives * c.t_allreduce_s +
+              terms.moe_layers * c.t_moe_layer_s + terms.exchanges * c.t_expert_exchange_s +
+              terms.has_prompt * (c.t_prefill_s + terms.layers * c.t_prefill_layer_s +
+                                  terms.moe_layers * c.t_prefill_moe_layer_s));
+  result.sequences = Seconds(terms.sequences * c.t_seq_s + terms.sequence_layers * c.t_seq_layer_s);
   return result;
 }
 
 std::string_view StepSpent::binding() const {
-  const std::pair<Seconds, std::string_view> parts[] = {{memory, "memory"}, {compute, "compute"},
-                                                        {prompt, "prompt"}, {link, "link"},
-                                                        {fixed, "fixed"},   {sequences, "sequences"}};
+  const std::pair<Seconds, std::string_view> parts[] = {
+      {memory, "memory"}, {compute, "compute"}, {prompt, "prompt"},
+      {link, "link"},     {fixed, "fixed"},     {sequences, "sequences"}};
   return std::max_element(std::begin(parts), std::end(parts),
                           [](const auto& a, const auto& b) { return a.first < b.first; })
       ->second;
@@ -199,13 +198,14 @@ StepTerms RooflineModel::terms(const StepShape& shape) const {
   terms.kv = read / (bandwidth_ * (groups_ * kv_split_));
   if (compute_known()) {
     terms.decode = per_token_ * decodes / compute_;
-    terms.prompt = ((per_token_ - per_token_experts_) * prompt_tokens +
-                    per_token_and_attended_ * attended) /
-                   compute_;
+    terms.prompt =
+        ((per_token_ - per_token_experts_) * prompt_tokens + per_token_and_attended_ * attended) /
+        compute_;
     terms.prompt_experts = per_token_experts_ * prompt_tokens / compute_;
   }
   terms.link = link_per_token_ * tokens + send_per_token_ * tokens;
-  terms.sequences = decodes / groups_;
+  terms.sequences = decodes;
+  terms.sequence_layers = decodes / groups_ * terms.layers;
   terms.has_prompt = prompt_tokens > 0 ? 1 : 0;
   return terms;
 }
@@ -216,8 +216,7 @@ StepSpent RooflineModel::spent_on(const StepShape& shape) const {
 
 // Of the whole replica: every stage moves and computes at the same time on its own micro-batch.
 RooflineModel::Utilisation RooflineModel::utilisation(const StepTerms& terms,
-                                                      const StepShape& shape,
-                                                      Seconds time) const {
+                                                      const StepShape& shape, Seconds time) const {
   Utilisation utilisation;
   if (compute_known()) {
     const auto tokens = static_cast<double>(shape.decodes + shape.prefill_tokens());
@@ -236,8 +235,7 @@ StepCost RooflineModel::step(const StepShape& shape) const {
   const StepTerms step = terms(shape);
   const Seconds time = spent(step, constants_).time();
   const Utilisation busy = utilisation(step, shape, time);
-  double watts =
-      power_.intercept_w + power_.per_mbu_w * busy.mbu + power_.per_mfu_w * busy.mfu;
+  double watts = power_.intercept_w + power_.per_mbu_w * busy.mbu + power_.per_mfu_w * busy.mfu;
   if (power_.cap_w > 0)
     watts = std::min(watts, power_.cap_w);
   return {time, Watts(watts * devices_) * time};

@@ -6,7 +6,7 @@
 //   time = t_fix + L·t_layer + collectives·t_ar + L_moe·(t_moe + [dp > 1] t_exchange)
 //        + max(weights/e_mem + kv/e_kv, decode/e_comp)
 //        + [q > 0]·(t_prefill + L·t_prefill_layer + L_moe·t_prefill_moe) + prompt/e_pre + link
-//        + B/dp·(t_seq + L·t_seq_layer)
+//        + B·(t_seq + L·t_seq_layer/dp)        one host serves all groups
 //
 //   weights = (W_dense/tp + W_experts/n·(1 − (1 − k/E)^(B + q))) / BW      of the busiest device
 //   kv      = (B·c + q)·κ / (dp·share·BW), share = min(tp, KV heads), 1 for a shared latent (MLA);
@@ -56,7 +56,8 @@ struct StepTerms {
   Seconds decode;                  // arithmetic over peak
   Seconds prompt, prompt_experts;  // the same of prompt tokens, outside and inside routed experts
   Seconds link;                    // bytes of collectives over the links
-  double sequences = 0;            // decodes of one attention group
+  double sequences = 0;            // decodes, all attention groups
+  double sequence_layers = 0;      // decodes of one group times layers
   double has_prompt = 0;           // 1: the step processes prompt tokens
   double layers = 0, moe_layers = 0, collectives = 0, exchanges = 0;
 };
@@ -121,10 +122,10 @@ class RooflineModel final : public StepModel {
   BytesPerSecond bandwidth_;  // of one device
   FlopsPerSecond compute_;    // of the devices of one stage; 0: unknown
   Seconds dense_weights_, expert_weights_;
-  double expert_miss_ = 0;    // share of the experts that one token does not touch
-  Bytes kv_per_token_;        // whole model, all devices of a group
-  Bytes kv_per_sliding_;      // of it, in the layers that see a window only
-  double window_ = 0;         // tokens
+  double expert_miss_ = 0;  // share of the experts that one token does not touch
+  Bytes kv_per_token_;      // whole model, all devices of a group
+  Bytes kv_per_sliding_;    // of it, in the layers that see a window only
+  double window_ = 0;       // tokens
   std::optional<double> kv_tokens_;
   double kv_split_ = 1;  // devices that share a sequence's cache
   Flops per_token_, per_token_experts_, per_token_and_attended_;
