@@ -8,6 +8,7 @@
 
 #include "cli/perf.h"
 #include "cli/perf_evaluate.h"
+#include "cli/perf_serving.h"
 #include "cli/table.h"
 #include "data/json.h"
 
@@ -211,6 +212,92 @@ void print_table(const Evaluation& evaluation, std::FILE* out) {
   }
 }
 
+std::string percent(const std::vector<double>& errors) {
+  return errors.empty() ? "-" : fmt::format("{:.1f}", 100 * median(errors));
+}
+
+void append(std::vector<double>& all, const std::vector<double>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+void print_serving(const ServingEvaluation& evaluation, bool as_json, std::FILE* out) {
+  const Align right = Align::kRight;
+  json::array folds;
+  json::object medians;
+  std::string text;
+  for (const bool disaggregated : {false, true}) {
+    Table table({{"system"},
+                 {"backend"},
+                 {"model"},
+                 {"rows", right},
+                 {"TPOT in sample %", right},
+                 {"TPOT left out %", right},
+                 {"TTFT in sample %", right},
+                 {"TTFT left out %", right}});
+    ServingFold sum;
+    std::vector<double> tpot_folds, ttft_folds;
+    for (const ServingFold& fold : evaluation.folds) {
+      if (fold.disaggregated != disaggregated)
+        continue;
+      table.add_row({fold.system, fold.backend, fold.model, std::to_string(fold.rows),
+                     percent(fold.tpot_in_sample), percent(fold.tpot_left_out),
+                     percent(fold.ttft_in_sample), percent(fold.ttft_left_out)});
+      folds.push_back(json::object{{"system", fold.system},
+                                   {"backend", fold.backend},
+                                   {"model", fold.model},
+                                   {"disaggregated", disaggregated},
+                                   {"rows", fold.rows},
+                                   {"tpot_percent", 100 * median(fold.tpot_left_out)},
+                                   {"ttft_percent", 100 * median(fold.ttft_left_out)}});
+      sum.rows += fold.rows;
+      append(sum.tpot_in_sample, fold.tpot_in_sample);
+      append(sum.tpot_left_out, fold.tpot_left_out);
+      append(sum.ttft_in_sample, fold.ttft_in_sample);
+      append(sum.ttft_left_out, fold.ttft_left_out);
+      tpot_folds.push_back(median(fold.tpot_left_out));
+      ttft_folds.push_back(median(fold.ttft_left_out));
+    }
+    if (table.rows() == 0)
+      continue;
+    table.add_rule();
+    table.add_row({"all rows", "", "", std::to_string(sum.rows), percent(sum.tpot_in_sample),
+                   percent(sum.tpot_left_out), percent(sum.ttft_in_sample),
+                   percent(sum.ttft_left_out)});
+    table.add_row(
+        {"median of folds", "", "", "", "", percent(tpot_folds), "", percent(ttft_folds)});
+    text += fmt::format("{}median relative errors, {}\n\n{}", text.empty() ? "" : "\n",
+                        disaggregated ? "disaggregated rows (in no fit; in-sample does not apply)"
+                                      : "aggregated rows, each model left out in turn",
+                        table.text());
+    medians[disaggregated ? "disaggregated" : "aggregated"] =
+        json::object{{"rows", sum.rows},
+                     {"tpot_percent", 100 * median(sum.tpot_left_out)},
+                     {"ttft_percent", 100 * median(sum.ttft_left_out)}};
+  }
+  if (as_json) {
+    fmt::print(out, "{}",
+               data::json_pretty(json::object{
+                   {"folds", folds},
+                   {"median_percent", medians},
+                   {"floor", json::object{{"rows", evaluation.repeated},
+                                          {"tpot_percent", 100 * median(evaluation.tpot_spread)},
+                                          {"ttft_percent", 100 * median(evaluation.ttft_spread)}}},
+                   {"listed_twice", evaluation.listed_twice},
+                   {"unknown", evaluation.unknown}}));
+    return;
+  }
+  fmt::print(out, "{}", text);
+  fmt::print(
+      out,
+      "\nthe floor: {} rows repeat a configuration (same version); they deviate from its mean "
+      "by {} % TPOT and {} % TTFT (median)\n{} rows list a measurement again and count "
+      "once\n",
+      evaluation.repeated, percent(evaluation.tpot_spread), percent(evaluation.ttft_spread),
+      evaluation.listed_twice);
+  for (const std::string& reason : evaluation.reasons)
+    fmt::print(out, "unknown: {}\n", printable(reason));
+}
+
 }  // namespace
 
 int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* err) {
@@ -222,6 +309,13 @@ int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* e
                                                                   : options.catalog);
   if (!catalog)
     return refuse(catalog.error());
+  if (options.points.ends_with(".csv") || options.points.ends_with(".csv.gz")) {
+    const auto rows = data::read_serving_rows(options.points);
+    if (!rows)
+      return refuse(rows.error());
+    print_serving(evaluate(*rows, *catalog), options.json, out);
+    return 0;
+  }
   const auto points = data::read_points(options.points);
   if (!points)
     return refuse(points.error());
