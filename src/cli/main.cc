@@ -130,6 +130,20 @@ int main(int argc, char** argv) {
   sub->add_option("--catalog", perf_check.catalog, "Folder of the catalogue")->type_name("FOLDER");
   sub->callback([&] { run = [&] { return run_perf_check(perf_check, stdout, stderr); }; });
 
+  PerfFitOptions perf_fit;
+  sub = verb->add_subcommand("fit", "Fit step constants to measured points");
+  sub->add_option("POINTS", perf_fit.points, "Points: a YAML file with validation_points")
+      ->required()
+      ->type_name("");
+  sub->add_option("--out", perf_fit.out, "Write the constants, for the folder fits/ of a catalogue")
+      ->type_name("FILE");
+  sub->add_option("--date", perf_fit.date, "Date of the fit; without, as_of of the points")
+      ->type_name("YYYY-MM-DD");
+  sub->add_flag("--keep-unidentified", perf_fit.keep_unidentified,
+                "Write fits whose points do not identify every constant");
+  sub->add_option("--catalog", perf_fit.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_fit(perf_fit, stdout, stderr); }; });
+
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });
 

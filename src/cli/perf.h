@@ -15,4 +15,12 @@ struct PerfCheckOptions {
 // Exit status: 0 answered, 2 unusable input.
 int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* err);
 
+struct PerfFitOptions {
+  std::string points, out, date, catalog;
+  bool keep_unidentified = false;
+};
+// Writes to `out` the fits that converged and whose constants are identified; names the others on
+// `err`. Exit status: 0 all written, 1 some refused, 2 unusable input.
+int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err);
+
 }  // namespace medley::cli
