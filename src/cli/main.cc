@@ -144,6 +144,23 @@ int main(int argc, char** argv) {
   sub->add_option("--catalog", perf_fit.catalog, "Folder of the catalogue")->type_name("FOLDER");
   sub->callback([&] { run = [&] { return run_perf_fit(perf_fit, stdout, stderr); }; });
 
+  PerfShowOptions perf_show;
+  sub = verb->add_subcommand("show", "Show times and joules of a model on a device");
+  sub->add_option("MODEL", perf_show.model, "A model of the catalogue")->required()->type_name("");
+  sub->add_option("DEVICE", perf_show.device, "An accelerator of the catalogue")
+      ->required()
+      ->type_name("");
+  sub->add_option("--engine", perf_show.engine, "Engine whose constants to use")
+      ->type_name("ENGINE");
+  sub->add_option("--precision", perf_show.precision, "Number format of the weights")
+      ->type_name("FORMAT");
+  sub->add_option("--devices", perf_show.devices, "Devices that share the model")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100000));
+  add_output(sub, perf_show.json);
+  sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });
+
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });
 

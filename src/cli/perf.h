@@ -23,4 +23,12 @@ struct PerfFitOptions {
 // `err`. Exit status: 0 all written, 1 some refused, 2 unusable input.
 int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err);
 
+struct PerfShowOptions {
+  std::string model, device, engine, precision, catalog;
+  int devices = 0;  // 0: one, or the chips that hold the weights
+  bool json = false;
+};
+// Exit status: 0 answered, 2 unusable input or a figure that is missing, 4 no such model or device.
+int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err);
+
 }  // namespace medley::cli
