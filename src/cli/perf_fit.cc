@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -169,12 +170,14 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
   const auto list = [](const char* name, const std::string& entries) {
     return entries.empty() ? "" : fmt::format("{}:\n{}", name, entries);
   };
+  std::string named = printable(options.points);  // within quotes of YAML
+  std::replace_if(
+      named.begin(), named.end(), [](char c) { return c == '"' || c == '\\'; }, '_');
   const std::string text = fmt::format(
       "# Written by `medley perf fit`: put it into the folder fits/ of a catalogue.\n"
       "schema_version: 1\nas_of: \"{}\"\nsources:\n"
       "  POINTS: \"{}, by medley perf fit (others' measurements: see that file)\"\n{}{}{}",
-      date, options.points, list("roofline", lists[0]), list("power", lists[1]),
-      list("dataflow", lists[2]));
+      date, named, list("roofline", lists[0]), list("power", lists[1]), list("dataflow", lists[2]));
   std::FILE* file = std::fopen(options.out.c_str(), "wb");
   if (file == nullptr)
     return refuse(fmt::format("cannot write {}", options.out));
