@@ -13,6 +13,7 @@
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
+#include "cli/perf.h"
 #include "cli/perf_measure.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
@@ -117,11 +118,53 @@ int main(int argc, char** argv) {
               CatalogOptions::Subject::kAccelerators);
   add_subject("models", "Language models: architecture facts", CatalogOptions::Subject::kModels);
 
-  PerfMeasureOptions perf_measure;
-  verb = app.add_subcommand("perf", "Step models: what they say, and how true it is");
+  verb = app.add_subcommand("perf", "Hold the step models against measurements, fit and show them");
   verb->require_subcommand(1);
+  PerfCheckOptions perf_check;
   CLI::App* sub = verb->add_subcommand(
-      "measure", "Measure an OpenAI-compatible endpoint and fit step constants to it");
+      "check", "Predict measured points by constants fitted without them (docs/perf.md)");
+  sub->add_option("POINTS", perf_check.points,
+                  "Points: a YAML file with validation_points, or a CSV table of serving runs")
+      ->required()
+      ->type_name("");
+  add_output(sub, perf_check.json);
+  sub->add_option("--catalog", perf_check.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_check(perf_check, stdout, stderr); }; });
+
+  PerfFitOptions perf_fit;
+  sub = verb->add_subcommand("fit", "Fit step constants to measured points");
+  sub->add_option("POINTS", perf_fit.points, "Points: a YAML file with validation_points")
+      ->required()
+      ->type_name("");
+  sub->add_option("--out", perf_fit.out, "Write the constants, for the folder fits/ of a catalogue")
+      ->type_name("FILE");
+  sub->add_option("--date", perf_fit.date, "Date of the fit; without, as_of of the points")
+      ->type_name("YYYY-MM-DD");
+  sub->add_flag("--keep-unidentified", perf_fit.keep_unidentified,
+                "Write fits whose points do not identify every constant");
+  sub->add_option("--catalog", perf_fit.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_fit(perf_fit, stdout, stderr); }; });
+
+  PerfShowOptions perf_show;
+  sub = verb->add_subcommand("show", "Show times and joules of a model on a device");
+  sub->add_option("MODEL", perf_show.model, "A model of the catalogue")->required()->type_name("");
+  sub->add_option("DEVICE", perf_show.device, "An accelerator of the catalogue")
+      ->required()
+      ->type_name("");
+  sub->add_option("--engine", perf_show.engine, "Engine whose constants to use")
+      ->type_name("ENGINE");
+  sub->add_option("--precision", perf_show.precision, "Number format of the weights")
+      ->type_name("FORMAT");
+  sub->add_option("--devices", perf_show.devices, "Devices that share the model")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100000));
+  add_output(sub, perf_show.json);
+  sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });
+
+  PerfMeasureOptions perf_measure;
+  sub = verb->add_subcommand("measure",
+                             "Measure an OpenAI-compatible endpoint and fit step constants to it");
   sub->add_option("URL", perf_measure.url, "Base URL, as http://127.0.0.1:8080/v1")
       ->required()
       ->type_name("");

@@ -121,6 +121,17 @@ class CatalogReader {
     MEDLEY_TRY_STATUS(read_models(models));
     MEDLEY_TRY(const Node constants, read_yaml((root / "step_constants.yaml").string()));
     MEDLEY_TRY_STATUS(read_constants(constants));
+    // Fits of the user's own go before all that came with the catalogue.
+    std::set<std::string> fits;
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(root / "fits", none)) {
+      if (entry.path().extension() == ".yaml")
+        fits.insert(entry.path().string());
+    }
+    for (const std::string& path : fits) {
+      MEDLEY_TRY(const Node fit, read_yaml(path));
+      MEDLEY_TRY_STATUS(read_fit(fit));
+    }
     return std::move(catalog_);
   }
 
@@ -430,6 +441,27 @@ class CatalogReader {
     MEDLEY_TRY_STATUS(each(fields, "dataflow", [&](Fields& entry) { read_dataflow(entry); }));
     MEDLEY_TRY_STATUS(each(fields, "power", [&](Fields& entry) { read_power(entry); }));
     fields.ignore("hosts");
+    return fields.finish();
+  }
+
+  // A file of `medley perf fit`: some of the lists of step_constants.yaml.
+  Status read_fit(const Node& node) {
+    Fields fields(node);
+    read_head(fields, catalog_.constant_sources_);
+    MEDLEY_TRY_STATUS(fields.status());
+    const auto in_front = [&](const char* key, auto& list, const auto& read) -> Status {
+      const auto before = static_cast<std::ptrdiff_t>(list.size());
+      if (fields.child(key))
+        MEDLEY_TRY_STATUS(each(fields, key, read));
+      std::rotate(list.begin(), list.begin() + before, list.end());
+      return Done{};
+    };
+    MEDLEY_TRY_STATUS(
+        in_front("roofline", catalog_.roofline_, [&](Fields& entry) { read_roofline(entry); }));
+    MEDLEY_TRY_STATUS(
+        in_front("dataflow", catalog_.dataflow_, [&](Fields& entry) { read_dataflow(entry); }));
+    MEDLEY_TRY_STATUS(
+        in_front("power", catalog_.power_, [&](Fields& entry) { read_power(entry); }));
     return fields.finish();
   }
 

@@ -196,7 +196,7 @@ Fit fit(std::span<const Unknown> unknowns, std::size_t residual_count, const Res
         const double cost_next = problem.cost(next, r_next);
         if (std::isfinite(cost_next) && cost_next <= cost) {
           // Converged: the best step of this model hardly helps.
-          result.converged = cost - cost_next <= 1e-9 * (1 + cost);
+          result.converged = cost - cost_next <= 1e-7 * (1 + cost);
           y = std::move(next);
           r = std::move(r_next);
           cost = cost_next;

@@ -118,6 +118,13 @@ Result<RooflineModel> RooflineModel::make(const Setup& setup) {
   }
   const bool latent = model.shares_kv_latent();
   result.kv_split_ = latent ? 1 : model.kv_heads > 0 ? std::min<double>(tp, model.kv_heads) : tp;
+  if (memory->capacity && result.kv_per_token_.value() > 0) {
+    const Bytes left = *memory->capacity * constants.memory_share -
+                       Bytes(constants.memory_reserve_bytes) -
+                       ((weights - experts) / tp + experts / n) / stages_asked;
+    result.kv_tokens_ =
+        groups * (left / (result.kv_per_token_ / (result.kv_split_ * stages_asked)));
+  }
   const double attention_width = model.heads > 0 && model.head_size > 0
                                      ? double{1} * model.heads * model.head_size
                                      : model.hidden_size;
@@ -150,7 +157,7 @@ StepSpent spent(const StepTerms& terms, const RooflineConstants& c) {
               terms.moe_layers * c.t_moe_layer_s + terms.exchanges * c.t_expert_exchange_s +
               terms.has_prompt * (c.t_prefill_s + terms.layers * c.t_prefill_layer_s +
                                   terms.moe_layers * c.t_prefill_moe_layer_s));
-  result.sequences = Seconds(terms.sequences * (c.t_seq_s + terms.layers * c.t_seq_layer_s));
+  result.sequences = Seconds(terms.sequences * c.t_seq_s + terms.sequence_layers * c.t_seq_layer_s);
   return result;
 }
 
@@ -198,7 +205,8 @@ StepTerms RooflineModel::terms(const StepShape& shape) const {
     terms.prompt_experts = per_token_experts_ * prompt_tokens / compute_;
   }
   terms.link = link_per_token_ * tokens + send_per_token_ * tokens;
-  terms.sequences = decodes / groups_;
+  terms.sequences = decodes;
+  terms.sequence_layers = decodes / groups_ * terms.layers;
   terms.has_prompt = prompt_tokens > 0 ? 1 : 0;
   return terms;
 }

@@ -6,7 +6,7 @@
 //   time = t_fix + L·t_layer + collectives·t_ar + L_moe·(t_moe + [dp > 1] t_exchange)
 //        + max(weights/e_mem + kv/e_kv, decode/e_comp)
 //        + [q > 0]·(t_prefill + L·t_prefill_layer + L_moe·t_prefill_moe) + prompt/e_pre + link
-//        + B/dp·(t_seq + L·t_seq_layer)
+//        + B·(t_seq + L·t_seq_layer/dp)        one host serves all groups
 //
 //   weights = (W_dense/tp + W_experts/n·(1 − (1 − k/E)^(B + q))) / BW      of the busiest device
 //   kv      = (B·c + q)·κ / (dp·share·BW), share = min(tp, KV heads), 1 for a shared latent (MLA);
@@ -56,7 +56,8 @@ struct StepTerms {
   Seconds decode;                  // arithmetic over peak
   Seconds prompt, prompt_experts;  // the same of prompt tokens, outside and inside routed experts
   Seconds link;                    // bytes of collectives over the links
-  double sequences = 0;            // decodes of one attention group
+  double sequences = 0;            // decodes, all attention groups
+  double sequence_layers = 0;      // decodes of one group times layers
   double has_prompt = 0;           // 1: the step processes prompt tokens
   double layers = 0, moe_layers = 0, collectives = 0, exchanges = 0;
 };
@@ -103,8 +104,11 @@ class RooflineModel final : public StepModel {
     double mfu = 0, mbu = 0;
   };
   Utilisation utilisation(const StepShape& shape) const;
-  // What the KV cache of one token takes on the device that holds most of it.
-  Bytes kv_per_token_and_device() const { return kv_per_token_ / kv_split_; }
+  double attention_groups() const { return groups_; }
+  // Tokens of context that fit beside the weights, all attention groups (hardware.md 2.1):
+  //   dp · (memory·share − reserve − W/P of one device) / (κ / split / P)
+  // Empty where the memory size is unknown; negative where the weights alone do not fit.
+  std::optional<double> kv_tokens() const { return kv_tokens_; }
 
   // PCIe 4.0 ×16, one direction: what devices that name no link are joined by.
   static constexpr BytesPerSecond kUnknownLink{32e9};
@@ -123,7 +127,8 @@ class RooflineModel final : public StepModel {
   Bytes kv_per_token_;      // whole model, all devices of a group
   Bytes kv_per_sliding_;    // of it, in the layers that see a window only
   double window_ = 0;       // tokens
-  double kv_split_ = 1;     // devices that share a sequence's cache
+  std::optional<double> kv_tokens_;
+  double kv_split_ = 1;  // devices that share a sequence's cache
   Flops per_token_, per_token_experts_, per_token_and_attended_;
   Seconds link_per_token_, send_per_token_;
   PowerLaw power_;
