@@ -33,6 +33,11 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kFailed:
       ++report_.failed;
       ++of_class.failed;
+      if (record.money > 0) {  // a rented service's answer that broke
+        report_.request_money += record.money;
+        of_class.money += record.money;
+        report_.pools[owners_[record.replica->number()].number()].money += record.money;
+      }
       return;
     case RequestOutcome::kUnfinished:
       ++report_.unfinished;

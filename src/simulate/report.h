@@ -22,7 +22,7 @@ struct ClassReport {
   long long kept = 0;
   double attainment = 0;         // kept / requests: a request turned away missed its promise
   double goodput_per_s = 0;      // kept / simulated time
-  double money = 0, joules = 0;  // of its completed requests
+  double money = 0, joules = 0;  // of its completed requests, and of rented answers that broke
   Latencies latencies;
 };
 

@@ -257,7 +257,18 @@ class Simulation {
       RequestRecord& record = record_of(request);
       if (record.first_token_s) {
         record.outcome = RequestOutcome::kFailed;
-        tell(sched::RequestFinished{request, Tokens(0), false});
+        long long generated = 0;
+        if (const auto& metered = fleet_.pool(owners_[replica]).metered) {
+          // What a rented service processed is paid, as in serve: the prompt and the tokens that
+          // came.
+          const double streamed_s = to_seconds(now_).value() - *record.first_token_s;
+          generated =
+              std::min(record.output_tokens,
+                       1 + static_cast<long long>(streamed_s / std::max(metered->tpot_s, 1e-9)));
+          record.output_tokens = generated;
+          record.money = money_of(record);
+        }
+        tell(sched::RequestFinished{request, Tokens(generated), false});
       } else {
         tell(sched::DispatchFailed{request});
       }

@@ -49,6 +49,26 @@ TEST(Simulation, ASlowReplicaTakesLonger) {
   EXPECT_NEAR(result.requests[0].ttft_s().value(), 2 * (0.01 + 100 * 2e-5), 1e-12);
 }
 
+TEST(Simulation, ABrokenAnswerOfARentedServiceIsPaidForAsFarAsItCame) {
+  const auto made = sched::make_test_fleet({{.name = "burst",
+                                             .kind = perf::ServingKind::kMetered,
+                                             .metered = {.per_million_prompt = 1e6,
+                                                         .per_million_output = 1e4,
+                                                         .ttft_median_s = 0.1,
+                                                         .ttft_sigma = 0,
+                                                         .tpot_s = 0.01}}});
+  // The first token comes at 1.1 s, the fourth at 1.13 s.
+  const SimulationResult result =
+      run(made, {arrival(0, seconds(1), 3, 50)},
+          {{ReplicaId(0), Instant(milliseconds(1135)), seconds(10), {}}});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kFailed);
+  EXPECT_NEAR(result.requests[0].money, 3 + 4 * 0.01, 1e-9);
+  const Report report = make_report("", made.fleet, result);
+  EXPECT_NEAR(report.money, 3.04, 1e-9);
+  EXPECT_NEAR(report.request_money, 3.04, 1e-9);
+  EXPECT_EQ(report.completed, 0);
+}
+
 TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
   // The first is streaming at 1.05 s; the second arrives right before the loss and has no token
   // yet.
