@@ -114,7 +114,7 @@ endfunction()
 # medley_command_test(<name> [SLOW] [TIMEOUT seconds] COMMAND program arg...)
 #
 # A test that is a program of its own (Python, Node, shell). It finds the binary in $MEDLEY and runs in
-# the top folder.
+# the top folder. Exit status 77 says that it was skipped, for want of something its output names.
 function(medley_command_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "SLOW" "TIMEOUT" "COMMAND;LABELS")
   add_test(NAME ${name} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
@@ -129,7 +129,7 @@ function(medley_command_test name)
     math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5")
   endif()
   set_tests_properties(${name} PROPERTIES
-    LABELS "${labels}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "MEDLEY=${CMAKE_BINARY_DIR}/medley")
+    LABELS "${labels}" TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77 ENVIRONMENT "MEDLEY=${CMAKE_BINARY_DIR}/medley")
 endfunction()
 
 # medley_must_not_compile(<name> <file>)
@@ -142,14 +142,14 @@ function(medley_must_not_compile name file)
       ${file} -- ${CMAKE_CXX_COMPILER} -std=c++20 -I${CMAKE_SOURCE_DIR}/src)
 endfunction()
 
-# medley_benchmark(<name> <source>... LINK target...): built with everything, run by `make bench`, one after
-# the other (the terminal admits one at a time).
+# medley_benchmark(<name> <source>... LINK target... [ARGS arg...]): built with everything, run by `make
+# bench` with these arguments, one after the other (the terminal admits one at a time).
 function(medley_benchmark name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK;ARGS")
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE ${arg_LINK})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
-  add_custom_target(run_${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} USES_TERMINAL)
+  add_custom_target(run_${name} COMMAND ${name} ${arg_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} USES_TERMINAL)
   add_dependencies(bench run_${name})
 endfunction()
 

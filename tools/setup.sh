@@ -73,8 +73,10 @@ llama() {
     die "tools/npm pins another @node-llama-cpp/linux-x64 than the $llama_version of tools/setup.sh"
 
   say "fetching the headers of llama.cpp (npm node-llama-cpp $llama_version, 36 MB)"
-  local work
-  work=$(mktemp -d .deps/llama.XXXXXX)
+  local work=.deps/llama.new # one name will do: the lock lets one setup in here
+  trap 'rm -rf .deps/llama.new' EXIT
+  rm -rf "$work"
+  mkdir "$work"
   (cd "$work" && npm pack "node-llama-cpp@$llama_version" --loglevel=error >/dev/null)
   local archive=$work/node-llama-cpp-$llama_version.tgz
   [ "$(node -p "require('crypto').createHash('sha512')
@@ -90,7 +92,6 @@ llama() {
   echo "$llama_version" >"$work/new/version.txt"
   rm -rf "$target"
   mv "$work/new" "$target"
-  rm -rf "$work"
 }
 
 [ "$(uname -m)" = x86_64 ] || die "medley's prebuilt libllama is for x86_64, this is $(uname -m)"

@@ -14,6 +14,7 @@ struct Summary {
 // Linear interpolation between order statistics: position q·(n − 1). Preconditions: sorted, not
 // empty, q in [0, 1].
 double percentile(std::span<const double> sorted, double q);
+// In a time in proportion to their number. The mean is the sum in the order given.
 Summary summarise(std::vector<double> values);
 
 }  // namespace medley

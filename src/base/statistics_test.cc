@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "base/prng.h"
+
 namespace medley {
 namespace {
 
@@ -31,6 +35,21 @@ TEST(Summarise, SortsAndSumsUp) {
   EXPECT_EQ(summary.p90, 90);
   EXPECT_EQ(summary.p99, 99);
   EXPECT_EQ(summary.max, 100);
+}
+
+TEST(Summarise, SelectsTheSamePercentilesAsSortingWould) {
+  Prng prng(9);
+  for (std::size_t size = 1; size < 300; size += 1 + size / 9) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < size; ++i)
+      values.push_back(static_cast<double>(prng.below(50)));  // with ties
+    const Summary summary = summarise(values);
+    std::sort(values.begin(), values.end());
+    EXPECT_EQ(summary.p50, percentile(values, 0.5)) << size;
+    EXPECT_EQ(summary.p90, percentile(values, 0.9)) << size;
+    EXPECT_EQ(summary.p99, percentile(values, 0.99)) << size;
+    EXPECT_EQ(summary.max, values.back()) << size;
+  }
 }
 
 TEST(Summarise, OfNothingIsZero) {

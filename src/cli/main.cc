@@ -13,6 +13,8 @@
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
+#include "cli/perf.h"
+#include "cli/perf_measure.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -170,6 +172,98 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   add_output(generate, trace.json);
+
+  verb = app.add_subcommand("perf", "Hold the step models against measurements, fit and show them");
+  verb->require_subcommand(1);
+  PerfCheckOptions perf_check;
+  CLI::App* sub = verb->add_subcommand(
+      "check", "Predict measured points by constants fitted without them (docs/perf.md)");
+  sub->add_option("POINTS", perf_check.points,
+                  "Points: a YAML file with validation_points, or a CSV table of serving runs")
+      ->required()
+      ->type_name("");
+  add_output(sub, perf_check.json);
+  sub->add_option("--catalog", perf_check.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_check(perf_check, stdout, stderr); }; });
+
+  PerfFitOptions perf_fit;
+  sub = verb->add_subcommand("fit", "Fit step constants to measured points");
+  sub->add_option("POINTS", perf_fit.points, "Points: a YAML file with validation_points")
+      ->required()
+      ->type_name("");
+  sub->add_option("--out", perf_fit.out, "Write the constants, for the folder fits/ of a catalogue")
+      ->type_name("FILE");
+  sub->add_option("--date", perf_fit.date, "Date of the fit; without, as_of of the points")
+      ->type_name("YYYY-MM-DD");
+  sub->add_flag("--keep-unidentified", perf_fit.keep_unidentified,
+                "Write fits whose points do not identify every constant");
+  sub->add_option("--catalog", perf_fit.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_fit(perf_fit, stdout, stderr); }; });
+
+  PerfShowOptions perf_show;
+  sub = verb->add_subcommand("show", "Show times and joules of a model on a device");
+  sub->add_option("MODEL", perf_show.model, "A model of the catalogue")->required()->type_name("");
+  sub->add_option("DEVICE", perf_show.device, "An accelerator of the catalogue")
+      ->required()
+      ->type_name("");
+  sub->add_option("--engine", perf_show.engine, "Engine whose constants to use")
+      ->type_name("ENGINE");
+  sub->add_option("--precision", perf_show.precision, "Number format of the weights")
+      ->type_name("FORMAT");
+  sub->add_option("--devices", perf_show.devices, "Devices that share the model")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100000));
+  add_output(sub, perf_show.json);
+  sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });
+
+  PerfMeasureOptions perf_measure;
+  sub = verb->add_subcommand("measure",
+                             "Measure an OpenAI-compatible endpoint and fit step constants to it");
+  sub->add_option("URL", perf_measure.url, "Base URL, as http://127.0.0.1:8080/v1")
+      ->required()
+      ->type_name("");
+  sub->add_option("--model", perf_measure.model, "Model to ask for")
+      ->type_name("NAME")
+      ->capture_default_str();
+  sub->add_option("--key-env", perf_measure.key_env, "Environment variable that holds the API key")
+      ->type_name("NAME");
+  sub->add_option("--rounds", perf_measure.rounds, "Repeats after the one that warms up")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  sub->add_option("--max-concurrency", perf_measure.max_concurrency, "Most requests at once")
+      ->type_name("N")
+      ->check(CLI::Range(2, 100000))
+      ->capture_default_str();
+  sub->add_option("--max-prompt", perf_measure.max_prompt, "Longest prompt, tokens")
+      ->type_name("N")
+      ->check(CLI::Range(64, 1 << 24))
+      ->capture_default_str();
+  sub->add_option("--chunk-tokens", perf_measure.chunk_tokens,
+                  "Prompt tokens that the engine takes in one step at most")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  sub->add_option("--mixed-load", perf_measure.mixed_load,
+                  "Load of the mixed run, as a share of what the endpoint can do")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  sub->add_flag("--chat", perf_measure.chat, "Ask by chat messages, not by bare prompts");
+  sub->add_option("--seed", perf_measure.seed, "Seed of prompts, order and arrivals")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub->add_option("--out", perf_measure.out, "Write the constants, for a pool's `measured:`")
+      ->type_name("FILE");
+  add_output(sub, perf_measure.json);
+  sub->callback([&] {
+    perf_measure.command = "medley";
+    for (int i = 1; i < argc; ++i)
+      perf_measure.command += std::string(" ") + argv[i];
+    run = [&] { return run_perf_measure(perf_measure, stdout, stderr); };
+  });
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });

@@ -18,11 +18,13 @@
 namespace medley::cli {
 namespace {
 
-constexpr int kAnswered = 0, kUnusable = 2, kMissed = 6;
+constexpr int kAnswered = 0, kFailed = 1, kUnusable = 2, kMissed = 6;
 
-int unusable(const Error& error, std::FILE* err) {
+// What the command line or a file says wrong is unusable; a disk that fills up is no fault of
+// theirs.
+int complain(const Error& error, std::FILE* err) {
   fmt::print(err, "medley simulate: {}\n", error.message);
-  return kUnusable;
+  return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
 std::string milliseconds(double seconds) {
@@ -124,6 +126,14 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
+  for (const simulate::PoolReport& pool : report.pools) {
+    if (pool.extrapolated_steps == 0)
+      continue;
+    fmt::print(out,
+               "extrapolated: {} of {} steps of pool {} lie outside the range that its table was "
+               "measured in\n",
+               pool.extrapolated_steps, pool.steps, fleet.pool(pool.pool).name);
+  }
   if (!unknown_idle.empty())
     fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
@@ -170,17 +180,77 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
   return status;
 }
 
+// Where the records of a run go: into the report, and as rows into a file, which is written as the
+// run goes on.
+class Rows final : public simulate::RecordSink {
+ public:
+  // `csv_path` empty: no file.
+  Rows(const Fleet& fleet, std::string csv_path)
+      : report_(fleet), csv_(fleet), path_(std::move(csv_path)) {}
+
+  Status open() {
+    if (path_.empty())
+      return Done{};
+    file_.reset(std::fopen(path_.c_str(), "w"));
+    if (file_)
+      return Done{};
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("cannot write '{}': {}", path_, std::strerror(errno))};
+  }
+  void add(const simulate::RequestRecord& record) override {
+    report_.add(record);
+    if (!file_)
+      return;
+    csv_.add(record);
+    constexpr std::size_t kBlock = 1 << 18;
+    if (csv_.str().size() >= kBlock)
+      write();
+  }
+  Status close() {
+    if (!file_)
+      return Done{};
+    write();
+    if (std::fclose(file_.release()) != 0 && reason_ == 0)
+      reason_ = errno;
+    if (reason_ == 0)
+      return Done{};
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("'{}' is incomplete: {}", path_, std::strerror(reason_))};
+  }
+  simulate::Report report(const std::string& name, const simulate::SimulationResult& result) {
+    return std::move(report_).finish(name, result);
+  }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  void write() {
+    const std::string& text = csv_.str();
+    // After a failure the rest would only hide its reason.
+    if (reason_ == 0 && std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size())
+      reason_ = errno;
+    csv_.clear();
+  }
+
+  simulate::ReportBuilder report_;
+  simulate::RequestsCsv csv_;
+  const std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  int reason_ = 0;  // of the first failure to write
+};
+
 }  // namespace
 
 int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
   Result<data::Scenario> read = data::read_scenario(
       options.scenario, options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
   if (!read.ok())
-    return unusable(read.error(), err);
+    return complain(read.error(), err);
   data::Scenario& scenario = *read;
   if (!options.trace.empty()) {
     if (!scenario.trace) {
-      return unusable({ErrorCode::kInvalid,
+      return complain({ErrorCode::kInvalid,
                        fmt::format("--trace: {} generates its workload and has no trace to replace",
                                    scenario.file),
                        {}},
@@ -194,7 +264,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       std::vector<std::string> names;
       for (int i = 0; i < 5; ++i)
         names.emplace_back(name_of(static_cast<PlacementKind>(i)));
-      return unusable({ErrorCode::kInvalid,
+      return complain({ErrorCode::kInvalid,
                        fmt::format("--placement: unknown policy '{}'{}", options.placement,
                                    suggestion(options.placement, names)),
                        {}},
@@ -204,7 +274,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     if (*placement == PlacementKind::kMedley &&
         std::any_of(pools.begin(), pools.end(),
                     [](const Pool& pool) { return pool.table.has_value(); })) {
-      return unusable(
+      return complain(
           {ErrorCode::kInvalid,
            "--placement: pools with step_times are placed by round_robin, least_queued, "
            "least_outstanding or least_pending_tokens",
@@ -215,26 +285,32 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   }
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
   if (!models.ok())
-    return unusable({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
+    return complain({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
   const Result<std::vector<simulate::Arrival>> arrivals = simulate::make_arrivals(scenario);
   if (!arrivals.ok())
-    return unusable(arrivals.error(), err);
+    return complain(arrivals.error(), err);
   const Result<std::vector<simulate::Fault>> faults = simulate::make_faults(scenario);
   if (!faults.ok())
-    return unusable(faults.error(), err);
+    return complain(faults.error(), err);
 
   std::unique_ptr<DecisionLogFile> log;
   if (!options.decisions.empty()) {
     Result<std::unique_ptr<DecisionLogFile>> opened =
         DecisionLogFile::open(options.decisions, scenario.fleet, "simulate");
     if (!opened.ok())
-      return unusable(opened.error(), err);
+      return complain(opened.error(), err);
     log = std::move(*opened);
   }
-  const simulate::SimulationResult result =
-      simulate::simulate(scenario.fleet, *models, *arrivals, *faults, {scenario.seed, log.get()});
+  Rows rows(scenario.fleet, options.requests_csv);
+  if (const Status opened = rows.open(); !opened.ok())
+    return complain(opened.error(), err);
+  // The log has its results behind all decisions, so they are kept until then.
+  const simulate::SimulationResult result = simulate::simulate(
+      scenario.fleet, *models, *arrivals, *faults,
+      {.seed = scenario.seed, .explanations = log.get(), .records = log ? nullptr : &rows});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
+      rows.add(record);
       sched::LoggedResult logged{record.request.id,
                                  std::string(name_of(record.outcome)),
                                  record.ttft_s(),
@@ -247,19 +323,17 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
         logged.joules = record.joules;
         logged.money = record.money;
         logged.output_tokens = record.output_tokens;
+      } else if (record.money > 0) {
+        logged.money = record.money;  // a rented service is paid for a broken answer too
       }
       log->add(logged);
     }
     if (const Status flushed = log->flush(); !flushed.ok())
-      return unusable(flushed.error(), err);
+      return complain(flushed.error(), err);
   }
-  const simulate::Report report = simulate::make_report(scenario.name, scenario.fleet, result);
-  if (!options.requests_csv.empty()) {
-    const Status written =
-        write_file(options.requests_csv, simulate::to_csv(scenario.fleet, result));
-    if (!written.ok())
-      return unusable(written.error(), err);
-  }
+  if (const Status written = rows.close(); !written.ok())
+    return complain(written.error(), err);
+  const simulate::Report report = rows.report(scenario.name, result);
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {
     fmt::print(out, "{}\n", json);

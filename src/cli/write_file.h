@@ -1,4 +1,4 @@
-// Whole files out, with errors instead of surprises.
+// Files that verbs write beside what they print.
 #pragma once
 
 #include <string>
@@ -8,7 +8,8 @@
 
 namespace medley::cli {
 
-// Writes `text` to `path`, replacing what is there.
+// Replaces the file's contents. kInvalid: it cannot be opened for writing; kUnavailable: it is
+// incomplete (a full disk). Both name the path.
 Status write_file(const std::string& path, std::string_view text);
 
 }  // namespace medley::cli

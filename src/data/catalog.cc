@@ -121,6 +121,17 @@ class CatalogReader {
     MEDLEY_TRY_STATUS(read_models(models));
     MEDLEY_TRY(const Node constants, read_yaml((root / "step_constants.yaml").string()));
     MEDLEY_TRY_STATUS(read_constants(constants));
+    // Fits of the user's own go before all that came with the catalogue.
+    std::set<std::string> fits;
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(root / "fits", none)) {
+      if (entry.path().extension() == ".yaml")
+        fits.insert(entry.path().string());
+    }
+    for (const std::string& path : fits) {
+      MEDLEY_TRY(const Node fit, read_yaml(path));
+      MEDLEY_TRY_STATUS(read_fit(fit));
+    }
     return std::move(catalog_);
   }
 
@@ -404,9 +415,11 @@ class CatalogReader {
     if (const auto node = fields.child("precision")) {
       Fields precision(*node);
       const std::string native = precision.text("native");
-      precision.ignore("outside_experts");
+      const std::string outside = precision.text("outside_experts");
       if (!native.empty())
         model.native_precision = nearest_precision(native, 0.5);
+      if (!outside.empty() && outside != native)
+        model.outside_experts_precision = nearest_precision(outside, 2);
       close(fields, precision);
     }
     model.confidence = fields.text("confidence");
@@ -428,6 +441,27 @@ class CatalogReader {
     MEDLEY_TRY_STATUS(each(fields, "dataflow", [&](Fields& entry) { read_dataflow(entry); }));
     MEDLEY_TRY_STATUS(each(fields, "power", [&](Fields& entry) { read_power(entry); }));
     fields.ignore("hosts");
+    return fields.finish();
+  }
+
+  // A file of `medley perf fit`: some of the lists of step_constants.yaml.
+  Status read_fit(const Node& node) {
+    Fields fields(node);
+    read_head(fields, catalog_.constant_sources_);
+    MEDLEY_TRY_STATUS(fields.status());
+    const auto in_front = [&](const char* key, auto& list, const auto& read) -> Status {
+      const auto before = static_cast<std::ptrdiff_t>(list.size());
+      if (fields.child(key))
+        MEDLEY_TRY_STATUS(each(fields, key, read));
+      std::rotate(list.begin(), list.begin() + before, list.end());
+      return Done{};
+    };
+    MEDLEY_TRY_STATUS(
+        in_front("roofline", catalog_.roofline_, [&](Fields& entry) { read_roofline(entry); }));
+    MEDLEY_TRY_STATUS(
+        in_front("dataflow", catalog_.dataflow_, [&](Fields& entry) { read_dataflow(entry); }));
+    MEDLEY_TRY_STATUS(
+        in_front("power", catalog_.power_, [&](Fields& entry) { read_power(entry); }));
     return fields.finish();
   }
 
@@ -506,6 +540,11 @@ class CatalogReader {
     r.t_allreduce_s = us("t_allreduce_us");
     r.t_seq_s = us("t_seq_us");
     r.t_prefill_s = us("t_prefill_us");
+    r.t_seq_layer_s = us("t_seq_layer_us");
+    r.t_prefill_layer_s = us("t_prefill_layer_us");
+    r.t_prefill_moe_layer_s = us("t_prefill_moe_layer_us");
+    r.e_kv = fields.number("e_kv", r.e_kv, kShare);
+    r.e_expert = fields.number("e_expert", r.e_expert, kEfficiency);
     if (const auto kv = fields.child("kv_bytes_per_element")) {
       fields.take(r.kv_precision, read_kv_precision(*kv));
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -177,6 +178,43 @@ Result<CsvTable> read_csv(const std::string& path) {
   return parse_csv(std::move(text), path);
 }
 
+namespace {
+
+// A number as fixed decimals by whole-number arithmetic, several times as fast as to_chars and
+// equal to it: a double is m · 2^-shift, so that m · 10^decimals, shifted with rounding to even, is
+// its decimals exactly. Null where that does not fit: negative, huge, or more than nine decimals.
+char* print_short(double value, int decimals, char* out) {
+  if (!(value >= 0 && value < 9e9) || decimals > 9)
+    return nullptr;
+  std::uint64_t power = 1;
+  for (int i = 0; i < decimals; ++i)
+    power *= 10;
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const auto exponent = static_cast<int>(bits >> 52);
+  constexpr std::uint64_t kHidden = std::uint64_t{1} << 52;
+  const std::uint64_t mantissa = (bits & (kHidden - 1)) | (exponent > 0 ? kHidden : 0);
+  const int shift = 1075 - std::max(exponent, 1);  // 20 and more, the value being below 2^33.1
+  std::uint64_t whole = 0;
+  if (shift < 128) {
+    __extension__ typedef unsigned __int128 Wide;
+    const Wide product = Wide{mantissa} * power;
+    whole = static_cast<std::uint64_t>(product >> shift);
+    const Wide rest = product & ((Wide{1} << shift) - 1), half = Wide{1} << (shift - 1);
+    if (rest > half || (rest == half && whole % 2 == 1))
+      ++whole;
+  }
+  char* end = std::to_chars(out, out + 24, whole / power).ptr;
+  if (decimals == 0)
+    return end;
+  *end = '.';
+  std::uint64_t fraction = whole % power;
+  for (int i = decimals; i > 0; --i, fraction /= 10)
+    end[i] = static_cast<char>('0' + fraction % 10);
+  return end + 1 + decimals;
+}
+
+}  // namespace
+
 CsvWriter::CsvWriter(const std::vector<std::string>& columns) {
   for (const std::string& column : columns)
     text(column);
@@ -189,19 +227,23 @@ void CsvWriter::separate() {
   row_begun_ = true;
 }
 
-CsvWriter& CsvWriter::text(std::string_view value) {
-  separate();
-  if (value.find_first_of(",\"\r\n") == std::string_view::npos) {
-    text_.append(value);
-    return *this;
-  }
-  text_ += '"';
+std::string CsvWriter::quoted(std::string_view value) {
+  if (value.find_first_of(",\"\r\n") == std::string_view::npos)
+    return std::string(value);
+  std::string text = "\"";
   for (const char c : value) {
     if (c == '"')
-      text_ += '"';
-    text_ += c;
+      text += '"';
+    text += c;
   }
-  text_ += '"';
+  return text + '"';
+}
+
+CsvWriter& CsvWriter::text(std::string_view value) { return plain(quoted(value)); }
+
+CsvWriter& CsvWriter::plain(std::string_view value) {
+  separate();
+  text_.append(value);
   return *this;
 }
 
@@ -214,14 +256,29 @@ CsvWriter& CsvWriter::whole(long long value) {
 }
 
 CsvWriter& CsvWriter::number(double value, int decimals) {
+  MEDLEY_CHECK(decimals >= 0 && decimals <= 60);
   separate();
   // 309 digits before the point and what is asked for after it.
   char digits[400];
-  MEDLEY_CHECK(decimals >= 0 && decimals <= 60);
+  if (char* const end = print_short(value, decimals, digits)) {
+    text_.append(digits, end);
+    return *this;
+  }
   const auto [end, failure] =
       std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed, decimals);
   MEDLEY_CHECK(failure == std::errc());
   text_.append(digits, end);
+  return *this;
+}
+
+CsvWriter& CsvWriter::significant(double value, int digits) {
+  MEDLEY_CHECK(digits >= 1 && digits <= 60);
+  separate();
+  char text[100];
+  const auto [end, failure] =
+      std::to_chars(text, text + sizeof text, value, std::chars_format::general, digits);
+  MEDLEY_CHECK(failure == std::errc());
+  text_.append(text, end);
   return *this;
 }
 

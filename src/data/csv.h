@@ -55,8 +55,14 @@ class CsvWriter {
   CsvWriter& text(std::string_view value);
   CsvWriter& whole(long long value);
   CsvWriter& number(double value, int decimals);
+  // With so many significant digits, as printf's %g.
+  CsvWriter& significant(double value, int digits);
+  // A text that is known to need no quotes, or has them.
+  CsvWriter& plain(std::string_view value);
   CsvWriter& empty();
   void end_row();
+  // A text as text() writes it, for plain().
+  static std::string quoted(std::string_view value);
   // What was built so far; clear() after having written it out.
   const std::string& str() const { return text_; }
   void clear() { text_.clear(); }

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 
+#include "base/prng.h"
 #include "data/testing_shared.h"
 
 namespace medley::data {
@@ -74,6 +76,33 @@ TEST(Csv, WritesFixedDecimals) {
   CsvWriter huge({"x"});
   huge.number(std::numeric_limits<double>::max(), 9).end_row();
   EXPECT_EQ(huge.str().size(), 2u + 309 + 1 + 9 + 1);
+}
+
+// Against the library's own conversion: every size of number, exact halves, and what the quick way
+// leaves to it.
+TEST(CsvWriter, PrintsFixedDecimalsExactly) {
+  Prng prng(4);
+  std::vector<double> values = {0,           1,     0.5,   2.5,    3.5,          0x1p-10,
+                                3 * 0x1p-10, 5e-10, 4e-10, 1e-300, 5e-324,       8999999999.9,
+                                9e9,         -1.5,  1e300, 0.1,    1.0 - 0x1p-53};
+  for (int i = 0; i < 20000; ++i)
+    values.push_back(prng.log_normal(1, 8));
+  for (const double value : values) {
+    for (const int decimals : {0, 1, 6, 9, 10}) {
+      char expected[400];
+      std::snprintf(expected, sizeof expected, "%.*f", decimals, value);
+      CsvWriter writer({"x"});
+      writer.clear();
+      writer.number(value, decimals);
+      ASSERT_EQ(writer.str(), expected) << decimals;
+    }
+    char expected[60];
+    std::snprintf(expected, sizeof expected, "%.9g", value);
+    CsvWriter writer({"x"});
+    writer.clear();
+    writer.significant(value, 9);
+    ASSERT_EQ(writer.str(), expected);
+  }
 }
 
 }  // namespace

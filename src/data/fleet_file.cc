@@ -11,6 +11,7 @@
 
 #include "base/nearest.h"
 #include "data/file.h"
+#include "data/measured_file.h"
 #include "data/model_facts.h"
 
 namespace medley::data {
@@ -327,12 +328,21 @@ Result<StepTable> read_table(const Node& node) {
   table.model = fields.text("model");
   table.hardware = fields.text("hardware");
   table.tensor_parallel = static_cast<int>(fields.whole("tensor_parallel", 0, {1, 1 << 20}));
-  if (format && splitwise) {
-    for (const char* key : {"model", "hardware", "tensor_parallel"})
+  const bool vllm = table.format == "vllm_layer_profile";
+  const auto only_for = [&](std::string_view key, bool allowed, std::string_view owners) {
+    const auto stray = fields.child(key);
+    if (stray && !allowed && format)
+      fields.fail(stray->key_error(fmt::format("only for {}", owners)));
+  };
+  for (const char* key : {"model", "hardware", "tensor_parallel"}) {
+    if (splitwise)
       fields.required(key);
-  } else if (format) {
-    fields.required("layers");
+    only_for(key, splitwise, "splitwise_perf_model");
   }
+  if (format && !splitwise)
+    fields.required("layers");
+  only_for("layers", !splitwise, "vidur_tables and vllm_layer_profile");
+  only_for("all_reduce", vllm, "vllm_layer_profile");
   if (const auto child = fields.child("all_reduce")) {
     Fields parts(*child);
     StepTable::AllReduce all_reduce;
@@ -462,6 +472,7 @@ class FleetReader {
     if (const auto slots = fields.whole("slots", Whole{1, 1 << 24}))
       pool.slots = static_cast<int>(*slots);
     read_place(fields, pool);
+    read_measured_speed(fields, pool);
     read_batching(fields, pool.batching);
     if (pool.table && !pool.batching.kv_blocks) {
       fields.fail(fields.node().error("missing key 'kv_blocks', which step_times needs"));
@@ -553,6 +564,32 @@ class FleetReader {
     if (!pool.model.weight_bytes && bytes != bytes_per_number(pool.precision)) {
       pool.model.weight_bytes = Bytes(pool.model.parameters * bytes);  // block scales, odd formats
     }
+  }
+
+  // What `medley perf measure` saw of it, in place of constants of the catalogue.
+  void read_measured_speed(Fields& fields, Pool& pool) {
+    const auto node = fields.child("measured");
+    if (!node)
+      return;
+    const bool scheduled = pool.accelerator && pool.accelerator->kind == AcceleratorKind::kLpu;
+    if (pool.table || pool.device == kMetered || scheduled) {
+      fields.fail(node->key_error("only for pools of batching devices, or of this_machine"));
+      return;
+    }
+    std::string path;
+    fields.take(path, node->text());
+    if (fields.failed())
+      return;
+    auto measured = read_measured(node->resolve(path));
+    if (!measured.ok()) {
+      fields.fail(node->error(measured.error().message, measured.error().code));
+      return;
+    }
+    pool.measured = measured->constants;
+    if (measured->limit_seen && measured->most_running > 0)
+      pool.batching.max_running = measured->most_running;
+    if (measured->chunk_tokens > 0)
+      pool.batching.chunk_tokens = measured->chunk_tokens;
   }
 
   void read_place(Fields& fields, Pool& pool) {

@@ -257,6 +257,8 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:2:5: pools[0]: missing key 'kv_blocks', which step_times needs"},
       {head + ", kv_blocks: 5, step_times: {format: splitwise_perf_model, path: x}}\n",
        "fleet.yaml:2:80: pools[0].step_times: missing key 'model'"},
+      {head + ", kv_blocks: 5, step_times: {format: vidur_tables, path: x, layers: 2, model: m}}\n",
+       "fleet.yaml:2:123: pools[0].step_times.model: only for splitwise_perf_model"},
       {"labels: {x: {zones: some}}\n" + head + "}\n",
        "fleet.yaml:1:21: labels.x.zones: expected a list of zones, or any"},
       {"labels: {x: {zones: any}, y: {zones: any}}\n" + head + "}\n",

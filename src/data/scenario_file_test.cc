@@ -150,6 +150,10 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
       {kPools, "run.yaml:1:1: missing key 'trace' or 'workload'"},
       {base + "trace: {path: x, format: azure}\n",
        "run.yaml:6:1: workload: a scenario has either a trace or a workload"},
+      {std::string(kPools) +
+           "workload: {requests: 10, rate_per_s: 1e-9, prompt_tokens: 5, output_tokens: 5}\n",
+       "run.yaml:6:38: workload.rate_per_s: 10 requests at 1e-09 a second take 1e+10 s, expected "
+       "at most 1000000000"},
       {base + "sede: 3\n", "run.yaml:7:1: unknown key 'sede', did you mean 'seed'?"},
       {std::string(kPools) + "trace: {path: x, format: azur}\n",
        "run.yaml:6:26: trace.format: unknown value 'azur', did you mean 'azure'?"},

@@ -137,6 +137,12 @@ class Collector {
       prompt = std::max(1LL, std::min(prompt, *spec_.max_request_tokens - output));
     }
     const double arrived_s = row.arrived_s * spec_.time_scale + spec_.start_s;
+    if (arrived_s > kLatest) {
+      return fail(
+          fmt::format("time_scale and start_s move its arrival to {} s, expected at most "
+                      "{:.0f}",
+                      arrived_s, kLatest));
+    }
     requests_.push_back({round_to_instant(Seconds(arrived_s)),
                          arrived_s,
                          Tokens(prompt),

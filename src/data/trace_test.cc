@@ -155,6 +155,18 @@ TEST(Trace, SaysWhichLineIsTorn) {
             "t.csv:1: input_length: expected a whole number");
 }
 
+TEST(Trace, RefusesArrivalsThatScalingMovesOutOfReach) {
+  TraceSpec spec;
+  spec.path = "t.csv";
+  spec.format = TraceFormat::kServegen;
+  spec.time_scale = 1e6;
+  const auto read = parse_trace("arrived_at,input_tokens,output_tokens\n2,1,1\n1e8,1,1\n", spec);
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.error().message,
+            "t.csv:3: time_scale and start_s move its arrival to 100000000000000 s, expected at "
+            "most 1000000000");
+}
+
 TEST(Trace, RefusesArrivalsOutOfOrder) {
   EXPECT_EQ(
       error("arrived_at,input_tokens,output_tokens\n2,1,1\n1.5,1,1\n", TraceFormat::kServegen),

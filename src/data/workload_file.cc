@@ -284,6 +284,15 @@ Result<WorkloadStream> read_stream(const Node& node, int depth) {
     return node.error(fmt::format("some {:.3g} requests; expected at most {}",
                                   *stream.for_s * stream.rate_per_s, kMaxRequests));
   }
+  if (stream.requests && !stream.for_s) {
+    const double span_s = static_cast<double>(*stream.requests) / stream.rate_per_s;
+    if (span_s > kLatest) {
+      return node.find("rate_per_s")
+          .value_or(node)
+          .error(fmt::format("{} requests at {} a second take {:.2g} s, expected at most {:.0f}",
+                             *stream.requests, stream.rate_per_s, span_s, kLatest));
+    }
+  }
   // A generator walks from swing to swing: a bound on how many lie between two requests.
   for (const RateSwing& swing : stream.arrivals.swings) {
     if (swing.every_s * stream.rate_per_s < 1e-3)

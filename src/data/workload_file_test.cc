@@ -137,7 +137,7 @@ TEST(Workload, SaysWhatIsWrongAndWhere) {
             "w.yaml:5:41: arrivals.shape.factors: expected a factor above 0");
   EXPECT_EQ(error("for: 9\n" + plain + "arrivals: {swings: [{every_s: 0, cv: 1}]}\n").substr(0, 50),
             "w.yaml:5:31: arrivals.swings[0].every_s: expected ");
-  EXPECT_EQ(error("requests: 9\nrate_per_s: 1e-9\nprompt_tokens: 5\noutput_tokens: 5\narrivals: "
+  EXPECT_EQ(error("requests: 9\nrate_per_s: 1e-5\nprompt_tokens: 5\noutput_tokens: 5\narrivals: "
                   "{swings: [{every_s: 1, cv: 1}]}\n"),
             "w.yaml:1:1: arrivals.swings: every_s is below a thousandth of the mean gap");
   EXPECT_EQ(error("[]"), "w.yaml:1:1: expected 1 to 10000 items");

@@ -106,6 +106,7 @@ struct Pool {
   EngineSpec engine;
   std::optional<Metered> metered;
   std::optional<StepTable> table;
+  std::optional<LinearConstants> measured;  // goes before `constants`
   StepConstants constants;
 
   bool emulated() const { return engine.type == EngineType::kEmulated; }

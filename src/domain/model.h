@@ -32,16 +32,25 @@ struct Model {
   double expert_parameters = 0;  // of one expert in one layer
   int expert_layers = 0;         // layers that have experts
   std::optional<Precision> native_precision;
+  // Of the weights outside routed experts, where the native format is that of the experts alone.
+  std::optional<Precision> outside_experts_precision;
   std::string confidence, source, note;
   // Size of the weights where a file says so (GGUF, safetensors); else parameters × bytes per
   // number.
   std::optional<Bytes> weight_bytes;
 
   bool is_mixture() const { return experts > 0; }
+  // One latent for all heads (MLA): the cache is narrower than keys and values of its heads, and
+  // tensor parallelism does not split it.
+  bool shares_kv_latent() const {
+    return kv_heads > 0 && kv_numbers_per_token_and_layer < 2.0 * kv_heads * head_size;
+  }
 };
 
 // Bytes of all weights at `precision`, or those of the file that the facts came from.
 Bytes weight_bytes(const Model& model, Precision precision);
+// Those of the routed experts, within weight_bytes(); 0 for a dense model.
+Bytes expert_weight_bytes(const Model& model, Precision precision);
 // Bytes that one token of context takes in the KV cache, whole model; `kv_precision` is that of the
 // cache.
 Bytes kv_bytes_per_token(const Model& model, Precision kv_precision);

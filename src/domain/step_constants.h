@@ -25,12 +25,14 @@ struct RooflineConstants {
   Precision kv_precision = Precision::kFp16;
   double memory_share = 0.9;        // of the device memory that the engine may use
   double memory_reserve_bytes = 0;  // per device, for activations and buffers
-  // `this_machine` only, with t_fix_s and t_seq_s: measured by the engine when it starts; 0:
-  // unknown.
-  double prefill_tokens_per_s = 0;
-  // Fixed times of mixtures (a layer with experts; its exchange between devices) and of steps with
-  // prompts.
+  // Fixed times of mixtures (a layer with experts; its exchange between attention groups) and of
+  // steps with prompts.
   double t_moe_layer_s = 0, t_expert_exchange_s = 0, t_prefill_s = 0;
+  // The same by layer: of every resident sequence, and of a step with prompts (which replays no
+  // recorded kernels), more where a layer has experts.
+  double t_seq_layer_s = 0, t_prefill_layer_s = 0, t_prefill_moe_layer_s = 0;
+  double e_kv = 0;      // share of the bandwidth that reading the KV cache achieves; 0: as e_mem
+  double e_expert = 1;  // of e_pre: what routed experts achieve of it in prompts
 };
 
 // Statically scheduled devices.
@@ -45,6 +47,13 @@ struct DataflowConstants {
   double weight_bytes_per_parameter = 1;      // as the chips hold them
   std::optional<BytesPerSecond> weight_feed;  // as fitted; else the accelerator's
   double throughput_error_bar = 0.5;          // of tokens per second of a full replica
+};
+
+// A deployment timed as a whole: when its engine starts, or from outside by `medley perf measure`.
+// Symbols of perf/linear.h; seconds.
+struct LinearConstants {
+  double step_s = 0, decode_s = 0, chunk_s = 0, prompt_token_s = 0, context_token_s = 0;
+  double ttft_error = 0.3, tpot_error = 0.3;  // relative deviations of its predictions
 };
 
 // Which of the two step models a device follows; kNone: the catalogue has no constants for it.

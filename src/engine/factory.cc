@@ -60,10 +60,14 @@ Status measure(Pool& pool) {
     return Error{measured.error().code,
                  fmt::format("pool '{}': {}", pool.name, measured.error().message)};
   }
-  RooflineConstants& constants = pool.constants.roofline;
-  constants.t_fix_s = measured->per_step.value();
-  constants.t_seq_s = measured->per_sequence_step.value();
-  constants.prefill_tokens_per_s = measured->prefill_tokens_per_s;
+  // What `medley perf measure` said of it is better: it looked longer.
+  if (!pool.measured) {
+    pool.measured = LinearConstants{.step_s = measured->per_step.value(),
+                                    .decode_s = measured->per_sequence_step.value(),
+                                    .prompt_token_s = 1 / measured->prefill_tokens_per_s,
+                                    .ttft_error = pool.constants.error_bar,
+                                    .tpot_error = pool.constants.error_bar};
+  }
   pool.slots = measured->max_running;
   pool.batching.max_running = measured->max_running;
   pool.batching.chunk_tokens = measured->prefill_chunk;

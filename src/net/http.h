@@ -37,6 +37,7 @@ struct HttpRequest {
   std::string target;  // as sent: path and query, percent-encoded
   HttpHeaders headers;
   std::string body;
+  std::uint64_t number = 0;  // from 1; the server's, unlike that of any other it has answered
 
   // The target without its query.
   std::string_view path() const { return std::string_view(target).substr(0, target.find('?')); }

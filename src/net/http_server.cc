@@ -39,9 +39,10 @@ struct HttpServer::Shared {
         handler(std::move(h)),
         acceptor(loop.impl().io.get_executor()) {}
 
-  HttpResponse error_response(int status, std::string_view message) const {
+  HttpResponse error_response(int status, std::string_view message) {
+    ++requests;
     if (options.error_response)
-      return options.error_response(status, message);
+      return options.error_response(status, message, requests);
     return {status, {{"Content-Type", "text/plain"}}, std::string(message) + "\n"};
   }
 
@@ -51,6 +52,7 @@ struct HttpServer::Shared {
   Acceptor acceptor;
   std::set<Session*> sessions;
   std::size_t exchanges = 0;
+  std::uint64_t requests = 0;  // so far, refused ones too
   bool draining = false;
 };
 
@@ -404,6 +406,7 @@ void HttpServer::Session::dispatch() {
   keep_alive_ = message.keep_alive();
   http_1_1_ = message.version() >= 11;
   HttpRequest request;
+  request.number = ++shared_->requests;
   method_ = request.method = std::string(message.method_string());
   request.target = std::string(message.target());
   for (const auto& field : message) {

@@ -46,8 +46,10 @@ struct HttpServerOptions {
   std::chrono::milliseconds idle_time{75'000};    // between requests
   std::chrono::milliseconds write_time{30'000};   // for the peer to take what was written
   std::chrono::milliseconds linger_time{2'000};   // after an error, for the peer to read it
-  // The answer to what is no proper request: status 400, 408, 413 or 431 and what is wrong.
-  std::function<HttpResponse(int status, std::string_view message)> error_response;
+  // The answer to what is no proper request: status 400, 408, 413 or 431 and what is wrong. It has
+  // its number (HttpRequest::number) all the same.
+  std::function<HttpResponse(int status, std::string_view message, std::uint64_t number)>
+      error_response;
 };
 
 class HttpServer {

@@ -139,6 +139,20 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
   EXPECT_NE(text.find("GET /last"), std::string::npos);
 }
 
+TEST_F(HttpServerTest, NumbersEveryRequestRefusedOnesToo) {
+  HttpServerOptions options;
+  options.error_response = [](int status, std::string_view, std::uint64_t number) {
+    return HttpResponse{status, {}, "refused " + std::to_string(number)};
+  };
+  start(options, [](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+    exchange->respond({200, {}, "answered " + std::to_string(request.number)});
+  });
+  const std::string close = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  EXPECT_NE(answer_to(close).find("answered 1"), std::string::npos);
+  EXPECT_NE(answer_to("hello\r\n\r\n").find("refused 2"), std::string::npos);
+  EXPECT_NE(answer_to(close).find("answered 3"), std::string::npos);
+}
+
 TEST_F(HttpServerTest, TakesChunkedBodies) {
   start_echo();
   EXPECT_NE(

@@ -1,10 +1,15 @@
-// `this_machine`: a machine without a catalogue entry, timed by three measured numbers.
+// A machine or a deployment timed as a whole, by a few measured numbers: no catalogue entry needed.
 //
-//   time   = t_fix + t_seq·decodes + prompt tokens / prefill_rate
+// For a step of B decodes (contexts summed: Σc) and chunks of q prompt tokens after c others:
+//
+//   time   = step + decode·B + context_token·Σc + Σ over chunks (chunk + prompt_token·q +
+//            context_token·q·(c + q/2))
 //   energy = intercept watts · time
 //
-// The engine of such a pool measures the numbers when it starts (one long prompt, one decode,
-// several decodes together) and replaces the guess below.
+// Linear in what a step contains, as batching engines measure (perf-model of Splitwise, Patel et
+// al., ISCA 2024, for decode and prompt phases), and attention in proportion to the tokens attended
+// to. The engine of a `this_machine` pool measures the numbers when it starts; `medley perf
+// measure` fits them to an endpoint.
 #pragma once
 
 #include "base/quantity.h"
@@ -16,26 +21,20 @@ namespace medley::perf {
 
 class LinearModel final : public StepModel {
  public:
-  struct Setup {
-    Seconds per_step;    // t_fix: what a step costs whatever is in it
-    Seconds per_decode;  // t_seq
-    double prefill_tokens_per_s = 0;
-    PowerLaw power;
-  };
-  // Preconditions: no negative time, prefill_tokens_per_s > 0.
-  explicit LinearModel(const Setup& setup);
+  // Preconditions: no negative time, and a step takes some.
+  LinearModel(const LinearConstants& constants, const PowerLaw& power);
 
   StepCost step(const StepShape& shape) const override;
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override;
   Watts idle_power() const override;
 
  private:
-  Setup setup_;
+  LinearConstants constants_;
+  PowerLaw power_;
 };
 
-// The constants where they are known (constants.roofline t_fix_s, t_seq_s, prefill_tokens_per_s);
-// what is 0 is guessed for two cores of a server of 2025: weights read at 25 GB/s, arithmetic at
-// 100 GFLOP/s (static-schedule.md, "Limits of the machine", measured one core at 27 to 37 GB/s).
-LinearModel::Setup machine_setup(const Model& model, Precision precision,
-                                 const StepConstants& constants);
+// A guess for two cores of a server of 2025: weights read at 25 GB/s, arithmetic at 100 GFLOP/s
+// (static-schedule.md, "Limits of the machine", measured one core at 27 to 37 GB/s).
+LinearConstants guess_for_this_machine(const Model& model, Precision precision);
 
 }  // namespace medley::perf

@@ -47,6 +47,23 @@ bool statically_scheduled(const Pool& pool) {
   }
 }
 
+// Times as measured, watts as the step model has them.
+class MeasuredSteps final : public StepModel {
+ public:
+  MeasuredSteps(const LinearConstants& constants, std::shared_ptr<const StepModel> modelled)
+      : measured_(constants, {}), modelled_(std::move(modelled)) {}
+  StepCost step(const StepShape& shape) const override {
+    const Seconds time = measured_.step(shape).time;
+    const StepCost modelled = modelled_->step(shape);
+    return {time, modelled.energy * (time / modelled.time)};
+  }
+  Watts idle_power() const override { return modelled_->idle_power(); }
+
+ private:
+  LinearModel measured_;
+  std::shared_ptr<const StepModel> modelled_;
+};
+
 PoolModel metered_model(const Pool& pool) {
   PoolModel result;
   result.kind = ServingKind::kMetered;
@@ -204,6 +221,11 @@ Result<PoolModel> batched_model(const Pool& pool) {
     result.ttft_error = result.tpot_error = pool.constants.error_bar;
   }
   result.steps = std::make_shared<const RooflineModel>(*std::move(steps));
+  if (pool.measured) {
+    result.steps = std::make_shared<const MeasuredSteps>(*pool.measured, result.steps);
+    result.ttft_error = pool.measured->ttft_error;
+    result.tpot_error = pool.measured->tpot_error;
+  }
   return result;
 }
 
@@ -217,9 +239,15 @@ PoolModel machine_model(const Pool& pool) {
   const long long blocks = pool.batching.kv_blocks.value_or(blocks_each * result.max_running + 1);
   set_kv(result, pool, blocks);
   result.max_context = std::min(result.max_context, context);
-  result.ttft_error = result.tpot_error = pool.constants.error_bar;
+  if (pool.measured) {
+    result.ttft_error = pool.measured->ttft_error;
+    result.tpot_error = pool.measured->tpot_error;
+  } else {
+    result.ttft_error = result.tpot_error = pool.constants.error_bar;
+  }
   result.steps = std::make_shared<const LinearModel>(
-      machine_setup(pool.model, pool.precision, pool.constants));
+      pool.measured.value_or(guess_for_this_machine(pool.model, pool.precision)),
+      pool.constants.power);
   return result;
 }
 

@@ -130,9 +130,8 @@ TEST(PerfModel, TimesThisMachineByWhatItsEngineMeasured) {
   pool.model = llama_70b();
   pool.model.max_context = 1000;
   pool.batching.max_running = 4;
-  pool.constants.roofline.t_fix_s = 0.010;
-  pool.constants.roofline.t_seq_s = 0.002;
-  pool.constants.roofline.prefill_tokens_per_s = 500;
+  pool.measured = LinearConstants{
+      .step_s = 0.010, .decode_s = 0.002, .prompt_token_s = 0.002, .tpot_error = 0.05};
   pool.constants.power.intercept_w = 65;
   const auto model = make_pool_model(pool);
   ASSERT_TRUE(model.ok()) << model.error().message;
@@ -142,6 +141,21 @@ TEST(PerfModel, TimesThisMachineByWhatItsEngineMeasured) {
   const StepCost cost = model->steps->step({.chunks = chunk, .decodes = 3});
   EXPECT_DOUBLE_EQ(cost.time.value(), 0.010 + 0.006 + 0.1);
   EXPECT_DOUBLE_EQ(cost.energy.value(), 65 * cost.time.value());
+  EXPECT_EQ(model->tpot_error, 0.05);
+}
+
+TEST(PerfModel, TimesADeviceAsMeasuredAndKeepsItsWatts) {
+  Pool pool = h100_pool();
+  const auto modelled = make_pool_model(pool);
+  pool.measured = LinearConstants{.step_s = 0.050, .context_token_s = 1e-6};
+  const auto measured = make_pool_model(pool);
+  ASSERT_TRUE(modelled.ok() && measured.ok());
+  const StepShape shape{.decodes = 4, .decode_context = 1000};
+  const StepCost before = modelled->steps->step(shape), after = measured->steps->step(shape);
+  EXPECT_DOUBLE_EQ(after.time.value(), 0.051);
+  EXPECT_NEAR((after.energy / after.time).value(), (before.energy / before.time).value(), 1e-9);
+  EXPECT_EQ(measured->kv_tokens, modelled->kv_tokens);
+  EXPECT_EQ(measured->steps->idle_power().value(), modelled->steps->idle_power().value());
 }
 
 TEST(PerfModel, KnowsOfARentedServiceOnlyItsErrorBar) {

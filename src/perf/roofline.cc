@@ -6,8 +6,10 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -59,7 +61,8 @@ std::optional<FlopsPerSecond> arithmetic_peak(const Accelerator& accelerator, Pr
 }
 
 Result<RooflineModel> RooflineModel::make(const Setup& setup) {
-  const auto& [accelerator, model, precision, devices, constants, power] = setup;
+  const auto& [accelerator, model, precision, devices, constants, power, groups_asked,
+               stages_asked] = setup;
   const auto invalid = [](std::string message) {
     return Error{ErrorCode::kInvalid, std::move(message)};
   };
@@ -76,46 +79,98 @@ Result<RooflineModel> RooflineModel::make(const Setup& setup) {
     return invalid("e_mem, e_comp and e_pre must be positive");
   }
 
+  if (groups_asked < 1 || stages_asked < 1)
+    return invalid("attention groups and pipeline stages are at least 1");
+
   RooflineModel result;
-  const double n = devices;
-  result.devices_ = n;
-  result.bandwidth_ = *memory->bandwidth * n;
+  const double tp = devices, groups = groups_asked, n = tp * groups;
+  const double layers = model.layers;
+  result.constants_ = constants;
+  if (result.constants_.e_kv <= 0)
+    result.constants_.e_kv = constants.e_mem;
+  result.devices_ = n * stages_asked;
+  result.groups_ = groups;
+  result.stages_ = stages_asked;
+  result.bandwidth_ = *memory->bandwidth;
   if (const auto peak = arithmetic_peak(accelerator, precision))
     result.compute_ = *peak * n;
 
   const Bytes weights = weight_bytes(model, precision);
-  if (model.is_mixture()) {
-    const double experts =
-        double{1} * model.experts * model.expert_layers * model.expert_parameters;
-    result.expert_weights_ = weights * std::min(1.0, experts / model.parameters);
-    result.expert_miss_ = 1 - std::min(1.0, double{1} * model.experts_per_token / model.experts);
-  }
-  result.dense_weights_ = weights - result.expert_weights_;
-  result.kv_per_token_ = kv_bytes_per_token(model, constants.kv_precision);
-
+  const Bytes experts = expert_weight_bytes(model, precision);
+  result.dense_weights_ = (weights - experts) / tp / result.bandwidth_;
+  result.expert_weights_ = experts / n / result.bandwidth_;
   const double active = model.active_parameters > 0 ? model.active_parameters : model.parameters;
   result.per_token_ = Flops(2 * active);
+  if (model.is_mixture()) {
+    const double chosen = std::min(1.0, double{1} * model.experts_per_token / model.experts);
+    result.expert_miss_ = 1 - chosen;
+    result.per_token_experts_ =
+        Flops(2 * std::min(active, double{1} * model.experts_per_token * model.expert_layers *
+                                       model.expert_parameters));
+    result.counts_.moe_layers = model.expert_layers;
+    result.counts_.exchanges = groups > 1 ? model.expert_layers : 0;
+  }
+  result.kv_per_token_ = kv_bytes_per_token(model, constants.kv_precision);
+  if (model.sliding_window > 0) {
+    result.window_ = static_cast<double>(model.sliding_window);
+    result.kv_per_sliding_ =
+        result.kv_per_token_ * (std::min(model.layers, model.sliding_layers) / layers);
+  }
+  const bool latent = model.shares_kv_latent();
+  result.kv_split_ = latent ? 1 : model.kv_heads > 0 ? std::min<double>(tp, model.kv_heads) : tp;
+  if (memory->capacity && result.kv_per_token_.value() > 0) {
+    const Bytes left = *memory->capacity * constants.memory_share -
+                       Bytes(constants.memory_reserve_bytes) -
+                       ((weights - experts) / tp + experts / n) / stages_asked;
+    result.kv_tokens_ =
+        groups * (left / (result.kv_per_token_ / (result.kv_split_ * stages_asked)));
+  }
   const double attention_width = model.heads > 0 && model.head_size > 0
                                      ? double{1} * model.heads * model.head_size
                                      : model.hidden_size;
-  result.per_token_and_attended_ = Flops(4.0 * model.layers * attention_width);
+  result.per_token_and_attended_ = Flops(4.0 * layers * attention_width);
 
-  result.fixed_ = Seconds(constants.t_fix_s + model.layers * constants.t_layer_s);
-  if (devices > 1) {
-    result.fixed_ += Seconds(2.0 * model.layers * constants.t_allreduce_s);
-    const Bytes per_token(2.0 * model.layers * 2 * (n - 1) / n * model.hidden_size *
-                          kActivationBytes);
-    result.collective_per_token_ = per_token / accelerator.link.value_or(kUnknownLink);
+  result.counts_.layers = layers;
+  result.counts_.collectives = tp > 1 ? 2 * layers : 0;
+  const BytesPerSecond link = accelerator.link.value_or(kUnknownLink);
+  const Bytes activations(model.hidden_size * kActivationBytes);
+  if (tp > 1)
+    result.link_per_token_ += activations * (2 * layers * 2 * (tp - 1) / tp / groups) / link;
+  if (groups > 1) {
+    result.link_per_token_ +=
+        activations * (2.0 * result.counts_.exchanges * model.experts_per_token / n) / link;
   }
-  result.per_decode_ = Seconds(constants.t_seq_s);
-  result.e_mem_ = constants.e_mem;
-  result.e_comp_ = constants.e_comp;
-  result.e_pre_ = constants.e_pre;
+  result.send_per_token_ = activations * (stages_asked - 1) / link;
   result.power_ = power;
   return result;
 }
 
-RooflineModel::Parts RooflineModel::parts(const StepShape& shape) const {
+StepSpent spent(const StepTerms& terms, const RooflineConstants& c) {
+  StepSpent result;
+  const Seconds memory = terms.weights / c.e_mem + terms.kv / (c.e_kv > 0 ? c.e_kv : c.e_mem);
+  const Seconds compute = terms.decode / c.e_comp;
+  (compute > memory ? result.compute : result.memory) = std::max(memory, compute);
+  result.prompt = (terms.prompt + terms.prompt_experts / c.e_expert) / c.e_pre;
+  result.link = terms.link;
+  result.fixed =
+      Seconds(c.t_fix_s + terms.layers * c.t_layer_s + terms.collectives * c.t_allreduce_s +
+              terms.moe_layers * c.t_moe_layer_s + terms.exchanges * c.t_expert_exchange_s +
+              terms.has_prompt * (c.t_prefill_s + terms.layers * c.t_prefill_layer_s +
+                                  terms.moe_layers * c.t_prefill_moe_layer_s));
+  result.sequences = Seconds(terms.sequences * c.t_seq_s + terms.sequence_layers * c.t_seq_layer_s);
+  return result;
+}
+
+std::string_view StepSpent::binding() const {
+  const std::pair<Seconds, std::string_view> parts[] = {
+      {memory, "memory"}, {compute, "compute"}, {prompt, "prompt"},
+      {link, "link"},     {fixed, "fixed"},     {sequences, "sequences"}};
+  return std::max_element(std::begin(parts), std::end(parts),
+                          [](const auto& a, const auto& b) { return a.first < b.first; })
+      ->second;
+}
+
+StepTerms RooflineModel::terms(const StepShape& shape) const {
   MEDLEY_CHECK(shape.decodes > 0 || !shape.chunks.empty());
   double prompt_tokens = 0, attended = 0;  // attended: Σ q·(context + q/2)
   for (const PrefillChunk& chunk : shape.chunks) {
@@ -123,45 +178,73 @@ RooflineModel::Parts RooflineModel::parts(const StepShape& shape) const {
     prompt_tokens += tokens;
     attended += tokens * (static_cast<double>(chunk.context) + tokens / 2);
   }
-  const auto decodes = static_cast<double>(shape.decodes);
+  auto decodes = static_cast<double>(shape.decodes);
+  auto context = static_cast<double>(shape.decode_context);
+  if (stages_ > 1) {
+    const double micro = std::min(stages_, decodes + static_cast<double>(shape.chunks.size()));
+    decodes /= micro;
+    context /= micro;
+    prompt_tokens /= micro;
+    attended /= micro;
+  }
   const double tokens = decodes + prompt_tokens;
 
-  Bytes touched = dense_weights_;
-  if (expert_weights_.value() > 0) {
-    touched += expert_weights_ * (1 - std::pow(expert_miss_, tokens));
-  }
-  Parts parts;
-  parts.moved =
-      touched + kv_per_token_ * (static_cast<double>(shape.decode_context) + prompt_tokens);
-  parts.linear = per_token_ * tokens;
-  const Seconds memory_bound = parts.moved / bandwidth_ / e_mem_;
-  Seconds compute_bound, prefill;
+  StepTerms terms = counts_;
+  terms.weights = dense_weights_;
+  if (expert_weights_.value() > 0)
+    terms.weights += expert_weights_ * (1 - std::pow(expert_miss_, tokens));
+  Bytes read = kv_per_token_ * (context + prompt_tokens);
+  if (window_ > 0)
+    read -= kv_per_sliding_ * std::max(0.0, context - decodes * window_);
+  terms.kv = read / (bandwidth_ * (groups_ * kv_split_));
   if (compute_known()) {
-    compute_bound = per_token_ * decodes / compute_ / e_comp_;
-    prefill = (per_token_ * prompt_tokens + per_token_and_attended_ * attended) / compute_ / e_pre_;
+    terms.decode = per_token_ * decodes / compute_;
+    terms.prompt =
+        ((per_token_ - per_token_experts_) * prompt_tokens + per_token_and_attended_ * attended) /
+        compute_;
+    terms.prompt_experts = per_token_experts_ * prompt_tokens / compute_;
   }
-  parts.time = fixed_ + collective_per_token_ * tokens + std::max(memory_bound, compute_bound) +
-               prefill + per_decode_ * decodes;
-  return parts;
+  terms.link = link_per_token_ * tokens + send_per_token_ * tokens;
+  terms.sequences = decodes;
+  terms.sequence_layers = decodes / groups_ * terms.layers;
+  terms.has_prompt = prompt_tokens > 0 ? 1 : 0;
+  return terms;
 }
 
-RooflineModel::Utilisation RooflineModel::utilisation(const StepShape& shape) const {
-  const Parts step = parts(shape);
+StepSpent RooflineModel::spent_on(const StepShape& shape) const {
+  return spent(terms(shape), constants_);
+}
+
+// Of the whole replica: every stage moves and computes at the same time on its own micro-batch.
+RooflineModel::Utilisation RooflineModel::utilisation(const StepTerms& terms,
+                                                      const StepShape& shape, Seconds time) const {
   Utilisation utilisation;
-  if (compute_known())
-    utilisation.mfu = step.linear / (step.time * compute_);
-  utilisation.mbu = step.moved / (step.time * bandwidth_);
+  if (compute_known()) {
+    const auto tokens = static_cast<double>(shape.decodes + shape.prefill_tokens());
+    utilisation.mfu = per_token_ * tokens / (time * compute_ * stages_);
+  }
+  utilisation.mbu = (terms.weights + terms.kv) / time;
   return utilisation;
 }
 
+RooflineModel::Utilisation RooflineModel::utilisation(const StepShape& shape) const {
+  const StepTerms step = terms(shape);
+  return utilisation(step, shape, spent(step, constants_).time());
+}
+
 StepCost RooflineModel::step(const StepShape& shape) const {
-  const Parts step = parts(shape);
-  double watts = power_.intercept_w + power_.per_mbu_w * (step.moved / (step.time * bandwidth_));
-  if (compute_known())
-    watts += power_.per_mfu_w * (step.linear / (step.time * compute_));
+  const StepTerms step = terms(shape);
+  const Seconds time = spent(step, constants_).time();
+  const Utilisation busy = utilisation(step, shape, time);
+  double watts = power_.intercept_w + power_.per_mbu_w * busy.mbu + power_.per_mfu_w * busy.mfu;
   if (power_.cap_w > 0)
     watts = std::min(watts, power_.cap_w);
-  return {step.time, Watts(watts * devices_) * step.time};
+  return {time, Watts(watts * devices_) * time};
+}
+
+// Linear in the contexts on either side of where memory takes over from arithmetic, and of the cap.
+std::optional<StepCost> RooflineModel::run(const StepShape& first, long long steps) const {
+  return sum_of_linear_pieces(*this, first, steps);
 }
 
 Watts RooflineModel::idle_power() const {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::replica {
 
@@ -86,8 +87,10 @@ bool BatchedReplica::fits(const Sequence& sequence) const {
   return false;
 }
 
-void BatchedReplica::enqueue(Instant, const Sequence& sequence) {
+void BatchedReplica::enqueue(Instant now, const Sequence& sequence) {
   MEDLEY_CHECK(fits(sequence), fmt::format("request {}", sequence.request.number()));
+  if (waiting_.size == 0)  // else the new one waits behind others that keep waiting
+    settle(now);
   Index index;
   if (free_entries_.empty()) {
     index = static_cast<Index>(entries_.size());
@@ -114,10 +117,11 @@ void BatchedReplica::enqueue(Instant, const Sequence& sequence) {
   pending_tokens_ += entry.prompt + 1;
 }
 
-bool BatchedReplica::cancel(Instant, RequestId request) {
+bool BatchedReplica::cancel(Instant now, RequestId request) {
   const auto found = index_of_.find(request);
   if (found == index_of_.end())
     return false;
+  settle(now);
   const Index index = found->second;
   Entry& entry = entries_[index];
   switch (entry.state) {
@@ -534,21 +538,121 @@ void BatchedReplica::start() {
       shape.decode_context_min = i == 0 ? context : std::min(shape.decode_context_min, context);
     }
   }
-  const perf::StepCost cost = steps_->step(shape);
-  step_joules_ = cost.energy.value();
-  end_s_ = formed_at_s_ + cost.time.value();
+  start_s_ = formed_at_s_;
+  run_ = steps_alike();
+  run_shape_ = shape;
+  run_shape_.chunks = {};
+  const std::optional<perf::StepCost> run = run_ > 1 ? steps_->run(run_shape_, run_) : std::nullopt;
+  if (!run)
+    run_ = 1;
+  cost_ = run ? *run : steps_->step(shape);
+  end_s_ = start_s_ + cost_.time.value();
   end_at_ = round_to_instant(Seconds(end_s_));
   busy_ = true;
-  ++usage_.steps;
-  usage_.busy_s += cost.time.value();
-  usage_.joules += step_joules_;
-  if (!shapes_.empty())
-    usage_.prefill_s += cost.time.value();
   live_decodes_ = step_decodes_;
   left_out_ = step_decodes_ > 0 ? decoding_.size - step_decodes_ : 0;
   if (left_out_ > 0) {
-    leave_out(step_decodes_, step_joules_ / static_cast<double>(step_tokens_));
+    leave_out(step_decodes_, cost_.energy.value() / static_cast<double>(step_tokens_));
   }
+}
+
+// --- runs of steps that are formed alike ---
+
+// How many steps from this one on differ in nothing but a token more in each context, if nothing
+// comes from outside: until a sequence finishes or blocks run short. Whoever waits goes on waiting:
+// what keeps the head of the queue out (places, tokens, memory) does not change for the better.
+long long BatchedReplica::steps_alike() {
+  if (!chunks_.empty() || step_decodes_ == 0 || step_decodes_ < decoding_.size)
+    return 1;
+  if (report_tokens_ || queue_ || !evictions_.empty())
+    return 1;
+  const auto is_stale = [this](const Finish& finish) {
+    return entries_[finish.index].stamp != finish.stamp;
+  };
+  while (is_stale(finishes_.front())) {
+    std::pop_heap(finishes_.begin(), finishes_.end(), std::greater<>());
+    finishes_.pop_back();
+  }
+  const long long until_finish = finishes_.front().at - decode_steps_;
+  if (batching_.kind == BatchingKind::kMixed)
+    return until_finish;  // their memory is theirs already
+  const long long kept_free = batching_.kind == BatchingKind::kTokenBudget ? 0 : 1;  // as walk()
+  // In block_tokens steps every decode takes one block. Whole rounds first, as long as a round's
+  // blocks are left after them; then step by step.
+  const long long rounds =
+      std::clamp(free_blocks_ / decoding_.size - 1, 0LL, (until_finish - 1) / block_tokens_);
+  long long free = free_blocks_ - rounds * decoding_.size;
+  long long steps = 1 + rounds * block_tokens_;
+  while (steps < until_finish) {
+    const long long taken = blocks_taken(decode_steps_ + steps, 1);
+    if (free < taken + kept_free)
+      break;
+    free -= taken;
+    ++steps;
+  }
+  return steps;
+}
+
+// By the decoding, in the steps that begin when `first`, first + 1, … decode steps have ended.
+long long BatchedReplica::blocks_taken(long long first, long long count) const {
+  if (batching_.kind == BatchingKind::kMixed)
+    return 0;
+  long long taken = count / block_tokens_ * decoding_.size;
+  for (long long i = 0; i < count % block_tokens_; ++i)
+    taken += phases_[static_cast<std::size_t>((first + i) % block_tokens_)];
+  return taken;
+}
+
+// Of the first `steps` of the run. Precondition: it is one, so that its model knows the shortcut.
+perf::StepCost BatchedReplica::cost_of_run(long long steps) const {
+  if (steps == 0)
+    return {};
+  return steps_->run(run_shape_, steps).value();
+}
+
+// Brings a run up to `now`: the steps that ended before are carried out, the one in progress is
+// left alone, and what comes after it is not formed yet.
+void BatchedReplica::settle(Instant now) {
+  if (!busy_ || run_ == 1)
+    return;
+  // The first step that ends at `now` or later; the last one does.
+  const auto ends_before_now = [&](long long steps) {
+    return round_to_instant(Seconds(start_s_ + cost_of_run(steps).time.value())) < now;
+  };
+  long long in_progress = 1;
+  for (long long high = run_; in_progress < high;) {
+    const long long middle = in_progress + (high - in_progress) / 2;
+    if (ends_before_now(middle))
+      in_progress = middle + 1;
+    else
+      high = middle;
+  }
+  const long long ended = in_progress - 1;
+  const perf::StepCost before = cost_of_run(ended), with = cost_of_run(in_progress);
+  if (ended > 0) {
+    free_blocks_ -= blocks_taken(decode_steps_ + 1, ended);
+    book(before, ended);
+    run_shape_ = perf::later_step(run_shape_, ended);
+  }
+  run_ = 1;
+  cost_ = {with.time - before.time, with.energy - before.energy,
+           with.extrapolated - before.extrapolated};
+  end_s_ = start_s_ + with.time.value();
+  start_s_ += before.time.value();
+  end_at_ = round_to_instant(Seconds(end_s_));
+}
+
+// Carries out what `steps` steps with decodes do to all of the decoding, and counts them.
+void BatchedReplica::book(const perf::StepCost& cost, long long steps) {
+  usage_.steps += steps;
+  usage_.extrapolated_steps += cost.extrapolated;
+  usage_.busy_s += cost.time.value();
+  usage_.joules += cost.energy.value();
+  if (step_decodes_ == 0)
+    return;
+  decode_steps_ += steps;
+  joules_per_decode_ += cost.energy.value() / static_cast<double>(step_tokens_);
+  usage_.output_tokens += live_decodes_ * steps;
 }
 
 // mixed: the decoding beyond the first `after` have no place in this step. They come first in the
@@ -588,18 +692,22 @@ std::optional<Instant> BatchedReplica::next_event() const {
 }
 
 void BatchedReplica::advance(Instant now, std::vector<Report>& reports) {
-  if (!busy_ || round_to_instant(Seconds(end_s_)) > now)
-    return;
-  end_step(reports);
+  if (busy_ && end_at_ <= now)
+    end_step(reports);
 }
 
 void BatchedReplica::end_step(std::vector<Report>& reports) {
   reports.insert(reports.end(), evictions_.begin(), evictions_.end());
   evictions_.clear();
   busy_ = false;
-  const double joules_per_token = step_joules_ / static_cast<double>(step_tokens_);
+  if (run_ > 1)
+    free_blocks_ -= blocks_taken(decode_steps_ + 1, run_ - 1);
+  book(cost_, run_);
+  if (!shapes_.empty())
+    usage_.prefill_s += cost_.time.value();
+  const double joules_per_token = cost_.energy.value() / static_cast<double>(step_tokens_);
   if (step_decodes_ > 0)
-    end_decodes(joules_per_token, reports);
+    end_decodes(reports);
   for (const Chunk& chunk : chunks_) {
     if (chunk.index != kNone)
       end_chunk(chunk.index, chunk.tokens, joules_per_token, reports);
@@ -608,10 +716,7 @@ void BatchedReplica::end_step(std::vector<Report>& reports) {
   shapes_.clear();
 }
 
-void BatchedReplica::end_decodes(double joules_per_token, std::vector<Report>& reports) {
-  ++decode_steps_;
-  joules_per_decode_ += joules_per_token;
-  usage_.output_tokens += live_decodes_;
+void BatchedReplica::end_decodes(std::vector<Report>& reports) {
   finished_.clear();
   while (!finishes_.empty() && finishes_.front().at <= decode_steps_) {
     const Finish due = finishes_.front();

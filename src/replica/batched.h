@@ -7,7 +7,9 @@
 // Speed: decoding sequences advance together, so a step costs the same however many there are. A
 // sequence is touched when it arrives, takes a chunk, completes its prompt, finishes, is evicted or
 // cancelled; all of them are when blocks run short (evictions go by order) or when every token is
-// to be told.
+// to be told. Steps that would be formed alike, one after the other, are a run: formed, timed
+// (StepModel::run) and ended as one, until a sequence finishes or blocks run short. An arrival or a
+// cancellation cuts the run after the step in progress. So the work is by request, not by token.
 //
 // What `done` means, as in Vidur: tokens processed, plus one for the newest generated token, whose
 // key and value are computed by the next step.
@@ -92,9 +94,14 @@ class BatchedReplica final : public VirtualReplica {
   void evict(Index index);
   void leave_out(long long after, double joules_per_token);
   void start();
+  long long steps_alike();
+  long long blocks_taken(long long first, long long count) const;
+  perf::StepCost cost_of_run(long long steps) const;
+  void settle(Instant now);
+  void book(const perf::StepCost& cost, long long steps);
 
   void end_step(std::vector<Report>& reports);
-  void end_decodes(double joules_per_token, std::vector<Report>& reports);
+  void end_decodes(std::vector<Report>& reports);
   void end_chunk(Index index, long long tokens, double joules_per_token,
                  std::vector<Report>& reports);
   void finish(Index index, std::vector<Report>& reports);
@@ -159,12 +166,15 @@ class BatchedReplica final : public VirtualReplica {
   std::vector<Finish> finishes_;  // a heap, soonest first
   std::vector<Index> finished_;   // scratch
 
-  // The step in progress.
+  // The step in progress, or the run of steps.
   bool busy_ = false;
-  double end_s_ = 0;  // exactly
-  Instant end_at_{};  // rounded
-  double step_joules_ = 0;
-  long long step_tokens_ = 0;
+  long long run_ = 1;           // steps of it
+  double start_s_ = 0;          // exactly
+  double end_s_ = 0;            // exactly
+  Instant end_at_{};            // rounded
+  perf::StepShape run_shape_;   // of a run: its first step, without chunks
+  perf::StepCost cost_;         // of all of it
+  long long step_tokens_ = 0;   // of one step
   long long step_decodes_ = 0;  // the first so many of the decoding
   long long live_decodes_ = 0;  // of these, not cancelled since
   long long left_out_ = 0;      // decoding without a place in the step (mixed)

@@ -47,13 +47,14 @@ struct Load {
       0;  // over requests: the prompt, while it is not complete, plus 1 until they finish
 };
 
-// Since the start, over all sequences, cancelled ones included; a step counts in full when it is
-// formed, its tokens when it ends. prompt_tokens includes what is computed again after an eviction.
-// idle energy is the owner's to add: idle_power × (elapsed − busy_s), for owned hardware.
+// Since the start, over all sequences, cancelled ones included; a step counts when it ends.
+// prompt_tokens includes what is computed again after an eviction. idle energy is the owner's to
+// add: idle_power × (elapsed − busy_s), for owned hardware.
 struct Usage {
   double busy_s = 0, joules = 0;
   double prefill_s = 0;  // part of busy_s in steps that had prompt chunks
   long long steps = 0, evictions = 0, prompt_tokens = 0, output_tokens = 0;
+  long long extrapolated_steps = 0;  // of the steps: those outside their table's range
 };
 
 struct Options {
@@ -76,6 +77,8 @@ class VirtualReplica {
   // Forms the next step if none is running. Call after everything else of the instant.
   virtual void form_step(Instant now) = 0;
   virtual bool fits(const Sequence& sequence) const = 0;
+  // As of the last call that brought a time or, between them, of the last step that was formed: a
+  // run of steps that decode alone is formed at once, unless every token is told.
   virtual Load load() const = 0;
   virtual Usage usage() const = 0;
 };

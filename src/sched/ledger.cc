@@ -15,10 +15,37 @@ long long expected_context(const Resident& resident) {
 Ledger::Ledger(const Fleet& fleet) {
   for (std::size_t pool = 0; pool < fleet.pools.size(); ++pool) {
     first_.emplace_back(replicas_.size());
+    live_.push_back(fleet.pools[pool].replicas);
     for (int i = 0; i < fleet.pools[pool].replicas; ++i) {
+      changed_.emplace_back(replicas_.size());
       replicas_.emplace_back().pool = PoolId(pool);
     }
   }
+  is_changed_.assign(replicas_.size(), true);
+}
+
+ReplicaAccount& Ledger::replica(ReplicaId id) {
+  ReplicaAccount& account = replicas_.at(id.number());
+  if (!is_changed_[id.number()]) {
+    is_changed_[id.number()] = true;
+    changed_.push_back(id);
+  }
+  return account;
+}
+
+void Ledger::take_changed(std::vector<ReplicaId>& changed) const {
+  changed.clear();
+  changed.swap(changed_);
+  for (const ReplicaId id : changed)
+    is_changed_[id.number()] = false;
+}
+
+void Ledger::set_live(ReplicaId id, bool live) {
+  ReplicaAccount& account = replica(id);
+  if (account.live == live)
+    return;
+  account.live = live;
+  live_.at(account.pool.number()) += live ? 1 : -1;
 }
 
 const Resident* Ledger::find(RequestId request) const {

@@ -24,12 +24,13 @@ struct Resident {
   // Predicted when it was dispatched, counted from the dispatch; absent where the policy predicts
   // nothing.
   std::optional<double> ttft_from_dispatch_s, tpot_s;
-  std::vector<ReplicaId> failed_on;  // where it was before and could not stay
+  std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
+  int failures = 0;
 };
 
 struct ReplicaAccount {
   PoolId pool;
-  bool live = true;
+  bool live = true;                     // changed by set_live() only
   int prefilling = 0;                   // dispatched, no first token yet
   int decoding = 0;                     // first token out
   long long pending_prompt_tokens = 0;  // of the prefilling ones
@@ -50,12 +51,19 @@ class Ledger {
 
   const std::vector<ReplicaAccount>& replicas() const { return replicas_; }
   const ReplicaAccount& replica(ReplicaId id) const { return replicas_.at(id.number()); }
-  ReplicaAccount& replica(ReplicaId id) { return replicas_.at(id.number()); }
+  ReplicaAccount& replica(ReplicaId id);
+  // Replicas whose account may have changed since the last call, each once; at first, all of them.
+  // For the policy, which may keep an index over them (const: no account changes by it).
+  void take_changed(std::vector<ReplicaId>& changed) const;
   // Replicas of a pool are consecutive: [first, first + count).
   ReplicaId first_replica(PoolId pool) const { return first_.at(pool.number()); }
 
   const Resident* find(RequestId request) const;
   std::size_t size() const { return residents_.size(); }
+
+  // Replicas of a pool that are not lost.
+  int live(PoolId pool) const { return live_.at(pool.number()); }
+  void set_live(ReplicaId id, bool live);
 
   // Preconditions: the request is not held yet / is held.
   void dispatched(Resident resident);
@@ -64,7 +72,10 @@ class Ledger {
 
  private:
   std::vector<ReplicaAccount> replicas_;
+  mutable std::vector<ReplicaId> changed_;
+  mutable std::vector<bool> is_changed_;
   std::vector<ReplicaId> first_;
+  std::vector<int> live_;  // by pool
   std::unordered_map<RequestId, Resident> residents_;
 };
 

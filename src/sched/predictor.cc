@@ -44,8 +44,8 @@ void fold_ratio(double& ratio, double observed, double predicted) {
 
 }  // namespace
 
-Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf)
-    : fleet_(fleet), perf_(perf), observed_(fleet.pools.size()) {
+Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger)
+    : fleet_(fleet), perf_(perf), ledger_(ledger), observed_(fleet.pools.size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
     double tokens_per_s = 0;
@@ -148,7 +148,7 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
   if (!slotted) {
     // Prompts that keep arriving are processed in the same steps: the share of time they take
     // stretches a token's.
-    const double rate = observed.prompt_tokens_per_s / std::max(1, fleet_.pool(pool).replicas);
+    const double rate = observed.prompt_tokens_per_s / std::max(1, ledger_.live(pool));
     const double idle_share = 1 - std::min(0.9, rate * own.per_token_s);
     const double longest = tpot + own.per_token_s * static_cast<double>(model.chunk_tokens);
     const auto stretched = [&](double step) {

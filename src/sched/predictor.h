@@ -21,7 +21,8 @@ struct Forecast {
 
 class Predictor {
  public:
-  Predictor(const Fleet& fleet, const perf::PerfModel& perf);
+  // All three must outlive it.
+  Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger);
 
   // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap.
   long long output_tokens(const Request& request) const;
@@ -64,6 +65,7 @@ class Predictor {
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
+  const Ledger& ledger_;
   std::vector<Observed> observed_;                         // by pool
   std::vector<double> capability_, prefill_tokens_per_s_;  // by pool
   std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;

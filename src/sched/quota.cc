@@ -1,5 +1,7 @@
 #include "sched/quota.h"
 
+#include <algorithm>
+
 namespace medley::sched {
 
 void Quotas::forget_old(Instant now, Spent& spent) {
@@ -39,6 +41,27 @@ void Quotas::spend(Instant now, PoolId pool, long long tokens) {
   }
   if (metered->requests_per_day)
     spent.day.push_back(now);
+}
+
+void Quotas::correct(Instant spent_at, PoolId pool, long long tokens, long long actual) {
+  Spent& spent = spent_[pool.number()];
+  // In order of time; what left the window since needs no correction.
+  auto entry = std::lower_bound(spent.minute.begin(), spent.minute.end(), spent_at,
+                                [](const auto& e, Instant at) { return e.first < at; });
+  while (entry != spent.minute.end() && entry->first == spent_at && entry->second != tokens)
+    ++entry;
+  if (entry == spent.minute.end() || entry->first != spent_at)
+    return;
+  entry->second = actual;
+  spent.tokens += actual - tokens;
+}
+
+void Quotas::refund(Instant spent_at, PoolId pool, long long tokens) {
+  correct(spent_at, pool, tokens, 0);
+  Spent& spent = spent_[pool.number()];
+  const auto entry = std::lower_bound(spent.day.begin(), spent.day.end(), spent_at);
+  if (entry != spent.day.end() && *entry == spent_at)
+    spent.day.erase(entry);
 }
 
 }  // namespace medley::sched

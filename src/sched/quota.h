@@ -19,6 +19,10 @@ class Quotas {
   // False: even an untouched minute has no room for it.
   bool can_ever(PoolId pool, long long tokens) const;
   void spend(Instant now, PoolId pool, long long tokens);
+  // What was spent at `spent_at` turned out to be `actual` instead of `tokens`.
+  void correct(Instant spent_at, PoolId pool, long long tokens, long long actual);
+  // What was spent at `spent_at` served nothing: its request of the day comes back, too.
+  void refund(Instant spent_at, PoolId pool, long long tokens);
 
  private:
   struct Spent {

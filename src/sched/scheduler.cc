@@ -22,8 +22,9 @@ constexpr Duration kPatientTick = std::chrono::milliseconds(250);
 constexpr int kMostTickDoublings = 7;
 // Requests of one group that are tried in vain before the group is left for this time.
 constexpr int kTriesPerGroup = 4;
-// Replicas that may fail one request before it is given up.
-constexpr std::size_t kMaxFailures = 3;
+// Dispatches that may fail before a request is given up: one that breaks every replica it meets
+// must not meet them all.
+constexpr int kMaxFailures = 3;
 // Bounds of Retry-After: clients of the OpenAI family ignore or oversleep anything from a minute
 // up.
 constexpr Duration kLeastRetryAfter = std::chrono::seconds(1);
@@ -43,7 +44,7 @@ class Scheduler::Impl {
       : fleet_(fleet),
         perf_(perf),
         ledger_(fleet_),
-        predictor_(fleet_, perf_),
+        predictor_(fleet_, perf_, ledger_),
         quotas_(fleet_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
@@ -66,8 +67,10 @@ class Scheduler::Impl {
     SchedulerStats stats;
     stats.classes = counts_;
     for (const ServiceClass service_class : kServiceClasses) {
-      stats.classes[index_of(service_class)].waiting =
-          static_cast<long long>(backlog_.size(service_class));
+      ClassStats& of_class = stats.classes[index_of(service_class)];
+      of_class.waiting = static_cast<long long>(backlog_.size(service_class));
+      for (const ReplicaAccount& account : ledger_.replicas())
+        of_class.in_flight += account.by_class[index_of(service_class)];
     }
     stats.in_flight = static_cast<long long>(ledger_.size());
     double taken = 0, all = 0;
@@ -106,11 +109,11 @@ class Scheduler::Impl {
     waiting.request.targets = effective_targets(fleet_, waiting.request);
     ++count(waiting.request).arrived;
     // Work of its own kind that came before it goes first.
-    candidates_.clear();
-    const bool first_of_group = backlog_.group_empty(waiting.request);
-    if (first_of_group && try_to_place(waiting))
-      return;
-    hold(std::move(waiting));
+    const bool decided = backlog_.group_empty(waiting.request)
+                             ? try_to_place(waiting)
+                             : turn_away_if_hopeless(waiting.request);
+    if (!decided)
+      hold(std::move(waiting));
   }
 
   void on(const FirstTokenEmitted& event) {
@@ -127,9 +130,15 @@ class Scheduler::Impl {
     if (ledger_.find(event.request) == nullptr)
       return;
     const Resident resident = ledger_.remove(event.request);
-    if (event.complete)
-      predictor_.finished(resident, pool_of(resident.replica), now_, event.generated);
-    ++count(resident.request).finished;
+    const PoolId pool = pool_of(resident.replica);
+    quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
+                    resident.request.prompt_tokens.count() + event.generated.count());
+    if (event.complete) {
+      predictor_.finished(resident, pool, now_, event.generated);
+      ++count(resident.request).finished;
+    } else {
+      ++count(resident.request).broken;
+    }
     if (!resident.first_token_at)
       rebuild_prefill_lane(resident.replica);
     release_backlog();
@@ -154,10 +163,14 @@ class Scheduler::Impl {
     if (ledger_.find(event.request) == nullptr)
       return;
     Resident resident = ledger_.remove(event.request);
+    quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
     rebuild_prefill_lane(resident.replica);
-    Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on)};
-    waiting.failed_on.push_back(resident.replica);
-    if (waiting.failed_on.size() >= kMaxFailures || !any_left(waiting)) {
+    Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
+                    resident.failures + 1};
+    // What a lost replica held did not fail there: it may have it again when it returns.
+    if (ledger_.replica(resident.replica).live)
+      waiting.failed_on.push_back(resident.replica);
+    if (waiting.failures >= kMaxFailures || !any_left(waiting)) {
       start_candidates(filter(waiting.request));
       reject(waiting.request, RejectReason::kNoReplica);
     } else if (try_to_place(waiting)) {
@@ -175,12 +188,11 @@ class Scheduler::Impl {
     release_backlog();
   }
 
-  void on(const ReplicaLost& event) { ledger_.replica(event.replica).live = false; }
+  void on(const ReplicaLost& event) { ledger_.set_live(event.replica, false); }
 
   void on(const ReplicaReturned& event) {
-    ReplicaAccount& account = ledger_.replica(event.replica);
-    account.live = true;
-    account.signal.reset();
+    ledger_.set_live(event.replica, true);
+    ledger_.replica(event.replica).signal.reset();
     rebuild_prefill_lane(event.replica);
     release_backlog();
   }
@@ -215,7 +227,7 @@ class Scheduler::Impl {
       filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
       if (filtered_[i] != Forbidden::kNo)
         continue;
-      if (!any_live(pool)) {
+      if (ledger_.live(pool) == 0) {
         filtered_[i] = Forbidden::kLost;
       } else if (!quotas_.can_ever(pool, tokens)) {
         filtered_[i] = Forbidden::kContext;
@@ -223,24 +235,22 @@ class Scheduler::Impl {
         filtered_[i] = Forbidden::kQuota;
       }
     }
-    prefer_room_for_whole_answer(request);
     return filtered_;
   }
 
-  // A client that says how long its answer may get is sent where that fits, if it fits anywhere;
-  // elsewhere the answer could be cut off by a full context.
-  void prefer_room_for_whole_answer(const Request& request) {
-    if (!request.output_cap)
-      return;
-    const long long whole = request.prompt_tokens.count() + request.output_cap->count();
-    const auto fits = [&](std::size_t i) { return perf_.pools[i].max_context >= whole; };
-    bool any = false;
-    for (std::size_t i = 0; i < filtered_.size(); ++i)
-      any = any || (filtered_[i] == Forbidden::kNo && fits(i));
-    for (std::size_t i = 0; any && i < filtered_.size(); ++i) {
-      if (filtered_[i] == Forbidden::kNo && !fits(i))
+  // Closes the open pools whose context could cut off the longest answer that the client allows.
+  // Answers whether any was closed.
+  bool close_where_the_answer_may_be_cut(const Request& request) {
+    bool closed = false;
+    for (std::size_t i = 0; request.output_cap && i < filtered_.size(); ++i) {
+      if (filtered_[i] == Forbidden::kNo &&
+          perf_.pools[i].max_context <
+              request.prompt_tokens.count() + request.output_cap->count()) {
         filtered_[i] = Forbidden::kContext;
+        closed = true;
+      }
     }
+    return closed;
   }
 
   // What the log says of the pools before a policy has looked at them.
@@ -252,22 +262,22 @@ class Scheduler::Impl {
     }
   }
 
-  bool any_live(PoolId pool) const {
-    const std::uint64_t first = ledger_.first_replica(pool).number();
-    for (int r = 0; r < fleet_.pool(pool).replicas; ++r) {
-      if (ledger_.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live)
-        return true;
-    }
-    return false;
+  // What can be taken up now, when a quota has room again, or, by patient work, when a lost pool
+  // returns.
+  static bool worth_waiting_for(Forbidden why, const Request& request) {
+    return why == Forbidden::kNo || why == Forbidden::kQuota ||
+           (why == Forbidden::kLost && !is_interactive(request.service_class));
   }
 
-  // Whether a lawful live replica is left that has not failed it.
+  // Whether a lawful replica that has not failed it is there, or is worth waiting for.
   bool any_left(const Waiting& waiting) {
     const std::vector<Forbidden>& filtered = filter(waiting.request);
     for (std::size_t r = 0; r < ledger_.replicas().size(); ++r) {
       const ReplicaAccount& account = ledger_.replicas()[r];
-      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
+      if (!worth_waiting_for(filtered[account.pool.number()], waiting.request) ||
+          (!account.live && is_interactive(waiting.request.service_class))) {
         continue;
+      }
       const std::vector<ReplicaId>& failed = waiting.failed_on;
       if (std::find(failed.begin(), failed.end(), ReplicaId(r)) == failed.end())
         return true;
@@ -275,37 +285,56 @@ class Scheduler::Impl {
     return false;
   }
 
-  // Dispatches it or, when no pool can ever have it, rejects it. False: it may wait.
-  bool try_to_place(const Waiting& waiting, bool last_chance = false) {
-    const Request& request = waiting.request;
-    const std::vector<Forbidden>& filtered = filter(request);
-    const auto has = [&filtered](Forbidden what) {
-      return std::find(filtered.begin(), filtered.end(), what) != filtered.end();
+  // Rejects what no pool can have, and is not worth waiting. Leaves filtered_ filled.
+  bool turn_away_if_hopeless(const Request& request) {
+    filter(request);
+    const auto has = [this](Forbidden what) {
+      return std::find(filtered_.begin(), filtered_.end(), what) != filtered_.end();
     };
-    std::vector<Candidate>* candidates = nullptr;
-    if (sink_ != nullptr) {
-      start_candidates(filtered);
-      candidates = &candidates_;
+    if (sink_ != nullptr)
+      start_candidates(filtered_);
+    for (const Forbidden why : filtered_) {
+      if (worth_waiting_for(why, request))
+        return false;
     }
-    const bool may_wait = has(Forbidden::kNo) || has(Forbidden::kQuota) ||
-                          (has(Forbidden::kLost) && !is_interactive(request.service_class));
-    if (!may_wait) {
-      const RejectReason reason = has(Forbidden::kLost)      ? RejectReason::kNoReplica
-                                  : has(Forbidden::kContext) ? RejectReason::kTooLong
-                                                             : RejectReason::kNoLawfulPool;
-      reject(request, reason);
+    reject(request, has(Forbidden::kLost)      ? RejectReason::kNoReplica
+                    : has(Forbidden::kContext) ? RejectReason::kTooLong
+                                               : RejectReason::kNoLawfulPool);
+    return true;
+  }
+
+  // Dispatches it or, when it is hopeless, rejects it. False: it may wait.
+  bool try_to_place(const Waiting& waiting, bool last_chance = false) {
+    if (turn_away_if_hopeless(waiting.request))
       return true;
-    }
     Choice choice;
-    if (has(Forbidden::kNo)) {
-      const View view{now_, fleet_, perf_, ledger_, predictor_};
-      choice =
-          placement_->choose(view, request, filtered, waiting.failed_on, last_chance, candidates);
+    // A client that says how long its answer may get is sent where that fits; where such pools are
+    // full, failing or none, the answer may be cut, which is better than none.
+    if (close_where_the_answer_may_be_cut(waiting.request)) {
+      choice = choose(waiting, last_chance);
+      if (!choice.replica)
+        filter(waiting.request);
     }
+    if (!choice.replica)
+      choice = choose(waiting, last_chance);
     if (!choice.replica)
       return false;
     dispatch(waiting, choice);
     return true;
+  }
+
+  // Among the pools that filtered_ leaves open.
+  Choice choose(const Waiting& waiting, bool last_chance) {
+    std::vector<Candidate>* candidates = nullptr;
+    if (sink_ != nullptr) {
+      start_candidates(filtered_);
+      candidates = &candidates_;
+    }
+    if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
+      return {};
+    const View view{now_, fleet_, perf_, ledger_, predictor_};
+    return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
+                              candidates);
   }
 
   void dispatch(const Waiting& waiting, const Choice& choice) {
@@ -313,7 +342,8 @@ class Scheduler::Impl {
     const ReplicaId replica = *choice.replica;
     const PoolId pool = pool_of(replica);
     const long long tokens = request.prompt_tokens.count() + predictor_.output_tokens(request);
-    Resident resident{request, replica, now_, {}, tokens, {}, {}, waiting.failed_on};
+    Resident resident{request,           replica,         now_, {}, tokens, {}, {},
+                      waiting.failed_on, waiting.failures};
     if (choice.forecast) {
       resident.ttft_from_dispatch_s = choice.forecast->ttft_s;
       resident.tpot_s = choice.forecast->tpot_s;

@@ -17,8 +17,13 @@
 
 namespace medley::sched {
 
+// Every request that arrived is waiting, in flight, or one of rejected, finished, broken and
+// cancelled.
 struct ClassStats {
-  long long arrived = 0, dispatched = 0, rejected = 0, finished = 0, cancelled = 0, waiting = 0;
+  long long arrived = 0, rejected = 0, cancelled = 0, waiting = 0, in_flight = 0;
+  long long finished = 0;    // whole answers
+  long long broken = 0;      // answers that broke after their first token
+  long long dispatched = 0;  // dispatches: a request that failed somewhere has several
 };
 
 struct SchedulerStats {

@@ -164,6 +164,74 @@ TEST(Scheduler, ALostReplicaGetsNothingUntilItReturns) {
   EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(1)}), ElementsAre("dispatch 3 to 1"));
 }
 
+TEST(Scheduler, PatientWorkOfALostReplicaWaitsForItsReturnAndMayGoBackThere) {
+  Core core(Pools{{.name = "a", .max_running = 1}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kBatch));
+  core.arrive(seconds(1), make_request(2, ServiceClass::kBatch));
+  core.tell(seconds(2), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(0)}), ElementsAre("dispatch 1 to 0"));
+}
+
+TEST(Scheduler, WorkThatFailedWaitsForAQuota) {
+  Core core(Pools{
+      {.name = "a"},
+      {.name = "burst",
+       .kind = perf::ServingKind::kMetered,
+       .metered = {.per_million_prompt = 5, .per_million_output = 10, .tokens_per_minute = 700}}});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kFlex)),
+              ElementsAre("dispatch 1 to 0"));
+  core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 1"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kFlex)),
+              ElementsAre("dispatch 2 to 1"));
+  core.tell(seconds(2), ReplicaReturned{ReplicaId(0)});
+  EXPECT_THAT(core.arrive(seconds(2), make_request(3, ServiceClass::kFlex)),
+              ElementsAre("dispatch 3 to 0"));
+  // Not lost, but failing; the quota of this minute is spent.
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(3)}), ElementsAre());
+  EXPECT_EQ(core.scheduler().stats().classes[index_of(ServiceClass::kFlex)].waiting, 1);
+}
+
+TEST(Scheduler, WhatBreaksEveryReplicaItMeetsIsGivenUp) {
+  Core core(Pools{{.name = "a", .replicas = 5}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kBatch));
+  for (std::uint64_t replica = 0; replica < 2; ++replica) {
+    core.tell(seconds(1), ReplicaLost{ReplicaId(replica)});
+    EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}),
+                ElementsAre("dispatch 1 to " + std::to_string(replica + 1)));
+  }
+  core.tell(seconds(1), ReplicaLost{ReplicaId(2)});
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}),
+              ElementsAre("reject 1 no_replica"));
+}
+
+TEST(Scheduler, TurnsAwayTheHopelessEvenBehindOthersThatWait) {
+  Core core(Pools{{.name = "a", .max_running = 1, .max_context = 1000}});
+  core.arrive(seconds(1), make_request(1));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre());
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kStandard, 1, 1000)),
+              ElementsAre("reject 3 too_long"));
+}
+
+TEST(Scheduler, CountsEveryRequestOnce) {
+  Core core(Pools{{.name = "a", .replicas = 2, .max_running = 3}});
+  for (std::uint64_t i = 0; i < 6; ++i)
+    core.arrive(seconds(1), make_request(i));
+  core.tell(seconds(1), FirstTokenEmitted{RequestId(0)});
+  core.tell(seconds(1), RequestFinished{RequestId(0), Tokens(3)});
+  core.tell(seconds(1), RequestFinished{RequestId(1), Tokens(1), false});
+  core.tell(seconds(1), RequestCancelled{RequestId(2)});
+  core.tell(seconds(1), DispatchFailed{RequestId(3)});
+  const ClassStats stats = core.scheduler().stats().classes[index_of(ServiceClass::kStandard)];
+  EXPECT_EQ(stats.finished, 1);
+  EXPECT_EQ(stats.broken, 1);
+  EXPECT_EQ(stats.cancelled, 1);
+  EXPECT_EQ(stats.arrived, 6);
+  EXPECT_EQ(stats.waiting + stats.in_flight + stats.rejected, 3);
+  EXPECT_EQ(stats.dispatched, 7);  // 3 went twice
+}
+
 TEST(Scheduler, ACancelledRequestFreesItsPlace) {
   Core core(Pools{{.name = "a", .max_running = 1}});
   core.arrive(seconds(1), make_request(1));
@@ -227,6 +295,34 @@ TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {
   request.id = RequestId(3);
   request.output_cap = Tokens(20'000);
   EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 3 to 0"));
+}
+
+TEST(Scheduler, ALongestAnswerDoesNotHideSmallPoolsFromAFullOrFailingLargeOne) {
+  Core core(Pools{{.name = "small", .max_context = 1000}, {.name = "roomy", .max_running = 1}});
+  Request request = make_request(1);
+  request.output_cap = Tokens(2000);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 1 to 1"));
+  request.id = RequestId(2);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 2 to 0"));
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 0"));
+}
+
+TEST(Scheduler, AQuotaIsSpentByWhatWasServed) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 720, .requests_per_day = 3}}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kFlex));
+  core.arrive(seconds(1), make_request(2, ServiceClass::kFlex));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kFlex)), ElementsAre());
+  // 100 + 200 were expected of each; this one's answer had 10 tokens.
+  core.tell(seconds(2), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(core.tell(seconds(3), RequestFinished{RequestId(1), Tokens(10)}),
+              ElementsAre("dispatch 3 to 0"));
+  // Nothing was served: the request of the day comes back with its tokens.
+  EXPECT_THAT(core.tell(seconds(4), DispatchFailed{RequestId(3)}),
+              ElementsAre("reject 3 no_replica"));
+  EXPECT_THAT(core.arrive(seconds(4), make_request(4, ServiceClass::kFlex)),
+              ElementsAre("dispatch 4 to 0"));
 }
 
 TEST(Scheduler, AGivenUpRequestIsExplainedByItsOwnPools) {

@@ -6,6 +6,7 @@
 
 #include "domain/fleet.h"
 #include "perf/perf_model.h"
+#include "perf/step_run.h"
 
 namespace medley::sched {
 
@@ -20,6 +21,9 @@ class LinearSteps final : public perf::StepModel {
     const double seconds = fixed_s_ + per_sequence_s_ * static_cast<double>(shape.decodes) +
                            per_prompt_token_s_ * static_cast<double>(shape.prefill_tokens());
     return {Seconds(seconds), Joules(100 * seconds)};
+  }
+  std::optional<perf::StepCost> run(const perf::StepShape& first, long long steps) const override {
+    return perf::sum_of_linear_pieces(*this, first, steps);
   }
   Watts idle_power() const override { return Watts(50); }
 

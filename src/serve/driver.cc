@@ -51,16 +51,21 @@ class Driver::Impl final : public engine::GenerationSink {
     tell(sched::RequestArrived{request});
   }
 
-  void cancel(RequestId request) {
+  std::optional<Served> cancel(RequestId request, std::string_view outcome) {
     const auto found = entries_.find(request);
     if (found == entries_.end())
-      return;
-    log(found->second, "cancelled");
+      return std::nullopt;
+    const Served served = served_so_far(found->second);
+    log(found->second, outcome);
     entries_.erase(found);
     tell(sched::RequestCancelled{request});
+    return served;
   }
 
-  void replica_lost(ReplicaId replica) { lose(replica, {}, {}); }
+  void replica_lost(ReplicaId replica) {
+    forget_return(replica);
+    lose(replica, {}, {});
+  }
 
   // `culprit` is told what really happened to it, the others that their replica is gone.
   void lose(ReplicaId replica, std::optional<RequestId> culprit, const Error& error) {
@@ -80,6 +85,7 @@ class Driver::Impl final : public engine::GenerationSink {
   }
 
   void replica_returned(ReplicaId replica) {
+    forget_return(replica);
     failures_[replica.number()] = 0;
     up_[replica.number()] = true;
     tell(sched::ReplicaReturned{replica});
@@ -96,12 +102,13 @@ class Driver::Impl final : public engine::GenerationSink {
     Entry& entry = found->second;
     const bool first = entry.generated == 0;
     entry.generated += count;
+    entry.answered = true;
     if (first) {
       entry.first_token_at = loop_.now();
       failures_[entry.replica->number()] = 0;
     }
     entry.listener->on_tokens(text, count);
-    if (first)
+    if (first && entries_.contains(request))  // the listener may have cancelled it
       tell(sched::FirstTokenEmitted{request});
   }
 
@@ -112,6 +119,7 @@ class Driver::Impl final : public engine::GenerationSink {
     Entry entry = std::move(found->second);
     entries_.erase(found);
     entry.generated = ending.output_tokens.count();
+    entry.answered = true;
     entry.request.prompt_tokens = ending.prompt_tokens;
     entry.joules = ending.joules;
     const Served served = served_so_far(entry);
@@ -129,12 +137,10 @@ class Driver::Impl final : public engine::GenerationSink {
     if (!blames_replica || ++failures_[replica.number()] < kFailuresUntilLost) {
       failed(request, error);
     } else {
+      returns_[replica] =
+          loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault, replica.number(),
+                        [this, replica] { replica_returned(replica); });
       lose(replica, request, error);
-      returns_[replica] = loop_.call_at(loop_.now() + kLostFor, replica::Phase::kFault,
-                                        replica.number(), [this, replica] {
-                                          returns_.erase(replica);
-                                          replica_returned(replica);
-                                        });
     }
   }
 
@@ -153,6 +159,7 @@ class Driver::Impl final : public engine::GenerationSink {
     RequestListener* listener = nullptr;
     std::optional<ReplicaId> replica;
     std::optional<sched::Prediction> predicted;
+    bool answered = false;  // a token or the end came: the prompt has been processed
     std::optional<Instant> first_token_at;
     long long generated = 0;
     std::optional<double> joules;
@@ -212,8 +219,19 @@ class Driver::Impl final : public engine::GenerationSink {
     }
   }
 
+  // Whoever returns a lost replica, or loses it for good, goes before the timer.
+  void forget_return(ReplicaId replica) {
+    const auto found = returns_.find(replica);
+    if (found == returns_.end())
+      return;
+    loop_.cancel(found->second);
+    returns_.erase(found);
+  }
+
   void failed(RequestId request, const Error& error) {
     const auto found = entries_.find(request);
+    if (found == entries_.end())
+      return;  // ended by a listener that heard of another's failure
     Entry& entry = found->second;
     if (entry.generated == 0 && another_may_do(error.code)) {
       entry.last_error = error;
@@ -248,6 +266,10 @@ class Driver::Impl final : public engine::GenerationSink {
       return served;
     const Pool& pool = fleet_.pool(owners_[entry.replica->number()]);
     if (pool.metered) {
+      // What the provider processed is paid, whole answer or broken: the prompt and the output that
+      // came. Before the first token nothing says that it processed anything.
+      if (!entry.answered)
+        return served;
       served.money = (static_cast<double>(entry.request.prompt_tokens.count()) *
                           pool.metered->per_million_prompt +
                       static_cast<double>(entry.generated) * pool.metered->per_million_output) /
@@ -294,7 +316,9 @@ Driver::~Driver() = default;
 void Driver::submit(Request request, engine::Generation generation, RequestListener& listener) {
   impl_->submit(std::move(request), std::move(generation), listener);
 }
-void Driver::cancel(RequestId request) { impl_->cancel(request); }
+std::optional<Served> Driver::cancel(RequestId request, std::string_view outcome) {
+  return impl_->cancel(request, outcome);
+}
 void Driver::replica_lost(ReplicaId replica) { impl_->replica_lost(replica); }
 void Driver::replica_returned(ReplicaId replica) { impl_->replica_returned(replica); }
 void Driver::log_results_to(std::function<void(const sched::LoggedResult&)> log) {

@@ -22,6 +22,7 @@ struct Served {
   std::optional<sched::Prediction> predicted;
   std::optional<double> ttft_s, tpot_s, e2e_s;  // observed at the driver
   Tokens prompt_tokens, output_tokens;
+  // Energy at the tariff; or, of a metered service, prompt and output that came, broken or not.
   std::optional<double> joules, money;
 };
 
@@ -48,9 +49,11 @@ class Driver {
   // `request.arrived_at` is set to the loop's now(). `listener` must live until its end or
   // cancel().
   void submit(Request request, engine::Generation generation, RequestListener& listener);
-  // The client left: stops the engine, tells the core.
-  void cancel(RequestId request);
-  // A replica went away (its requests fail or are placed elsewhere) and came back.
+  // The client left, or had enough: stops the engine, tells the core, answers what has happened so
+  // far (empty: it had ended). `outcome` is the decision log's word for it.
+  std::optional<Served> cancel(RequestId request, std::string_view outcome = "cancelled");
+  // A replica went away (its requests fail or are placed elsewhere) and came back. What is said
+  // here holds: no timer returns the replica after it.
   void replica_lost(ReplicaId replica);
   void replica_returned(ReplicaId replica);
   bool replica_up(ReplicaId replica) const;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <set>
 
 #include "engine/manual_loop.h"
@@ -49,20 +50,25 @@ struct Listener final : RequestListener {
     ++ends;
     reason = rejection.reason;
   }
-  void on_failed(const Error& what, const Served&) override {
+  void on_failed(const Error& what, const Served& so_far) override {
     ++ends;
     error = what;
+    served = so_far;
+    if (then)
+      then();
   }
   int dispatches = 0, ends = 0;
   std::string text;
   std::optional<Served> served;
   std::optional<sched::RejectReason> reason;
   std::optional<Error> error;
+  std::function<void()> then;  // after a failure
 };
 
 class DriverTest : public testing::Test {
  protected:
-  DriverTest() : made_(sched::make_test_fleet({{.name = "a", .replicas = 2}})) {
+  explicit DriverTest(const sched::TestPool& pool = {.name = "a", .replicas = 2})
+      : made_(sched::make_test_fleet({pool})) {
     std::vector<std::unique_ptr<engine::Engine>> engines;
     for (FakeEngine*& fake : fakes_) {
       auto engine = std::make_unique<FakeEngine>();
@@ -79,6 +85,18 @@ class DriverTest : public testing::Test {
     request.prompt_tokens = Tokens(10);
     driver_->submit(request, {}, listener);
     return request.id;
+  }
+
+  // Three failures in a row, which take the first replica out for five seconds.
+  void fail_first_replica() {
+    for (int i = 0; i < 3; ++i) {
+      Listener listener;
+      const RequestId id = submit(listener);
+      ASSERT_TRUE(fakes_[0]->running.count(id)) << "round " << i;
+      fakes_[0]->fail(id, ErrorCode::kUnavailable);
+      fakes_[1]->sink->on_end(id, {});
+    }
+    ASSERT_FALSE(driver_->replica_up(ReplicaId(0)));
   }
 
   sched::TestFleet made_;
@@ -136,19 +154,43 @@ TEST_F(DriverTest, WhatIsInvalidIsNotTriedElsewhere) {
 }
 
 TEST_F(DriverTest, ThreeFailuresInARowTakeAReplicaOutForAWhile) {
-  for (int i = 0; i < 3; ++i) {
-    Listener listener;
-    const RequestId id = submit(listener);
-    ASSERT_TRUE(fakes_[0]->running.count(id)) << "round " << i;
-    fakes_[0]->fail(id, ErrorCode::kUnavailable);
-    fakes_[1]->sink->on_end(id, {});
-  }
-  EXPECT_FALSE(driver_->replica_up(ReplicaId(0)));
+  fail_first_replica();
   Listener meanwhile;
   EXPECT_TRUE(fakes_[1]->running.count(submit(meanwhile)));
   loop_.advance_by(seconds(6));
   EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
   driver_->cancel(RequestId(last_));
+}
+
+TEST_F(DriverTest, WhatIsLostByWordDoesNotReturnByItself) {
+  fail_first_replica();
+  driver_->replica_lost(ReplicaId(0));
+  loop_.advance_by(seconds(6));
+  EXPECT_FALSE(driver_->replica_up(ReplicaId(0)));
+  driver_->replica_returned(ReplicaId(0));
+  EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
+}
+
+TEST_F(DriverTest, WhatReturnedByWordIsNotReturnedAgain) {
+  fail_first_replica();
+  driver_->replica_returned(ReplicaId(0));
+  EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
+  EXPECT_FALSE(loop_.next_timer());
+}
+
+TEST_F(DriverTest, AListenerThatHearsOfALossMayEndTheOthers) {
+  Listener first, second;
+  const RequestId one = submit(first);
+  fakes_[0]->sink->on_tokens(one, "Hel", 1);
+  driver_->replica_lost(ReplicaId(1));
+  const RequestId two = submit(second);
+  ASSERT_TRUE(fakes_[0]->running.count(two));
+  fakes_[0]->sink->on_tokens(two, "Hel", 1);
+  first.then = [&] { driver_->cancel(two); };
+  driver_->replica_lost(ReplicaId(0));
+  EXPECT_EQ(first.ends, 1);
+  EXPECT_EQ(second.ends, 0);
+  EXPECT_EQ(driver_->held(), 0U);
 }
 
 TEST_F(DriverTest, AClientThatLeavesStopsTheEngine) {
@@ -158,6 +200,60 @@ TEST_F(DriverTest, AClientThatLeavesStopsTheEngine) {
   EXPECT_TRUE(fakes_[0]->cancelled.count(id));
   EXPECT_EQ(listener.ends, 0);
   EXPECT_EQ(driver_->held(), 0U);
+}
+
+// A rented service at 1 and 2 a million tokens.
+class MeteredDriverTest : public DriverTest {
+ protected:
+  MeteredDriverTest()
+      : DriverTest({.name = "rented",
+                    .replicas = 2,
+                    .kind = perf::ServingKind::kMetered,
+                    .metered = {.per_million_prompt = 1, .per_million_output = 2}}) {
+    driver_->log_results_to(
+        [this](const sched::LoggedResult& result) { logged_.push_back(result.money); });
+  }
+
+  std::vector<std::optional<double>> logged_;
+};
+
+// 10 tokens of prompt and 3 of output.
+constexpr double kPriceSoFar = 16e-6;
+
+TEST_F(MeteredDriverTest, ABrokenAnswerIsPaidAsFarAsItCame) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  fakes_[0]->sink->on_tokens(id, "Hel", 3);
+  fakes_[0]->fail(id, ErrorCode::kUnavailable);
+  EXPECT_NEAR(listener.served.value().money.value(), kPriceSoFar, 1e-12);
+  ASSERT_EQ(logged_.size(), 1U);
+  EXPECT_NEAR(logged_[0].value(), kPriceSoFar, 1e-12);
+}
+
+TEST_F(MeteredDriverTest, AnAnswerThatNobodyWaitsForIsPaidAsFarAsItCame) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  fakes_[0]->sink->on_tokens(id, "Hel", 3);
+  const std::optional<Served> served = driver_->cancel(id);
+  EXPECT_NEAR(served.value().money.value(), kPriceSoFar, 1e-12);
+  EXPECT_FALSE(driver_->cancel(id));
+  ASSERT_EQ(logged_.size(), 1U);
+  EXPECT_NEAR(logged_[0].value(), kPriceSoFar, 1e-12);
+}
+
+TEST_F(MeteredDriverTest, AnAnswerWithoutATokenCostsItsPrompt) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  fakes_[0]->sink->on_end(id, {engine::FinishReason::kStop, Tokens(10), Tokens(0), {}});
+  EXPECT_NEAR(listener.served.value().money.value(), 10e-6, 1e-12);
+}
+
+TEST_F(MeteredDriverTest, WhatFailsBeforeItsFirstTokenCostsNothing) {
+  Listener refused, left;
+  fakes_[0]->fail(submit(refused), ErrorCode::kInvalid);
+  EXPECT_FALSE(refused.served.value().money);
+  EXPECT_FALSE(driver_->cancel(submit(left)).value().money);
+  EXPECT_EQ(logged_, (std::vector<std::optional<double>>{std::nullopt, std::nullopt}));
 }
 
 }  // namespace

@@ -34,6 +34,13 @@ net::HttpHeaders request_headers(RequestId id) {
   return {{"x-request-id", name_of(id)}, {"medley-request-id", name_of(id)}};
 }
 
+net::HttpResponse error_response(const ApiError& error, RequestId id) {
+  net::HttpResponse response = openai::error_response(error);
+  for (const net::HttpHeader& header : request_headers(id))
+    response.headers.add(header.name, header.value);
+  return response;
+}
+
 std::string_view engine_kind(const Pool& pool) { return pool.emulated() ? "emulated" : "real"; }
 
 }  // namespace
@@ -63,8 +70,16 @@ class Gateway::Call final : public RequestListener {
       sse_.start(headers());
       sse_.text(text);
       spoke_at_ = gateway_.loop_.now();
-    } else {
+    } else if (text.size() <= gateway_.options_.whole_answer_bytes - text_.size()) {
       text_ += text;
+    } else {
+      cancel("failed");
+      fail({502, "api_error",
+            fmt::format("the answer has more than the {} bytes that an answer in one piece may "
+                        "have: ask for a stream, or set max_tokens",
+                        gateway_.options_.whole_answer_bytes),
+            "", "answer_too_large", std::nullopt});
+      finish("failed");
     }
   }
 
@@ -91,19 +106,20 @@ class Gateway::Call final : public RequestListener {
     finish("rejected");
   }
 
-  void on_failed(const Error& error, const Served&) override {
+  void on_failed(const Error& error, const Served& served) override {
+    count_cost(served);
     fail(openai::of_failure(error));
     finish("failed");
   }
 
   void peer_gone() {
-    gateway_.driver_.cancel(request_.id);
+    cancel("cancelled");
     finish("cancelled");
   }
 
   // The gateway goes: the client hears of it.
   void shut_down() {
-    gateway_.driver_.cancel(request_.id);
+    cancel("cancelled");
     exchange_->on_peer_gone(nullptr);
     fail({503, "service_unavailable_error", "the gateway is shutting down", "", "shutting_down",
           std::chrono::seconds(1)});
@@ -187,8 +203,18 @@ class Gateway::Call final : public RequestListener {
                          ending.output_tokens.count());
     if (served.joules)
       metrics.count_energy(pool_name(), "modelled", *served.joules);
+    count_cost(served);
+  }
+
+  void count_cost(const Served& served) {
     if (served.money)
-      metrics.count_cost(pool_name(), gateway_.fleet_.site.currency, *served.money);
+      gateway_.metrics_.count_cost(pool_name(), gateway_.fleet_.site.currency, *served.money);
+  }
+
+  // Stops the work. What was processed until now has its price all the same.
+  void cancel(std::string_view outcome) {
+    if (const std::optional<Served> served = gateway_.driver_.cancel(request_.id, outcome))
+      count_cost(*served);
   }
 
   // The last thing a call does: it is gone when the loop comes round.
@@ -235,16 +261,17 @@ Gateway::~Gateway() {
     loop_.cancel(*keep_alive_);
 }
 
-net::HttpResponse Gateway::protocol_error(int status, std::string_view message) {
-  return openai::error_response({.status = status, .message = std::string(message)});
+net::HttpResponse Gateway::protocol_error(int status, std::string_view message,
+                                          std::uint64_t number) {
+  return error_response({.status = status, .message = std::string(message)}, RequestId(number));
 }
 
 void Gateway::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
   std::string_view path = request.path();
+  const RequestId id(request.number);
   const bool get = request.method == "GET" || request.method == "HEAD";
   const auto answer = [&](int status, std::string_view type, std::string body) {
-    net::HttpResponse response{status, request_headers(RequestId(++last_request_)),
-                               std::move(body)};
+    net::HttpResponse response{status, request_headers(id), std::move(body)};
     response.headers.add("Content-Type", std::string(type));
     exchange->respond(std::move(response));
   };
@@ -265,12 +292,11 @@ void Gateway::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange
                                    : path == "/v1/completions"    ? &openai::completions()
                                                                   : nullptr;
   if (dialect != nullptr && request.method == "POST") {
-    return complete(*dialect, std::move(request), std::move(exchange));
+    return complete(*dialect, id, std::move(request), std::move(exchange));
   }
   if (path == "/v1/models" && get)
     return answer(200, kJson, openai::models_json(fleet_, options_.started_at));
   constexpr std::string_view kModel = "/v1/models/";
-  const RequestId id(++last_request_);
   if (path.starts_with(kModel) && get) {
     const std::string name = net::percent_decode(path.substr(kModel.size()));
     if (const auto offer = openai::find_offer(fleet_, name)) {
@@ -296,9 +322,8 @@ void Gateway::handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange
          *exchange);
 }
 
-void Gateway::complete(const openai::Dialect& dialect, net::HttpRequest http,
+void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRequest http,
                        std::shared_ptr<net::HttpExchange> exchange) {
-  const RequestId id(++last_request_);
   const Result<openai::CompletionRequest> parsed = dialect.parse(http.body);
   if (!parsed.ok())
     return refuse(id, openai::of_bad_request(parsed.error()), *exchange);
@@ -357,10 +382,7 @@ void Gateway::complete(const openai::Dialect& dialect, net::HttpRequest http,
 }
 
 void Gateway::refuse(RequestId id, const ApiError& error, net::HttpExchange& exchange) {
-  net::HttpResponse response = openai::error_response(error);
-  for (const net::HttpHeader& header : request_headers(id))
-    response.headers.add(header.name, header.value);
-  exchange.respond(std::move(response));
+  exchange.respond(error_response(error, id));
   metrics_.count_request({.outcome = "invalid"});
 }
 

@@ -25,6 +25,8 @@ struct GatewayOptions {
   // A stream that has said nothing for so long is sent a comment, which keeps proxies and clients
   // patient.
   Duration keep_alive_after = std::chrono::seconds(15);
+  // Of text in an answer that is not streamed, and so is kept here until its end.
+  std::size_t whole_answer_bytes = 8 << 20;
 };
 
 class Gateway {
@@ -34,10 +36,12 @@ class Gateway {
           GatewayOptions options = {});
   ~Gateway();  // cancels what is under way
 
-  // Answers at once or later. A client that leaves cancels its request.
+  // Answers at once or later. A client that leaves cancels its request. The request's id is its
+  // number: no two may have the same.
   void handle(net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange);
   // The answer to what is no proper HTTP, in the same form as every other error.
-  static net::HttpResponse protocol_error(int status, std::string_view message);
+  static net::HttpResponse protocol_error(int status, std::string_view message,
+                                          std::uint64_t number);
 
   // Completions under way.
   std::size_t active() const { return calls_.size(); }
@@ -45,7 +49,7 @@ class Gateway {
  private:
   class Call;
 
-  void complete(const openai::Dialect& dialect, net::HttpRequest request,
+  void complete(const openai::Dialect& dialect, RequestId id, net::HttpRequest request,
                 std::shared_ptr<net::HttpExchange> exchange);
   void refuse(RequestId id, const openai::ApiError& error, net::HttpExchange& exchange);
   std::string readiness(bool& ready) const;
@@ -62,7 +66,6 @@ class Gateway {
   telemetry::Metrics& metrics_;
   const GatewayOptions options_;
   const std::vector<PoolId> owners_;  // by replica
-  std::uint64_t last_request_ = 0;
   std::map<RequestId, std::unique_ptr<Call>> calls_;
   // Ended calls, until the loop comes round: they end inside their own callbacks.
   std::vector<std::unique_ptr<Call>> ended_;

@@ -348,6 +348,41 @@ TEST_F(GatewayTest, ABrokenUpstreamGivesAnErrorFrameAndNoCleanEnd) {
   }
 }
 
+TEST_F(GatewayTest, AnEndlessAnswerIsCutOffWhereNoStreamWasAskedFor) {
+  serve_upstream();
+  gateway_.emplace(loop_, fleet_, *driver_, metrics_, GatewayOptions{.whole_answer_bytes = 1000});
+  expect_error(chat(R"("max_tokens":5000)"), 502, "", "answer_too_large",
+               "more than the 1000 bytes that an answer in one piece may have");
+  ASSERT_TRUE(events_.run_until([&] { return upstream_.left == 1; }, kLimit));
+  EXPECT_EQ(driver_->held(), 0U);
+  EXPECT_THAT(
+      metrics_.text(),
+      HasSubstr(
+          R"(medley_requests_total{class="standard",model="chat",outcome="failed",pool="up"} 1)"));
+  // What fits, and a stream of any length, are answered.
+  EXPECT_EQ(chat(R"("max_tokens":50)").status, 200);
+  EXPECT_EQ(chat(R"("max_tokens":400,"stream":true)").streamed_text(), text_of(7, 400));
+}
+
+TEST_F(GatewayTest, CountsWhatBrokenAndAbandonedAnswersCost) {
+  serve_upstream();
+  // A prompt of six tokens at 1 a million, three of output at 2.
+  upstream_.manner = Manner::kBreakAfter;
+  chat(R"("stream":true)");
+  EXPECT_THAT(metrics_.text(),
+              HasSubstr("medley_cost_currency_total{currency=\"EUR\",pool=\"up\"} 1.2e-05\n"));
+  upstream_.manner = Manner::kHold;
+  Answer answer;
+  const auto call = client_->start(
+      {.target = "/v1/chat/completions", .body = chat_body(R"("stream":true)")}, answer);
+  ASSERT_TRUE(
+      events_.run_until([&] { return answer.body.find("7:2") != std::string::npos; }, kLimit));
+  client_->cancel(call);
+  ASSERT_TRUE(events_.run_until([&] { return driver_->held() == 0; }, kLimit));
+  EXPECT_THAT(metrics_.text(),
+              HasSubstr("medley_cost_currency_total{currency=\"EUR\",pool=\"up\"} 2.4e-05\n"));
+}
+
 TEST_F(GatewayTest, AKilledUpstreamEndsEveryStreamWithAnError) {
   serve_upstream();
   upstream_.manner = Manner::kHold;
@@ -404,6 +439,8 @@ TEST_F(GatewayTest, RefusesBadRequestsOneByOneAndGoesOn) {
                     R"({"model":"chet","messages":[{"role":"user","content":"x"}]})"),
                404, "model", "model_not_found",
                "the model 'chet' does not exist, did you mean 'chat'?");
+  expect_error(chat(R"("tools":[{"type":"function","function":{"name":"f"}}])"), 400, "tools", "",
+               "'tools' is not supported yet");
   expect_error(chat(R"("service_tier":"flexible")"), 400, "service_tier", "", "no service tier");
   expect_error(chat(R"("n":1)", {{"medley-class", "batch"}}), 404, "model", "model_not_found",
                "not offered to the class 'batch'");
@@ -420,10 +457,12 @@ TEST_F(GatewayTest, RefusesBadRequestsOneByOneAndGoesOn) {
   expect_error(call("POST", "/v2/chat"), 404, "", "unknown_url",
                "there is nothing at POST /v2/chat");
   const Answer large = call("POST", "/v1/chat/completions", std::string(9 << 20, ' '));
-  EXPECT_EQ(large.status, 413);
-  EXPECT_THAT(large.body, HasSubstr(R"({"error":{"message":"the body is larger than)"));
+  expect_error(large, 413, "", "", "the body is larger than");
+  const std::string refused = large.header("x-request-id");
   EXPECT_EQ(upstream_.started, 0);
-  EXPECT_EQ(chat(R"("max_tokens":1)").status, 200);
+  const Answer after = chat(R"("max_tokens":1)");
+  EXPECT_EQ(after.status, 200);
+  EXPECT_NE(after.header("x-request-id"), refused) << "every request has its own";
   EXPECT_EQ(driver_->held(), 0U);
 }
 
@@ -447,6 +486,7 @@ TEST_F(GatewayTest, ListsModelsWithTheirPools) {
   EXPECT_EQ(call("GET", "/v1/models/a/b%20c").status, 200);
   expect_error(call("GET", "/v1/models/nobody"), 404, "model", "model_not_found",
                "'nobody' does not exist");
+  EXPECT_EQ(call("GET", "/livez").header("x-request-id"), "req-00000005") << "one each";
 }
 
 TEST_F(GatewayTest, AnEmulatedPoolSaysSoInEveryAnswer) {

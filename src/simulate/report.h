@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "data/csv.h"
 #include "simulate/simulation.h"
 
 namespace medley::simulate {
@@ -21,7 +22,7 @@ struct ClassReport {
   long long kept = 0;
   double attainment = 0;         // kept / requests: a request turned away missed its promise
   double goodput_per_s = 0;      // kept / simulated time
-  double money = 0, joules = 0;  // of its completed requests
+  double money = 0, joules = 0;  // of its completed requests, and of rented answers that broke
   Latencies latencies;
 };
 
@@ -33,6 +34,7 @@ struct PoolReport {
   double joules = 0;                  // busy and, where known, idle; 0 where unknown or metered
   std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
   double money = 0;                   // those joules at the mean tariff, or the metered price
+  long long steps = 0, extrapolated_steps = 0;  // of the latter: outside the range of its table
 };
 
 struct Report {
@@ -40,6 +42,7 @@ struct Report {
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0, kept = 0;
   long long truncated = 0;  // of the completed: answers that a full context cut; they are not kept
   long long evictions = 0, steps = 0, wake_ups = 0;
+  long long extrapolated_steps = 0;  // of the steps: timed outside the range of a measured table
   long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
   double simulated_s = 0, attainment = 0, goodput_per_s = 0;
   double joules = 0, money = 0;  // of the fleet, with the idle hardware whose power is known
@@ -51,12 +54,45 @@ struct Report {
   std::string decision_digest;
 };
 
+// Adds records up; they need not be kept.
+class ReportBuilder {
+ public:
+  // `fleet` must outlive the builder.
+  explicit ReportBuilder(const Fleet& fleet);
+  void add(const RequestRecord& record);
+  // With what `result` says of the replicas and the whole run; its requests are not looked at.
+  Report finish(const std::string& name, const SimulationResult& result) &&;
+
+ private:
+  struct Samples {
+    std::vector<double> ttft_s, tpot_s, e2e_s;
+  };
+  const Fleet& fleet_;
+  const std::vector<PoolId> owners_;
+  Report report_;
+  std::array<ClassReport, kServiceClassCount> classes_;
+  std::array<Samples, kServiceClassCount> samples_;
+};
+
+// Of a result that has its requests.
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result);
 
 // One JSON value, one line (docs/simulate.md lists its keys).
 std::string to_json(const Report& report, const Fleet& fleet);
 
-// One row a request, by ascending id (columns: docs/simulate.md).
-std::string to_csv(const Fleet& fleet, const SimulationResult& result);
+// One row a request, in the order they are added (columns: docs/simulate.md).
+class RequestsCsv {
+ public:
+  explicit RequestsCsv(const Fleet& fleet);
+  void add(const RequestRecord& record);
+  // What has been built and not been written out yet; clear() after having done so.
+  const std::string& str() const { return writer_.str(); }
+  void clear() { writer_.clear(); }
+
+ private:
+  const std::vector<PoolId> owners_;
+  std::vector<std::string> labels_, models_, pools_;  // names as CSV has them
+  data::CsvWriter writer_;
+};
 
 }  // namespace medley::simulate

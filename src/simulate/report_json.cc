@@ -44,6 +44,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"goodput_per_s", report.goodput_per_s},
                    {"evictions", report.evictions},
                    {"steps", report.steps},
+                   {"extrapolated_steps", report.extrapolated_steps},
                    {"wake_ups", report.wake_ups},
                    {"simulated_s", report.simulated_s},
                    {"prompt_tokens", report.prompt_tokens},
@@ -83,7 +84,9 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"use", pool.use},
         {"joules", known(pool.joules > 0, pool.joules)},
         {"idle_joules", known(pool.idle_joules.has_value(), pool.idle_joules.value_or(0))},
-        {"money", pool.money}});
+        {"money", pool.money},
+        {"steps", pool.steps},
+        {"extrapolated_steps", pool.extrapolated_steps}});
   }
   out["pools"] = std::move(pools);
   return data::json_text(out);

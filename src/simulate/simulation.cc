@@ -1,10 +1,9 @@
 #include "simulate/simulation.h"
 
 #include <algorithm>
-#include <queue>
-#include <set>
 
 #include "base/check.h"
+#include "base/tournament.h"
 #include "sched/admission.h"
 
 namespace medley::simulate {
@@ -14,13 +13,18 @@ namespace {
 // pool that does not return, say. A quota of a day comes back sooner.
 constexpr Duration kPatience = std::chrono::hours(7 * 24);
 
-// A step model whose steps can be made to take longer.
+constexpr Instant kNever = Instant::max();
+
+// A step model whose steps can be made to take longer. It knows no runs, since the factor may
+// change between two steps.
 class SlowableSteps final : public perf::StepModel {
  public:
   explicit SlowableSteps(std::shared_ptr<const perf::StepModel> steps) : steps_(std::move(steps)) {}
   perf::StepCost step(const perf::StepShape& shape) const override {
-    const perf::StepCost cost = steps_->step(shape);
-    return {cost.time * factor_, cost.energy * factor_};
+    perf::StepCost cost = steps_->step(shape);
+    cost.time = cost.time * factor_;
+    cost.energy = cost.energy * factor_;
+    return cost;
   }
   Watts idle_power() const override { return steps_->idle_power(); }
   void set_factor(double factor) { factor_ = factor; }
@@ -40,7 +44,9 @@ class Simulation {
         arrivals_(arrivals),
         scheduler_(fleet, perf),
         owners_(fleet.pools_of_replicas()),
-        reports_loads_(fleet.placement == PlacementKind::kLeastQueued) {
+        reports_loads_(fleet.placement == PlacementKind::kLeastQueued),
+        records_(options.records),
+        step_ends_(owners_.size(), kNever) {
     scheduler_.explain_to(options.explanations);
     slowable_.resize(owners_.size());
     for (const Fault& fault : faults) {
@@ -58,18 +64,13 @@ class Simulation {
     }
     live_.assign(owners_.size(), true);
     dirty_.assign(owners_.size(), false);
-    load_changed_.assign(owners_.size(), true);
-    held_.resize(owners_.size());
-    result_.requests.resize(arrivals.size());
-    for (std::size_t row = 0; row < arrivals.size(); ++row) {
-      const Request& request = arrivals[row].request;
-      RequestRecord& record = result_.requests[row];
-      record.request = request;
-      record.request.targets = sched::effective_targets(fleet, request);
-      record.output_tokens = arrivals[row].output_tokens;
-      record.arrived_s = to_seconds(request.arrived_at).value();
-      MEDLEY_CHECK(row_of_.emplace(request.id, row).second, "two requests have one id");
+    if (reports_loads_) {
+      for (std::size_t i = 0; i < owners_.size(); ++i)
+        load_changes_.push_back(i);
+      load_changed_.assign(owners_.size(), true);
     }
+    if (records_ == nullptr)
+      result_.requests.reserve(arrivals.size());
     for (const Fault& fault : faults) {
       faults_.push_back({fault.at, fault.replica, fault.slowdown, false});
       if (fault.at + fault.lasts < Instant::max()) {
@@ -89,13 +90,12 @@ class Simulation {
              arrivals_[next_arrival_].request.arrived_at <= now_) {
         if (reports_loads_)
           report_loads();
-        tell(sched::RequestArrived{arrivals_[next_arrival_++].request});
+        const Request& request = arrivals_[next_arrival_++].request;
+        open(request);
+        tell(sched::RequestArrived{request});
       }
-      while (!step_ends_.empty() && step_ends_.top().first <= now_) {
-        const std::size_t replica = step_ends_.top().second;
-        step_ends_.pop();
-        end_step(replica);
-      }
+      while (step_ends_.least_key() <= now_)
+        end_step(step_ends_.least());
       if (alarm_ && *alarm_ <= now_) {
         alarm_.reset();
         ++result_.wake_ups;
@@ -106,10 +106,10 @@ class Simulation {
       for (const std::size_t replica : touched_) {
         replicas_[replica]->form_step(now_);
         dirty_[replica] = false;
-        if (const auto at = replicas_[replica]->next_event())
-          step_ends_.emplace(*at, replica);
+        set_step_end(replica);
       }
       touched_.clear();
+      close_records();
     }
     return finish();
   }
@@ -128,16 +128,8 @@ class Simulation {
       if (!next || at < *next)
         next = at;
     };
-    // An end that a cancellation made void, or that was queued twice, is dropped here.
-    while (!step_ends_.empty()) {
-      const auto& [at, replica] = step_ends_.top();
-      const auto due = replicas_[replica]->next_event();
-      if (due && *due == at)
-        break;
-      step_ends_.pop();
-    }
-    if (!step_ends_.empty())
-      consider(step_ends_.top().first);
+    if (step_ends_.least_key() < kNever)
+      consider(step_ends_.least_key());
     if (next_arrival_ < arrivals_.size())
       consider(arrivals_[next_arrival_].request.arrived_at);
     if (alarm_)
@@ -156,12 +148,83 @@ class Simulation {
     return false;
   }
 
+  // Something came to the replica or ended there: it may form a step at this instant, and its next
+  // event may be another one.
   void touch(std::size_t replica) {
-    load_changed_[replica] = true;
+    set_step_end(replica);
+    if (reports_loads_ && !load_changed_[replica]) {
+      load_changed_[replica] = true;
+      load_changes_.push_back(replica);
+    }
     if (dirty_[replica])
       return;
     dirty_[replica] = true;
     touched_.push_back(replica);
+  }
+  void set_step_end(std::size_t replica) {
+    step_ends_.set(replica, replicas_[replica]->next_event().value_or(kNever));
+  }
+
+  // --- records, from the first row whose fate is open to the last that arrived ---
+
+  struct OpenRecord {
+    RequestRecord record;
+    bool held = false;  // by its replica
+  };
+  OpenRecord& at_row(std::size_t row) { return open_[row & (open_.size() - 1)]; }
+  OpenRecord& open_record(RequestId request) {
+    const std::size_t row = row_of(request);
+    MEDLEY_CHECK(row >= first_open_ && row < next_open_);
+    return at_row(row);
+  }
+  RequestRecord& record_of(RequestId request) { return open_record(request).record; }
+
+  // Of the next row.
+  void open(const Request& request) {
+    if (next_open_ - first_open_ == open_.size()) {
+      std::vector<OpenRecord> wider(open_.size() * 2);
+      for (std::size_t row = first_open_; row < next_open_; ++row)
+        wider[row & (wider.size() - 1)] = std::move(at_row(row));
+      open_ = std::move(wider);
+    }
+    OpenRecord& opened = at_row(next_open_);
+    opened = {};
+    opened.record.request = request;
+    opened.record.request.targets = sched::effective_targets(fleet_, request);
+    opened.record.output_tokens = arrivals_[next_open_++].output_tokens;
+    opened.record.arrived_s = to_seconds(request.arrived_at).value();
+  }
+
+  std::size_t row_of(RequestId request) const {
+    const auto comes_before = [](const Arrival& arrival, RequestId id) {
+      return arrival.request.id < id;
+    };
+    // Ids are rows, or nearly: the guess is right where they count from 0 without a gap.
+    const std::size_t guess = request.number();
+    if (guess < arrivals_.size() && arrivals_[guess].request.id == request)
+      return guess;
+    const auto found = std::lower_bound(arrivals_.begin(), arrivals_.end(), request, comes_before);
+    MEDLEY_CHECK(found != arrivals_.end() && found->request.id == request,
+                 "arrivals are not in the order of their ids");
+    return static_cast<std::size_t>(found - arrivals_.begin());
+  }
+  void close_records() {
+    while (first_open_ < next_open_ &&
+           at_row(first_open_).record.outcome != RequestOutcome::kUnfinished) {
+      close_front();
+    }
+  }
+  void close_front() {
+    RequestRecord& record = at_row(first_open_).record;
+    if (record.outcome == RequestOutcome::kCompleted) {
+      record.money = money_of(record);
+      record.kept = kept(record) && !record.truncated;
+    }
+    if (records_ != nullptr)
+      records_->add(record);
+    else
+      result_.requests.push_back(record);
+    ++first_open_;
   }
 
   void apply(const FaultEvent& fault) {
@@ -182,14 +245,30 @@ class Simulation {
       return;
     live_[replica] = false;
     tell(sched::ReplicaLost{fault.replica});
-    const std::set<RequestId> held = std::move(held_[replica]);
-    held_[replica].clear();
+    std::vector<RequestId> held;  // by id
+    for (std::size_t row = first_open_; row < next_open_; ++row) {
+      const OpenRecord& open = at_row(row);
+      if (open.held && open.record.replica == fault.replica)
+        held.push_back(open.record.request.id);
+    }
     for (const RequestId request : held) {
       replicas_[replica]->cancel(now_, request);
+      open_record(request).held = false;
       RequestRecord& record = record_of(request);
       if (record.first_token_s) {
         record.outcome = RequestOutcome::kFailed;
-        tell(sched::RequestFinished{request, Tokens(0), false});
+        long long generated = 0;
+        if (const auto& metered = fleet_.pool(owners_[replica]).metered) {
+          // What a rented service processed is paid, as in serve: the prompt and the tokens that
+          // came.
+          const double streamed_s = to_seconds(now_).value() - *record.first_token_s;
+          generated =
+              std::min(record.output_tokens,
+                       1 + static_cast<long long>(streamed_s / std::max(metered->tpot_s, 1e-9)));
+          record.output_tokens = generated;
+          record.money = money_of(record);
+        }
+        tell(sched::RequestFinished{request, Tokens(generated), false});
       } else {
         tell(sched::DispatchFailed{request});
       }
@@ -203,14 +282,15 @@ class Simulation {
     touch(replica);
     // Carrying out decisions may not touch reports_: only this function fills it.
     for (const replica::Report& report : reports_) {
-      RequestRecord& record = record_of(report.request);
       switch (report.kind) {
         case replica::ReportKind::kFirstToken:
-          record.first_token_s = report.at_s;
+          record_of(report.request).first_token_s = report.at_s;
           tell(sched::FirstTokenEmitted{report.request});
           break;
         case replica::ReportKind::kFinished: {
-          held_[replica].erase(report.request);
+          OpenRecord& open = open_record(report.request);
+          open.held = false;
+          RequestRecord& record = open.record;
           record.finished_s = report.at_s;
           record.joules = report.joules;
           record.outcome = RequestOutcome::kCompleted;
@@ -225,9 +305,8 @@ class Simulation {
   }
 
   void report_loads() {
-    for (std::size_t replica = 0; replica < replicas_.size(); ++replica) {
-      if (!load_changed_[replica])
-        continue;
+    std::sort(load_changes_.begin(), load_changes_.end());
+    for (const std::size_t replica : load_changes_) {
       load_changed_[replica] = false;
       const replica::Load load = replicas_[replica]->load();
       LoadSignal signal;
@@ -236,9 +315,8 @@ class Simulation {
       signal.as_of = now_;
       tell(sched::LoadReported{ReplicaId(replica), signal});
     }
+    load_changes_.clear();
   }
-
-  RequestRecord& record_of(RequestId request) { return result_.requests[row_of_.at(request)]; }
 
   // Hands the event to the core and carries out what it decides.
   void tell(const sched::Event& event) {
@@ -249,8 +327,9 @@ class Simulation {
       if (!std::holds_alternative<sched::WakeAt>(decision))
         last_progress_ = now_;
       if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
-        const std::size_t row = row_of_.at(dispatch->request);
-        RequestRecord& record = result_.requests[row];
+        const std::size_t row = row_of(dispatch->request);
+        OpenRecord& open = at_row(row);
+        RequestRecord& record = open.record;
         record.replica = dispatch->replica;
         record.dispatched_s = to_seconds(now_).value();
         record.predicted = scheduler_.prediction(dispatch->request);
@@ -274,7 +353,7 @@ class Simulation {
           continue;
         }
         replicas_[replica]->enqueue(now_, sequence);
-        held_[replica].insert(dispatch->request);
+        open.held = true;
         touch(replica);
       } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
         RequestRecord& record = record_of(reject->request);
@@ -282,7 +361,7 @@ class Simulation {
         record.reason = reject->reason;
       } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
         replicas_[cancel->replica.number()]->cancel(now_, cancel->request);
-        held_[cancel->replica.number()].erase(cancel->request);
+        open_record(cancel->request).held = false;
         touch(cancel->replica.number());
       } else {
         alarm_ = std::get<sched::WakeAt>(decision).at;
@@ -310,11 +389,11 @@ class Simulation {
       result_.steps += record.usage.steps;
       result_.replicas.push_back(record);
     }
-    for (RequestRecord& record : result_.requests) {
-      if (record.outcome != RequestOutcome::kCompleted)
-        continue;
-      record.money = money_of(record);
-      record.kept = kept(record) && !record.truncated;
+    // Left over: what waits for ever, and rows that time never came to.
+    while (first_open_ < arrivals_.size()) {
+      if (first_open_ == next_open_)
+        open(arrivals_[next_open_].request);
+      close_front();
     }
     result_.digest = scheduler_.digest();
     return std::move(result_);
@@ -357,12 +436,15 @@ class Simulation {
   Instant now_{};
   Instant last_progress_{};  // of the last decision but WakeAt
   std::optional<Instant> alarm_;
-  using StepEnd = std::pair<Instant, std::size_t>;  // at one instant the lower replica first
-  std::priority_queue<StepEnd, std::vector<StepEnd>, std::greater<>> step_ends_;
   std::vector<std::size_t> touched_;  // replicas that may form a step at this instant
-  std::vector<bool> live_, dirty_, load_changed_;
-  std::vector<std::set<RequestId>> held_;  // by replica
-  std::unordered_map<RequestId, std::size_t> row_of_;
+  std::vector<bool> live_, dirty_;
+  // least_queued: replicas whose load the core has not heard of, each once.
+  std::vector<std::size_t> load_changes_;
+  std::vector<bool> load_changed_;
+  std::vector<OpenRecord> open_{1};             // a ring, its size a power of two: see at_row()
+  std::size_t first_open_ = 0, next_open_ = 0;  // rows
+  RecordSink* const records_;                   // null: result_.requests takes them
+  Tournament<Instant> step_ends_;               // by replica; kNever: none is due
   std::vector<sched::Decision> decisions_;
   std::vector<RequestId> unfit_;  // dispatched to a replica that can never hold them
   std::vector<replica::Report> reports_;

@@ -60,8 +60,15 @@ struct ReplicaRecord {
       idle_joules;  // owned hardware, between steps; empty where its idle power is unknown
 };
 
+// Hears what became of every request, in row order, as soon as it is known of all rows up to it.
+class RecordSink {
+ public:
+  virtual ~RecordSink() = default;
+  virtual void add(const RequestRecord& record) = 0;
+};
+
 struct SimulationResult {
-  std::vector<RequestRecord> requests;  // by row
+  std::vector<RequestRecord> requests;  // by row; empty where a sink took them
   std::vector<ReplicaRecord> replicas;
   double simulated_s = 0;  // until the last effect
   long long evictions = 0, steps = 0, wake_ups = 0;
@@ -71,10 +78,13 @@ struct SimulationResult {
 struct SimulationOptions {
   std::uint64_t seed = 1;
   sched::ExplanationSink* explanations = nullptr;
+  // Takes the records in place of SimulationResult::requests, so that a long run need not hold
+  // them.
+  RecordSink* records = nullptr;
 };
 
-// Preconditions: arrivals sorted by (arrived_at, id), faults by `at`; every request's offer and
-// label exist. The same arguments give the same result.
+// Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every
+// request's offer and label exist. The same arguments give the same result.
 SimulationResult simulate(const Fleet& fleet, const perf::PerfModel& perf,
                           const std::vector<Arrival>& arrivals, const std::vector<Fault>& faults,
                           const SimulationOptions& options);

@@ -49,6 +49,26 @@ TEST(Simulation, ASlowReplicaTakesLonger) {
   EXPECT_NEAR(result.requests[0].ttft_s().value(), 2 * (0.01 + 100 * 2e-5), 1e-12);
 }
 
+TEST(Simulation, ABrokenAnswerOfARentedServiceIsPaidForAsFarAsItCame) {
+  const auto made = sched::make_test_fleet({{.name = "burst",
+                                             .kind = perf::ServingKind::kMetered,
+                                             .metered = {.per_million_prompt = 1e6,
+                                                         .per_million_output = 1e4,
+                                                         .ttft_median_s = 0.1,
+                                                         .ttft_sigma = 0,
+                                                         .tpot_s = 0.01}}});
+  // The first token comes at 1.1 s, the fourth at 1.13 s.
+  const SimulationResult result =
+      run(made, {arrival(0, seconds(1), 3, 50)},
+          {{ReplicaId(0), Instant(milliseconds(1135)), seconds(10), {}}});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kFailed);
+  EXPECT_NEAR(result.requests[0].money, 3 + 4 * 0.01, 1e-9);
+  const Report report = make_report("", made.fleet, result);
+  EXPECT_NEAR(report.money, 3.04, 1e-9);
+  EXPECT_NEAR(report.request_money, 3.04, 1e-9);
+  EXPECT_EQ(report.completed, 0);
+}
+
 TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
   // The first is streaming at 1.05 s; the second arrives right before the loss and has no token
   // yet.
@@ -84,6 +104,38 @@ TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
 }
 
+TEST(Simulation, HandsRecordsToASinkInRowOrder) {
+  struct Rows final : RecordSink {
+    void add(const RequestRecord& record) override { records.push_back(record); }
+    std::vector<RequestRecord> records;
+  } rows;
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    arrivals.push_back(arrival(i + 5, milliseconds(4 * i), 100, 1 + 60 * (i % 5 == 0)));
+    arrivals.back().request.service_class = kServiceClasses[i % kServiceClassCount];
+  }
+  // The last never gets a place: its pool does not return.
+  arrivals.push_back(arrival(999, seconds(60), 100, 5));
+  arrivals.back().request.service_class = ServiceClass::kBatch;
+  const std::vector<Fault> lost = {
+      {ReplicaId(0), Instant(seconds(50)), Instant::max() - Instant(seconds(50)), {}}};
+  sched::TestFleet made = one_pool();
+  made.fleet.classes[index_of(ServiceClass::kBatch)].targets = {};
+  const SimulationResult kept = run(made, arrivals, lost);
+  const SimulationResult streamed =
+      simulate(made.fleet, made.perf, arrivals, lost, {.records = &rows});
+  EXPECT_TRUE(streamed.requests.empty());
+  EXPECT_EQ(streamed.digest.hex(), kept.digest.hex());
+  ASSERT_EQ(rows.records.size(), arrivals.size());
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    EXPECT_EQ(rows.records[i].request.id, arrivals[i].request.id);
+    EXPECT_EQ(rows.records[i].outcome, kept.requests[i].outcome);
+    EXPECT_EQ(rows.records[i].finished_s, kept.requests[i].finished_s);
+    EXPECT_EQ(rows.records[i].kept, kept.requests[i].kept);
+  }
+  EXPECT_EQ(rows.records.back().outcome, RequestOutcome::kUnfinished);
+}
+
 TEST(Report, AddsUpWhatTheRowsSay) {
   std::vector<Arrival> arrivals;
   for (std::uint64_t i = 0; i < 300; ++i) {
@@ -117,8 +169,10 @@ TEST(Report, AddsUpWhatTheRowsSay) {
   for (const ReplicaRecord& replica : result.replicas)
     busy += replica.usage.joules;
   EXPECT_NEAR(report.request_joules, busy, 1e-6 * busy);
-  const std::string csv = to_csv(made.fleet, result);
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 301);
+  RequestsCsv csv(made.fleet);
+  for (const RequestRecord& record : result.requests)
+    csv.add(record);
+  EXPECT_EQ(std::count(csv.str().begin(), csv.str().end(), '\n'), 301);
 }
 
 }  // namespace

@@ -3,12 +3,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
+#include "base/nearest.h"
 #include "data/csv.h"
+#include "perf/tables/splitwise.h"
 #include "perf/tables/vidur.h"
+#include "perf/tables/vllm.h"
+#include "simulate/vllm_profile.h"
 
 namespace medley::simulate {
 namespace {
+
+// What a model says of its tables as a whole, with the path that they came from.
+Result<std::shared_ptr<const perf::StepModel>> at_path(
+    const StepTable& table, Result<std::shared_ptr<const perf::StepModel>> model) {
+  if (model.ok())
+    return model;
+  Error error = model.error();
+  error.message = fmt::format("{}: {}", table.path, error.message);
+  return error;
+}
 
 Result<std::vector<perf::VidurPerTokenRow>> read_per_token(const std::string& path) {
   MEDLEY_TRY(const data::CsvTable table, data::read_csv(path));
@@ -60,26 +75,74 @@ Result<perf::VidurTables> read_vidur(const std::string& folder) {
   return tables;
 }
 
+Result<std::shared_ptr<const perf::StepModel>> vidur_steps(const StepTable& table) {
+  MEDLEY_TRY(const perf::VidurTables tables, read_vidur(table.path));
+  return at_path(table, perf::make_vidur_model(tables, table.layers));
+}
+
+// The rows of one (model, hardware, tensor_parallel).
+Result<std::shared_ptr<const perf::StepModel>> splitwise_steps(const StepTable& wanted) {
+  MEDLEY_TRY(const data::CsvTable table, data::read_csv(wanted.path));
+  MEDLEY_TRY(const auto model, table.texts("model"));
+  MEDLEY_TRY(const auto hardware, table.texts("hardware"));
+  MEDLEY_TRY(const auto tensor_parallel, table.wholes("tensor_parallel"));
+  MEDLEY_TRY(const auto prompt_size, table.wholes("prompt_size"));
+  MEDLEY_TRY(const auto batch_size, table.wholes("batch_size"));
+  MEDLEY_TRY(const auto prompt_time, table.numbers("prompt_time"));
+  MEDLEY_TRY(const auto token_time, table.numbers("token_time"));
+  std::vector<perf::SplitwiseRow> rows;
+  std::set<std::string> present;
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    present.insert(fmt::format("{} on {} x {}", model[i], hardware[i], tensor_parallel[i]));
+    if (model[i] != wanted.model || hardware[i] != wanted.hardware ||
+        tensor_parallel[i] != wanted.tensor_parallel) {
+      continue;
+    }
+    rows.push_back({prompt_size[i], batch_size[i], prompt_time[i], token_time[i]});
+    // What is wrong with a row is told with its line; of all rows together, below.
+    if (const std::string wrong = perf::complaint(rows.back()); !wrong.empty())
+      return Error{ErrorCode::kInvalid, fmt::format("{}: {}", table.where(i), wrong), {}};
+  }
+  if (rows.empty()) {
+    const std::vector<std::string> known(present.begin(), present.end());
+    const std::string name =
+        fmt::format("{} on {} x {}", wanted.model, wanted.hardware, wanted.tensor_parallel);
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: no rows for {} (model, hardware, tensor_parallel){}", wanted.path,
+                             name, suggestion(name, known)),
+                 "step_times"};
+  }
+  return at_path(wanted, perf::make_splitwise_model(rows));
+}
+
+Result<std::shared_ptr<const perf::StepModel>> vllm_steps(const StepTable& table) {
+  const int ranks = table.all_reduce ? table.all_reduce->ranks : 1;
+  MEDLEY_TRY(const perf::VllmProfile profile, read_vllm_profile(table.path, ranks));
+  return at_path(table, perf::make_vllm_model(profile, table.layers, table.all_reduce));
+}
+
+Result<std::shared_ptr<const perf::StepModel>> read_steps(const StepTable& table) {
+  if (table.format == "splitwise_perf_model")
+    return splitwise_steps(table);
+  return table.format == "vidur_tables" ? vidur_steps(table) : vllm_steps(table);
+}
+
 }  // namespace
 
 Result<perf::PoolModel> make_table_model(const Pool& pool) {
+  const auto at_pool = [&](Error error) {
+    error.message = fmt::format("pool '{}': {}", pool.name, error.message);
+    return error;
+  };
   const StepTable& table = pool.table.value();
-  if (table.format != "vidur_tables") {
-    return Error{
-        ErrorCode::kInvalid,
-        fmt::format(
-            "pool '{}': step_times format '{}' is not supported by this version; vidur_tables is",
-            pool.name, table.format),
-        "step_times.format"};
-  }
   if (!pool.batching.kv_blocks) {
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("pool '{}': a pool with step_times needs kv_blocks", pool.name),
-                 "kv_blocks"};
+    return at_pool({ErrorCode::kInvalid, "a pool with step_times needs kv_blocks", "kv_blocks"});
   }
-  MEDLEY_TRY(const perf::VidurTables tables, read_vidur(table.path));
   perf::PoolModel model;
-  MEDLEY_TRY(model.steps, perf::make_vidur_model(tables, table.layers));
+  Result<std::shared_ptr<const perf::StepModel>> steps = read_steps(table);
+  if (!steps.ok())
+    return at_pool(steps.error());
+  model.steps = std::move(*steps);
   model.kind = perf::ServingKind::kBatched;
   model.max_running = pool.batching.max_running;
   model.kv_tokens = *pool.batching.kv_blocks * pool.batching.block_tokens;

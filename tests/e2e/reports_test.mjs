@@ -102,6 +102,20 @@ test('a figure that is missed ends with 6, one that the report has not with 2', 
   assert.equal(unknown.status, 2);
 });
 
+test('a file that cannot be opened ends with 2, a disk that is full with 1', async (t) => {
+  const files = folder(t);
+  const small = workload.replace('requests: 2000', 'requests: 50').replace(/faults:[^]*seed/, 'seed');
+  const scenario = files.write('scenario.yaml', small);
+  for (const option of ['--requests-csv', '--decisions']) {
+    const nowhere = await medley('simulate', scenario, option, files.file('nowhere/file'));
+    assert.equal(nowhere.status, 2, nowhere.err);
+    assert.match(nowhere.err, /cannot write .*nowhere\/file': No such file/);
+    const full = await medley('simulate', scenario, option, '/dev/full');
+    assert.equal(full.status, 1, full.err);
+    assert.match(full.err, /'\/dev\/full' is incomplete: No space left/);
+  }
+});
+
 test('a torn line of a trace, with file and line', async (t) => {
   const files = folder(t);
   const fleet = path.join(root, 'scenarios/fleet-mixed.yaml');

@@ -1,4 +1,4 @@
-// `medley simulate` from outside: the same digest twice, rows that add up, other people's reference answers.
+// `medley simulate` from outside: the same digest twice, rows that add up. Other people's reference answers: tests/reference.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -80,9 +80,34 @@ test('the Azure conversation trace over the mixed fleet', { skip: fs.existsSync(
     timed.err.trim().replace(/\s+/g, ' '));
 });
 
-const checker = path.join(shared, 'check/check_vidur.py');
-test('the two Vidur runs', { skip: fs.existsSync(checker) ? false : `no ${checker}` }, async (t) => {
-  const { status, out } = await run('python3', [checker, '--medley', binary, '--limit', 'max_seconds=1e9']);
-  t.diagnostic(out.trim().split('\n').at(-1));
-  assert.equal(status, 0, out);
+test('a measured table answers outside its range and says how often', async (t) => {
+  const files = folder(t);
+  files.write('measured.csv', `model,hardware,prompt_size,batch_size,prompt_time,token_time,tensor_parallel
+m,card,100,1,20,10,2
+m,card,1000,1,110,12,2
+`);
+  const scenario = (count, prompt) => files.write(`of_${prompt}.yaml`, `
+placement: round_robin
+pools:
+  - {name: card, batching: mixed, kv_blocks: 1000, step_times: {format: splitwise_perf_model, path: measured.csv, model: m,
+     hardware: card, tensor_parallel: 2}}
+workload: {requests: ${count}, rate_per_s: 0.1, arrivals: constant, prompt_tokens: ${prompt}, output_tokens: 4}
+`);
+  // Prompts of 200 lie inside, the three decodes of each request do not; those of 50 lie below.
+  const inside = await simulate(scenario(5, 200));
+  assert.equal(inside.steps, 5 * 4);
+  assert.equal(inside.extrapolated_steps, 5 * 3);
+  assert.equal(inside.pools[0].extrapolated_steps, 5 * 3);
+  close(inside.ttft_s.mean, 0.03);
+  const below = await simulate(scenario(5, 50));
+  assert.equal(below.extrapolated_steps, below.steps);
+  close(below.ttft_s.mean, 0.015);
+  const { out } = await medley('simulate', scenario(5, 200));
+  assert.match(out, /extrapolated: 15 of 20 steps of pool card lie outside the range that its table was measured in/);
+});
+
+test('rows that cannot be written are an error', { skip: fs.existsSync('/dev/full') ? false : 'no /dev/full' }, async () => {
+  const { status, err } = await medley('simulate', path.join(root, 'scenarios/burst-and-loss.yaml'), '--requests-csv', '/dev/full');
+  assert.equal(status, 1);
+  assert.match(err, /'\/dev\/full' is incomplete: No space left on device/);
 });

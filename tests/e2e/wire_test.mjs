@@ -1,5 +1,6 @@
 // Every mistake a client can make over the wire: its status, param and code, and the server that goes on.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { test } from 'node:test';
 import { Server, folder } from './medley.mjs';
 
@@ -41,6 +42,8 @@ test('the wire: each mistake its status, param and code, and the server goes on'
     ['max_tokens that is no whole number', { ...fine, max_tokens: 1.5 }, {}, 400, 'max_tokens', null],
     ['stream of a wrong type', { ...fine, stream: 'yes' }, {}, 400, 'stream', null],
     ['two answers', { ...fine, n: 2 }, {}, 400, 'n', null],
+    ['tools', { ...fine, tools: [{ type: 'function', function: { name: 'f' } }] }, {}, 400, 'tools', null],
+    ['a key given twice', '{"messages":null,"model":"llama-3.1-8b","messages":[{"role":"user","content":"x"}]}', {}, 400, 'messages', null],
     ['stop', { ...fine, stop: [''] }, {}, 400, 'stop', null],
     ['unknown tier', { ...fine, service_tier: 'prority' }, {}, 400, 'service_tier', null],
     ['unknown class', fine, { 'medley-class': 'standart' }, 400, 'medley-class', null],
@@ -73,6 +76,16 @@ test('the wire: each mistake its status, param and code, and the server goes on'
   assert.equal((await server.ask('/v1/models/llama-3.1-9b')).status, 404);
   const large = await server.chat({ ...fine, messages: [{ role: 'user', content: 'x'.repeat(9 << 20) }] }).catch((error) => error);
   assert.ok(large instanceof Error || large.status === 413, large.text); // refused before all of it was sent
+
+  const garbled = await new Promise((resolve, reject) => {
+    let text = '';
+    const socket = net.connect(server.port, '127.0.0.1', () => socket.write('this is no HTTP\r\n\r\n'));
+    socket.setEncoding('utf8').on('data', (piece) => (text += piece)).on('end', () => resolve(text)).on('error', reject);
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`no end after: ${text}`)));
+  });
+  assert.match(garbled, /^HTTP\/1\.1 400 /);
+  assert.match(garbled, /^x-request-id: req-[0-9a-f]{8}\r$/m);
+  assert.match(garbled, /"message":"this is not proper HTTP/);
 
   // The client that people use gets its own kinds of error.
   const client = server.client({ maxRetries: 0 });

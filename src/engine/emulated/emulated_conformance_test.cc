@@ -14,8 +14,8 @@ class EmulatedSubject final : public Subject {
     pool_.device = "slow_chip";
     pool_.batching.max_running = 8;
     model_.kind = perf::ServingKind::kBatched;
-    model_.steps = std::make_shared<perf::LinearModel>(perf::LinearModel::Setup{
-        .per_step = Seconds(0.01), .per_decode = Seconds(0), .prefill_tokens_per_s = 1e4});
+    model_.steps = std::make_shared<perf::LinearModel>(
+        LinearConstants{.step_s = 0.01, .prompt_token_s = 1e-4}, PowerLaw{});
     model_.max_running = 8;
     model_.kv_tokens = 640;
     model_.max_context = 600;

@@ -41,8 +41,8 @@ class EmulatedEngineTest : public testing::Test {
     pool_.batching.max_running = 4;
     pool_.batching.kv_blocks = 100;
     pool_.batching.chunk_tokens = 64;
-    model_.steps = std::make_shared<perf::LinearModel>(perf::LinearModel::Setup{
-        .per_step = Seconds(0.004), .per_decode = Seconds(0.001), .prefill_tokens_per_s = 1e4});
+    model_.steps = std::make_shared<perf::LinearModel>(
+        LinearConstants{.step_s = 0.004, .decode_s = 0.001, .prompt_token_s = 1e-4}, PowerLaw{});
     model_.max_running = 4;
     model_.kv_tokens = 1600;
     model_.max_context = 1500;

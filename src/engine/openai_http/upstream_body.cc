@@ -117,8 +117,8 @@ Status read_choice(const dom::element& choice, UpstreamChunk& chunk) {
         chunk.reasoned = true;
     }
     if (has_elements(delta, "tool_calls") || delta["function_call"].is_object()) {
-      return Error{ErrorCode::kInvalid,
-                   "the model answered with a tool call, which medley does not relay yet", "tools"};
+      // Nobody asked for one: the gateway takes no `tools`.
+      return Error{ErrorCode::kGarbled, "the upstream answered with a tool call"};
     }
   } else if (choice["text"].get(text) == simdjson::SUCCESS) {
     chunk.text += text;

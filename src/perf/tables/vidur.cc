@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "perf/step_run.h"
 
 namespace medley::perf {
 namespace {
@@ -88,19 +89,39 @@ class VidurModel final : public StepModel {
       kv_before += round_up(chunk.context, kKvGrid);
       chunk_squares += static_cast<double>(chunk.tokens) * static_cast<double>(chunk.tokens);
     }
+    bool beyond = false;
     double layer_ms = padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
     if (shape.decodes > 0) {
       const auto& sizes = at_or_last(decode_, shape.decodes);
       const long long mean = shape.decode_context / shape.decodes;
-      const double attention = at_or_last(sizes, round_up(mean, kKvGrid) / kKvGrid);
+      const long long size = round_up(mean, kKvGrid) / kKvGrid;
+      const double attention = at_or_last(sizes, size);
+      beyond = is_beyond(decode_, shape.decodes) || is_beyond(sizes, size);
       layer_ms += shape.decodes > 1 ? attention * kBatchingOverhead : attention;
     }
     if (!shape.chunks.empty()) {
       const double attention =
           at_or_last(prefill_, kv_before / kKvGrid).at(std::llround(std::sqrt(chunk_squares)));
+      beyond = beyond || is_beyond(prefill_, kv_before / kKvGrid);
       layer_ms += shape.chunks.size() > 1 ? attention * kBatchingOverhead : attention;
     }
-    return {Seconds(layer_ms * layers_ * 1e-3), Joules()};
+    StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
+    cost.extrapolated = beyond;
+    return cost;
+  }
+  // The mean context, rounded down, grows by one a step; steps of one kv_cache_size are equal.
+  std::optional<StepCost> run(const StepShape& first, long long steps) const override {
+    StepCost sum;
+    for (long long done = 0; done < steps;) {
+      const StepShape shape = later_step(first, done);
+      const long long mean = shape.decode_context / shape.decodes;
+      const long long equal = std::min(round_up(mean, kKvGrid) - mean + 1, steps - done);
+      const StepCost each = step(shape);
+      sum.time += each.time * static_cast<double>(equal);
+      sum.extrapolated += each.extrapolated * equal;
+      done += equal;
+    }
+    return sum;
   }
   Watts idle_power() const override { return {}; }
 
@@ -120,6 +141,11 @@ class VidurModel final : public StepModel {
   template <typename Value>
   static const Value& at_or_last(const std::vector<Value>& values, long long index) {
     return values[std::min(static_cast<std::size_t>(index), values.size() - 1)];
+  }
+
+  template <typename Value>
+  static bool is_beyond(const std::vector<Value>& values, long long index) {
+    return static_cast<std::size_t>(index) >= values.size();
   }
 
   double layers_;

@@ -46,7 +46,9 @@ struct VidurTables {
 // Rows may come in any order. Fails when a table is empty, `layers` < 1, a size is out of range or
 // off the grid of 64, or a row appears twice. Beyond a table's last row the last row holds; an
 // absent (batch, size) of the decode table takes the next larger size of that batch, an absent
-// kv_cache_size of the prefill table the next larger one present.
+// kv_cache_size of the prefill table the next larger one present. A step beyond the largest batch
+// or kv_cache_size counts as extrapolated (the last rows of the other axes say not how far they
+// hold).
 Result<std::shared_ptr<const StepModel>> make_vidur_model(const VidurTables& tables, int layers);
 
 }  // namespace medley::perf

@@ -80,6 +80,18 @@ TEST(VidurTables, HoldTheirLastRowBeyondTheEnd) {
   EXPECT_NEAR(layer_ms({.decodes = 3, .decode_context = 3000}), kPlain + 100 + 2128 * 1.1, 1e-9);
 }
 
+TEST(VidurTables, SayWhenTheyAreAskedBeyondTheEnd) {
+  const auto model = *make_vidur_model(tables(), 3);
+  const auto extrapolated = [&](const StepShape& shape) { return model->step(shape).extrapolated; };
+  EXPECT_EQ(extrapolated({.decodes = 2, .decode_context = 256}), 0);
+  EXPECT_EQ(extrapolated({.decodes = 2, .decode_context = 258}), 1);
+  EXPECT_EQ(extrapolated({.decodes = 3, .decode_context = 3}), 1);
+  std::array chunk = {PrefillChunk{.tokens = 9, .context = 128}};
+  EXPECT_EQ(extrapolated({.chunks = chunk}), 0);
+  chunk[0].context = 129;
+  EXPECT_EQ(extrapolated({.chunks = chunk}), 1);
+}
+
 TEST(VidurTables, RefuseRowsThatCannotBe) {
   EXPECT_FALSE(make_vidur_model({}, 80).ok());
   EXPECT_FALSE(make_vidur_model(tables(), 0).ok());

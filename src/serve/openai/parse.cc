@@ -66,6 +66,21 @@ Error wrong_type(std::string param, std::string_view expected, const dom::elemen
   return invalid(std::move(param), std::move(message));
 }
 
+// A key that comes twice could mean one thing here and another at the upstream. `place` is the
+// object's, "" for the body itself.
+Status refuse_double_keys(const std::string& place, const dom::object& object) {
+  std::vector<std::string_view> keys;
+  for (const auto field : object)
+    keys.push_back(field.key);
+  std::sort(keys.begin(), keys.end());
+  const auto twice = std::adjacent_find(keys.begin(), keys.end());
+  if (twice == keys.end())
+    return Done{};
+  const std::string param =
+      fmt::format("{}{}{}", place, place.empty() ? "" : ".", twice->substr(0, 64));
+  return invalid(param, fmt::format("'{}' is given twice", param));
+}
+
 Result<std::string> read_string(const std::string& param, const dom::element& value) {
   std::string_view text;
   if (value.get(text) != simdjson::SUCCESS)
@@ -117,6 +132,7 @@ Result<std::string> read_content(const std::string& param, const dom::element& v
     dom::object object;
     if (part.get(object) != simdjson::SUCCESS)
       return wrong_type(place, "an object", part);
+    MEDLEY_TRY_STATUS(refuse_double_keys(place, object));
     dom::element field;
     if (object["type"].get(field) != simdjson::SUCCESS) {
       return invalid(place + ".type", fmt::format("'{}.type' is missing", place));
@@ -144,6 +160,7 @@ Result<engine::Message> read_message(const std::string& param, const dom::elemen
   dom::object object;
   if (value.get(object) != simdjson::SUCCESS)
     return wrong_type(param, "an object", value);
+  MEDLEY_TRY_STATUS(refuse_double_keys(param, object));
   engine::Message message;
   dom::element field;
   if (object["role"].get(field) != simdjson::SUCCESS) {
@@ -169,7 +186,6 @@ Status read_messages(const dom::element& value, CompletionRequest& request) {
   dom::array messages;
   if (value.get(messages) != simdjson::SUCCESS)
     return wrong_type("messages", "an array", value);
-  request.messages.clear();  // a key that came twice: the last one counts
   std::size_t i = 0;
   for (const dom::element message : messages) {
     MEDLEY_TRY(engine::Message read, read_message(fmt::format("messages[{}]", i++), message));
@@ -208,7 +224,6 @@ Status read_stop(const dom::element& value, CompletionRequest& request) {
   if (value.get(text) == simdjson::SUCCESS) {
     stops = {std::string(text)};
   } else if (value.get(several) == simdjson::SUCCESS) {
-    stops.clear();
     for (const dom::element one : several) {
       MEDLEY_TRY(std::string stop, read_string(fmt::format("stop[{}]", stops.size()), one));
       stops.push_back(std::move(stop));
@@ -230,11 +245,24 @@ Status read_stream_options(const dom::element& value, CompletionRequest& request
   dom::object options;
   if (value.get(options) != simdjson::SUCCESS)
     return wrong_type("stream_options", "an object", value);
+  MEDLEY_TRY_STATUS(refuse_double_keys("stream_options", options));
   dom::element field;
   if (options["include_usage"].get(field) == simdjson::SUCCESS && !field.is_null()) {
     MEDLEY_TRY(request.include_usage, read_bool("stream_options.include_usage", field));
   }
   return Done{};
+}
+
+// Refused here and not when the model calls one: nothing that comes after could relay the call.
+Status refuse_tools(const std::string& name, const dom::element& value) {
+  dom::array tools;
+  if (value.get(tools) != simdjson::SUCCESS)
+    return wrong_type(name, "an array", value);
+  if (tools.size() == 0)
+    return Done{};
+  return invalid(
+      name, fmt::format("'{}' is not supported yet: a tool call could not be relayed. Leave it out",
+                        name));
 }
 
 Result<Tokens> read_token_limit(const std::string& name, const dom::element& value) {
@@ -274,6 +302,8 @@ Status read_field(std::string_view key, const dom::element& value, CompletionReq
     sampling.seed = static_cast<std::uint64_t>(seed);
   } else if (name == "stop") {
     return read_stop(value, request);
+  } else if ((name == "tools" || name == "functions") && request.chat) {
+    return refuse_tools(name, value);
   } else if (name == "n") {
     MEDLEY_TRY(const std::int64_t n, read_whole(name, value));
     if (n != 1)
@@ -301,6 +331,7 @@ Result<CompletionRequest> parse_body(std::string_view body, bool chat) {
   if (root.get(object) != simdjson::SUCCESS) {
     return invalid("", fmt::format("the body must be a JSON object, not {}", kind_of(root)));
   }
+  MEDLEY_TRY_STATUS(refuse_double_keys("", object));
   CompletionRequest request;
   request.chat = chat;
   for (const auto field : object) {

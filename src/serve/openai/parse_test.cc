@@ -16,7 +16,8 @@ TEST(ParseChatCompletion, ReadsEveryFieldItKnows) {
       {"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]},
       {"role": "assistant", "content": null, "tool_calls": []}],
     "max_tokens": 5, "max_completion_tokens": 7, "temperature": 0, "top_p": 0.5, "seed": 42,
-    "stop": ["a", "b"], "n": 1, "service_tier": "priority", "top_k": 40, "user": null, "logit_bias": {}})");
+    "stop": ["a", "b"], "n": 1, "service_tier": "priority", "top_k": 40, "user": null, "logit_bias": {},
+    "tools": [], "functions": null})");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message;
   EXPECT_EQ(parsed->model, "llama");
   ASSERT_EQ(parsed->messages.size(), 3U);
@@ -108,6 +109,20 @@ TEST(ParseChatCompletion, SaysWhatIsWrongAndWhere) {
        "'flexx' is no service tier, did you mean 'flex'?"},
       {with(R"("service_tier":5)"), "service_tier",
        "'service_tier' must be a string, not a number"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f"}}])"), "tools",
+       "'tools' is not supported yet: a tool call could not be relayed. Leave it out"},
+      {with(R"("functions":[{"name":"f"}])"), "functions", "'functions' is not supported yet"},
+      {with(R"("tools":"all")"), "tools", "'tools' must be an array, not a string"},
+      {R"({"messages":null,"model":"m","messages":[{"role":"user","content":"x"}]})", "messages",
+       "'messages' is given twice"},
+      {with(R"("model":null)"), "model", "'model' is given twice"},
+      {with(R"("top_k":1,"top_k":1)"), "top_k", "'top_k' is given twice"},
+      {with(R"("stream_options":{"include_usage":true,"include_usage":null})"),
+       "stream_options.include_usage", "'stream_options.include_usage' is given twice"},
+      {message(R"({"role":"user","content":null,"content":"x"})"), "messages[0].content",
+       "'messages[0].content' is given twice"},
+      {message(R"({"role":"user","content":[{"type":"text","text":"a","text":"b"}]})"),
+       "messages[0].content[0].text", "'messages[0].content[0].text' is given twice"},
   };
   for (const Wrong& wrong : all) {
     const auto parsed = parse_chat_completion(wrong.body);

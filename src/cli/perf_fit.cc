@@ -1,0 +1,190 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "cli/perf.h"
+#include "cli/perf_evaluate.h"
+#include "cli/table.h"
+
+namespace medley::cli {
+namespace {
+
+constexpr int kFailed = 1, kUnusable = 2;
+
+std::string title(const GroupFit& fit) {
+  return fmt::format("{} {}{}{}", fit.group, fit.device,
+                     fit.precision.empty() ? "" : " " + fit.precision,
+                     fit.law == GroupFit::Law::kPower ? " power" : "");
+}
+
+// Times in microseconds, watts and shares as they are.
+bool is_time(const GroupFit& fit, const std::string& name) {
+  return fit.law != GroupFit::Law::kPower && name.starts_with("t_");
+}
+
+std::string or_null(const std::string& text) {
+  return text.empty() ? "null" : fmt::format("\"{}\"", text);
+}
+
+// Why a fit is not written; empty: it is fit to be.
+std::string refusal(const GroupFit& fit, bool keep_unidentified) {
+  const std::vector<std::string> names = fit.unidentified();
+  if (!fit.fit.converged) {
+    return fmt::format("{}: the fit does not converge{}", title(fit),
+                       names.empty() ? std::string()
+                                     : fmt::format("; not identified: {}", fmt::join(names, ", ")));
+  }
+  if (!names.empty() && !keep_unidentified) {
+    return fmt::format("{}: these points do not identify {} (--keep-unidentified writes it anyway)",
+                       title(fit), fmt::join(names, ", "));
+  }
+  return {};
+}
+
+std::string provenance(const GroupFit& fit, const std::string& date) {
+  std::string note;
+  const std::vector<std::string> kept = fit.unidentified(), unfelt = fit.unfelt();
+  if (!kept.empty())
+    note += fmt::format("Not identified, near the class default: {}. ", fmt::join(kept, ", "));
+  if (!unfelt.empty())
+    note += fmt::format("No point depends on these, class default: {}. ", fmt::join(unfelt, ", "));
+  note += fmt::format("Points used: {}.", fmt::join(fit.points, ", "));
+  const double bar = std::max(fit.in_sample, fit.left_out.value_or(fit.in_sample));
+  return fmt::format(
+      "    error_bar: {:.3g}\n"
+      "    fit: {{points: {}, mape: {:.3g}, leave_one_out: [{:.3g}, {:.3g}], batch_max: null}}\n"
+      "    date: \"{}\"\n    confidence: C\n    sources: [POINTS]\n    note: \"{}\"\n",
+      bar, fit.points.size(), fit.in_sample, fit.left_out.value_or(fit.in_sample),
+      fit.left_out.value_or(fit.in_sample), date, note);
+}
+
+std::string head(const GroupFit& fit, bool engine) {
+  std::string text = fmt::format("  - device: {}\n    kind: {}\n", fit.device, fit.device_class);
+  if (engine) {
+    text += fmt::format("    engine: {}\n    engine_version: {}\n    precision: {}\n",
+                        or_null(fit.engine), or_null(fit.engine_version), or_null(fit.precision));
+  }
+  if (fit.engine_version == "2023")
+    text += "    only_if_asked: true\n";
+  return text + "    origin: fitted\n";
+}
+
+std::string entry(const GroupFit& fit, const std::string& date) {
+  std::string text = head(fit, fit.law != GroupFit::Law::kPower);
+  switch (fit.law) {
+    case GroupFit::Law::kRoofline: {
+      const RooflineConstants& r = fit.constants.roofline;
+      text += fmt::format(
+          "    t_fix_us: {:.6g}\n    t_prefill_us: {:.6g}\n    kv_bytes_per_element: 2\n"
+          "    memory_utilisation: {:.6g}\n    memory_reserve_gb: {:.6g}\n",
+          r.t_fix_s * 1e6, r.t_prefill_s * 1e6, r.memory_share, r.memory_reserve_bytes / 1e9);
+      for (std::size_t k = 0; k + perf::kHabits < fit.names.size(); ++k) {
+        const bool time = is_time(fit, fit.names[k]);
+        text += fmt::format("    {}{}: {:.6g}\n", fit.names[k], time ? "_us" : "",
+                            fit.fit.found[k].value * (time ? 1e6 : 1));
+      }
+      break;
+    }
+    case GroupFit::Law::kDataflow: {
+      const DataflowConstants& d = fit.dataflow;
+      text += fmt::format(
+          "    t_layer_us: {:.6g}\n    t_moe_layer_us: {:.6g}\n    t_head_us: {:.6g}\n"
+          "    group_chips: {}\n    weight_feed_gb_per_s: {:.6g}\n"
+          "    weight_bytes_per_parameter: {:.6g}\n    kv_bytes_per_element: 2\n"
+          "    sram_share_for_weights: {:.6g}\n    free_sequences_per_stage: {}\n"
+          "    prefill_tokens_per_stage: {}\n    throughput_error_bar: {:.6g}\n",
+          d.t_layer_s * 1e6, d.moe_extra_layer_s * 1e6, d.t_head_s * 1e6, d.group_chips,
+          d.weight_feed ? d.weight_feed->value() / 1e9 : 18432, d.weight_bytes_per_parameter,
+          d.sram_share_for_weights, d.free_sequences_per_stage, d.tokens_per_pass,
+          d.throughput_error_bar);
+      break;
+    }
+    case GroupFit::Law::kPower:
+      text += fmt::format(
+          "    watts: {{intercept: {:.6g}, per_mfu: {:.6g}, per_mbu: {:.6g}, cap: {:.6g}, idle: "
+          "null, context_extra: null}}\n    tdp_share: null\n    fixed_w: null\n",
+          fit.power.intercept_w, fit.power.per_mfu_w, fit.power.per_mbu_w, fit.power.cap_w);
+      break;
+  }
+  return text + provenance(fit, date);
+}
+
+}  // namespace
+
+int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) {
+  const auto refuse = [&](const std::string& message) {
+    fmt::print(err, "medley perf fit: {}\n", printable(message));
+    return kUnusable;
+  };
+  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
+                                                                  : options.catalog);
+  if (!catalog)
+    return refuse(catalog.error().message);
+  const auto points = data::read_points(options.points);
+  if (!points)
+    return refuse(points.error().message);
+  const std::string date = options.date.empty() ? points->as_of : options.date;
+  if (date.size() != 10 || date[4] != '-' || date[7] != '-')
+    return refuse(
+        fmt::format("expected a date like 2026-11-24 in as_of or --date, got '{}'", date));
+  const Evaluation evaluation = evaluate(*points, *catalog);
+
+  const Align right = Align::kRight;
+  Table table({{"fit"}, {"constant"}, {"value", right}, {"±", right}, {""}});
+  for (const GroupFit& fit : evaluation.fits) {
+    std::string name = title(fit);
+    for (std::size_t k = 0; k < fit.fit.found.size(); ++k) {
+      const perf::Found& found = fit.fit.found[k];
+      if (found.held || !found.felt)
+        continue;
+      const double unit = is_time(fit, fit.names[k]) ? 1e6 : 1;
+      table.add_row({name, fit.names[k] + (unit > 1 ? " us" : ""),
+                     fmt::format("{:.4g}", found.value * unit),
+                     fmt::format("{:.2g}", found.spread * unit),
+                     !found.identified ? "not identified"
+                     : found.at_bound  ? "at its bound"
+                                       : ""});
+      name.clear();
+    }
+    table.add_row({"", "error in sample %", fmt::format("{:.1f}", 100 * fit.in_sample), "", ""});
+    table.add_row({"", "left out %",
+                   fit.left_out ? fmt::format("{:.1f}", 100 * *fit.left_out) : "unknown", "", ""});
+  }
+  fmt::print(out, "{}", table.text());
+
+  std::string lists[3];
+  bool refused = false;
+  for (const GroupFit& fit : evaluation.fits) {
+    const std::string why = refusal(fit, options.keep_unidentified);
+    if (!why.empty()) {
+      refused = true;
+      fmt::print(err, "medley perf fit: not written: {}\n", printable(why));
+      continue;
+    }
+    lists[static_cast<int>(fit.law)] += entry(fit, date);
+  }
+  if (options.out.empty())
+    return refused ? kFailed : 0;
+  const auto list = [](const char* name, const std::string& entries) {
+    return entries.empty() ? "" : fmt::format("{}:\n{}", name, entries);
+  };
+  std::string named = printable(options.points);  // within quotes of YAML
+  std::replace_if(
+      named.begin(), named.end(), [](char c) { return c == '"' || c == '\\'; }, '_');
+  const std::string text = fmt::format(
+      "# Written by `medley perf fit`: put it into the folder fits/ of a catalogue.\n"
+      "schema_version: 1\nas_of: \"{}\"\nsources:\n"
+      "  POINTS: \"{}, by medley perf fit (others' measurements: see that file)\"\n{}{}{}",
+      date, named, list("roofline", lists[0]), list("power", lists[1]), list("dataflow", lists[2]));
+  std::FILE* file = std::fopen(options.out.c_str(), "wb");
+  if (file == nullptr)
+    return refuse(fmt::format("cannot write {}", options.out));
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (std::fclose(file) != 0 || !written)
+    return refuse(fmt::format("cannot write {}", options.out));
+  return refused ? kFailed : 0;
+}
+
+}  // namespace medley::cli
