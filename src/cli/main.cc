@@ -4,9 +4,12 @@
 // here.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/nearest.h"
@@ -285,5 +288,18 @@ int main(int argc, char** argv) {
     // CLI11 has codes of its own for each mistake; ours is one.
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return run();
+  // A full disk behind standard output is an error like any other.
+  const auto incomplete = [](const char* why) {
+    std::fprintf(stderr, "medley: standard output is incomplete: %s\n", why);
+    return 1;
+  };
+  int status = 0;
+  try {
+    status = run();
+  } catch (const std::system_error& error) {  // fmt::print
+    return incomplete(error.code().message().c_str());
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    return incomplete(std::strerror(errno));
+  return status;
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { folder, medley, root } from './medley.mjs';
+import { binary, folder, medley, root, run } from './medley.mjs';
 
 const workload = `
 name: mixed afternoon
@@ -113,6 +113,11 @@ test('a file that cannot be opened ends with 2, a disk that is full with 1', asy
     const full = await medley('simulate', scenario, option, '/dev/full');
     assert.equal(full.status, 1, full.err);
     assert.match(full.err, /'\/dev\/full' is incomplete: No space left/);
+  }
+  for (const verb of [`simulate ${scenario}`, `simulate ${scenario} -o json`, 'catalog models', 'catalog models -o json']) {
+    const full = await run('sh', ['-c', `"$0" ${verb} >/dev/full`, binary]);
+    assert.equal(full.status, 1, verb);
+    assert.match(full.err, /^medley: standard output is incomplete: No space left/m, verb);
   }
 });
 
