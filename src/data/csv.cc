@@ -184,7 +184,7 @@ namespace {
 // equal to it: a double is m · 2^-shift, so that m · 10^decimals, shifted with rounding to even, is
 // its decimals exactly. Null where that does not fit: negative, huge, or more than nine decimals.
 char* print_short(double value, int decimals, char* out) {
-  if (!(value >= 0 && value < 9e9) || decimals > 9)
+  if (!(value >= 0 && value < 9e9) || std::signbit(value) || decimals > 9)
     return nullptr;
   std::uint64_t power = 1;
   for (int i = 0; i < decimals; ++i)

@@ -82,9 +82,9 @@ TEST(Csv, WritesFixedDecimals) {
 // leaves to it.
 TEST(CsvWriter, PrintsFixedDecimalsExactly) {
   Prng prng(4);
-  std::vector<double> values = {0,           1,     0.5,   2.5,    3.5,          0x1p-10,
-                                3 * 0x1p-10, 5e-10, 4e-10, 1e-300, 5e-324,       8999999999.9,
-                                9e9,         -1.5,  1e300, 0.1,    1.0 - 0x1p-53};
+  std::vector<double> values = {0,           1,     0.5,   2.5,    3.5,           0x1p-10,
+                                3 * 0x1p-10, 5e-10, 4e-10, 1e-300, 5e-324,        8999999999.9,
+                                9e9,         -1.5,  1e300, 0.1,    1.0 - 0x1p-53, -0.0};
   for (int i = 0; i < 20000; ++i)
     values.push_back(prng.log_normal(1, 8));
   for (const double value : values) {

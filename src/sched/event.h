@@ -14,8 +14,8 @@ struct RequestArrived {
 struct FirstTokenEmitted {
   RequestId request;
 };
-// `complete` is false when it broke after its first token: it is over, but tells nothing of lengths
-// and speeds.
+// `complete` is false when it broke after its first token, or was refused for good before: it is
+// over, but tells nothing of lengths and speeds.
 struct RequestFinished {
   RequestId request;
   Tokens generated;

@@ -22,6 +22,8 @@ constexpr Duration kPatientTick = std::chrono::milliseconds(250);
 constexpr int kMostTickDoublings = 7;
 // Requests of one group that are tried in vain before the group is left for this time.
 constexpr int kTriesPerGroup = 4;
+// The same for requests that failed on some replica and wait for another.
+constexpr int kPickyTries = 256;
 // Dispatches that may fail before a request is given up: one that breaks every replica it meets
 // must not meet them all.
 constexpr int kMaxFailures = 3;
@@ -131,8 +133,12 @@ class Scheduler::Impl {
       return;
     const Resident resident = ledger_.remove(event.request);
     const PoolId pool = pool_of(resident.replica);
-    quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
-                    resident.request.prompt_tokens.count() + event.generated.count());
+    if (!event.complete && !resident.first_token_at) {  // refused for good
+      quotas_.refund(resident.dispatched_at, pool, resident.reserved_tokens);
+    } else {
+      quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
+                      resident.request.prompt_tokens.count() + event.generated.count());
+    }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
       ++count(resident.request).finished;
@@ -309,14 +315,16 @@ class Scheduler::Impl {
       return true;
     Choice choice;
     // A client that says how long its answer may get is sent where that fits; where such pools are
-    // full, failing or none, the answer may be cut, which is better than none.
+    // full, failing, too slow or none, the answer may be cut, which is better than none.
     if (close_where_the_answer_may_be_cut(waiting.request)) {
       choice = choose(waiting, last_chance);
-      if (!choice.replica)
+      if (!choice.replica || choice.late) {
         filter(waiting.request);
-    }
-    if (!choice.replica)
+        choice = choose(waiting, last_chance);
+      }
+    } else {
       choice = choose(waiting, last_chance);
+    }
     if (!choice.replica)
       return false;
     dispatch(waiting, choice);
@@ -412,14 +420,18 @@ class Scheduler::Impl {
       if (backlog_.size(service_class) == 0)
         continue;
       for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        int tries = 0;
-        for (auto at = group->begin(); at != group->end() && tries < kTriesPerGroup;) {
+        // What failed somewhere is picky: it says little of those behind it, and has tries of its
+        // own.
+        int tries = 0, picky_tries = 0;
+        for (auto at = group->begin();
+             at != group->end() && tries < kTriesPerGroup && picky_tries < kPickyTries;) {
           const Waiting& waiting = *at++;
           const RequestId id = waiting.request.id;
+          const bool picky = !waiting.failed_on.empty();
           if (try_to_place(waiting)) {
             backlog_.remove(id);
           } else {
-            ++tries;
+            ++(picky ? picky_tries : tries);
           }
         }
       }

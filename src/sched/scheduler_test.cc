@@ -193,6 +193,20 @@ TEST(Scheduler, WorkThatFailedWaitsForAQuota) {
   EXPECT_EQ(core.scheduler().stats().classes[index_of(ServiceClass::kFlex)].waiting, 1);
 }
 
+TEST(Scheduler, WhatFailedAndWaitsDoesNotStandInTheWayOfOthers) {
+  Core core(Pools{{.name = "a", .replicas = 2}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(1)});
+  for (std::uint64_t i = 1; i <= 6; ++i) {
+    EXPECT_THAT(core.arrive(seconds(1), make_request(i, ServiceClass::kBatch)),
+                ElementsAre("dispatch " + std::to_string(i) + " to 0"));
+  }
+  // They wait for the other one's return.
+  for (std::uint64_t i = 1; i <= 6; ++i)
+    EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(i)}), ElementsAre());
+  EXPECT_THAT(core.arrive(seconds(1), make_request(9, ServiceClass::kBatch)), ElementsAre());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("dispatch 9 to 0"));
+}
+
 TEST(Scheduler, WhatBreaksEveryReplicaItMeetsIsGivenUp) {
   Core core(Pools{{.name = "a", .replicas = 5}});
   core.arrive(seconds(1), make_request(1, ServiceClass::kBatch));
@@ -305,6 +319,22 @@ TEST(Scheduler, ALongestAnswerDoesNotHideSmallPoolsFromAFullOrFailingLargeOne) {
   request.id = RequestId(2);
   EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 2 to 0"));
   EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 0"));
+}
+
+TEST(Scheduler, ALongestAnswerDoesNotGoWhereItWouldBeLateEither) {
+  Core core(Pools{{.name = "small", .max_context = 1000}, {.name = "roomy", .step_s = 0.2}});
+  Request request = make_request(1);
+  request.output_cap = Tokens(2000);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 1 to 0"));
+}
+
+TEST(Scheduler, ARefusalForGoodCostsNoQuota) {
+  Core core(Pools{
+      {.name = "burst", .kind = perf::ServingKind::kMetered, .metered = {.requests_per_day = 1}}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kFlex));
+  core.tell(seconds(1), RequestFinished{RequestId(1), Tokens(0), false});
+  EXPECT_THAT(core.arrive(seconds(2), make_request(2, ServiceClass::kFlex)),
+              ElementsAre("dispatch 2 to 0"));
 }
 
 TEST(Scheduler, AQuotaIsSpentByWhatWasServed) {

@@ -28,6 +28,7 @@ struct Choice {
   std::optional<ReplicaId> replica;  // empty: no replica should have it now
   // With a replica, where the policy predicts: counted from now.
   std::optional<Forecast> forecast;
+  bool late = false;  // it is more likely to break its targets there than to keep them
 };
 
 class Placement {

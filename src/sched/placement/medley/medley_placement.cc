@@ -142,7 +142,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   if (!best_lost)
     return {};
   if (last_chance)
-    return {best_lost->replica, best_lost->forecast};
+    return {best_lost->replica, best_lost->forecast, true};
   // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or
   // refusing is honest; if not, the request is served as well as can be.
   Request fresh = request;
@@ -162,7 +162,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     if (view.predictor.probability(view.now, fresh, pool, idle) >= kLeastProbability)
       return {};
   }
-  return {best_lost->replica, best_lost->forecast};
+  return {best_lost->replica, best_lost->forecast, true};
 }
 
 }  // namespace medley::sched
