@@ -185,24 +185,24 @@ std::string line_path(const Frame& frame, const Series& series) {
 // A closed area of steps between `low` and `high`, both by the index of `points`' x.
 std::string area_path(const Frame& frame, const std::vector<std::pair<double, double>>& points,
                       const std::vector<double>& low, const std::vector<double>& high) {
-  std::string path;
+  std::string path, y_before, x_after;
   const std::size_t steps = points.size() < 2 ? 0 : points.size() - 1;
-  std::string before;
+  // A run of equal values is one line.
   const auto go = [&](std::size_t from, std::size_t to, double value) {
     const std::string y = at(frame.py(value));
     if (path.empty()) {
       path = fmt::format("M{} {}", at(frame.px(points[from].first)), y);
-    } else if (y != before) {
-      path += "V" + y;
+    } else if (y != y_before) {
+      path += "H" + x_after + "V" + y;
     }
-    before = y;
-    path += "H" + at(frame.px(points[to].first));
+    y_before = y;
+    x_after = at(frame.px(points[to].first));
   };
   for (std::size_t i = 0; i < steps; ++i)
     go(i, i + 1, high[i]);
   for (std::size_t i = steps; i-- > 0;)
     go(i + 1, i, low[i]);
-  return path.empty() ? path : path + "Z";
+  return path.empty() ? path : path + "H" + x_after + "Z";
 }
 
 void draw_stack(std::string& out, const Frame& frame, const std::vector<Series>& parts) {

@@ -62,6 +62,9 @@ int main(int argc, char** argv) {
   add_output(verb, simulate.json);
   verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")
       ->type_name("FILE");
+  verb->add_option("--report", simulate.report,
+                   "Write a page (HTML) with latencies, the fleet over time, energy and money")
+      ->type_name("FILE");
   verb->add_option("--decisions", simulate.decisions, "Write the decision log that explain reads")
       ->type_name("FILE");
   verb->add_option("--trace", simulate.trace,

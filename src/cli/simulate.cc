@@ -13,6 +13,8 @@
 #include "data/catalog.h"
 #include "data/scenario_file.h"
 #include "simulate/report.h"
+#include "simulate/report_html.h"
+#include "simulate/timeline.h"
 #include "simulate/workload.h"
 
 namespace medley::cli {
@@ -184,9 +186,12 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
 // run goes on.
 class Rows final : public simulate::RecordSink {
  public:
-  // `csv_path` empty: no file.
-  Rows(const Fleet& fleet, std::string csv_path)
-      : report_(fleet), csv_(fleet), path_(std::move(csv_path)) {}
+  // `csv_path` empty: no file. `timeline` null: no pictures.
+  Rows(const Fleet& fleet, std::string csv_path, simulate::Timeline* timeline)
+      : report_(fleet, timeline != nullptr),
+        csv_(fleet),
+        path_(std::move(csv_path)),
+        timeline_(timeline) {}
 
   Status open() {
     if (path_.empty())
@@ -199,6 +204,8 @@ class Rows final : public simulate::RecordSink {
   }
   void add(const simulate::RequestRecord& record) override {
     report_.add(record);
+    if (timeline_ != nullptr)
+      timeline_->add(record);
     if (!file_)
       return;
     csv_.add(record);
@@ -236,9 +243,36 @@ class Rows final : public simulate::RecordSink {
   simulate::ReportBuilder report_;
   simulate::RequestsCsv csv_;
   const std::string path_;
+  simulate::Timeline* const timeline_;
   std::unique_ptr<std::FILE, Close> file_;
   int reason_ = 0;  // of the first failure to write
 };
+
+// The command that makes the same report again; where else it writes to changes nothing in it.
+std::string command_of(const SimulateOptions& options) {
+  std::string command = "medley simulate";
+  const auto add = [&command](const char* flag, const std::string& value) {
+    if (value.empty())
+      return;
+    command += flag;
+    const bool plain = value.find_first_not_of(
+                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                           "_-./:=,+@") == std::string::npos;
+    if (plain) {
+      command += value;
+      return;
+    }
+    command += "'";
+    for (const char c : value)
+      command += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    command += "'";
+  };
+  add(" ", options.scenario);
+  add(" --trace ", options.trace);
+  add(" --placement ", options.placement);
+  add(" --catalog ", options.catalog);
+  return command + " --report report.html";
+}
 
 }  // namespace
 
@@ -301,13 +335,20 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return complain(opened.error(), err);
     log = std::move(*opened);
   }
-  Rows rows(scenario.fleet, options.requests_csv);
+  std::optional<simulate::Timeline> timeline;
+  if (!options.report.empty())
+    timeline.emplace(scenario.fleet);
+  simulate::Timeline* const told = timeline ? &*timeline : nullptr;
+  Rows rows(scenario.fleet, options.requests_csv, told);
   if (const Status opened = rows.open(); !opened.ok())
     return complain(opened.error(), err);
   // The log has its results behind all decisions, so they are kept until then.
-  const simulate::SimulationResult result = simulate::simulate(
-      scenario.fleet, *models, *arrivals, *faults,
-      {.seed = scenario.seed, .explanations = log.get(), .records = log ? nullptr : &rows});
+  const simulate::SimulationResult result =
+      simulate::simulate(scenario.fleet, *models, *arrivals, *faults,
+                         {.seed = scenario.seed,
+                          .explanations = log.get(),
+                          .records = log ? nullptr : &rows,
+                          .timeline = told});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
       rows.add(record);
@@ -334,6 +375,14 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   if (const Status written = rows.close(); !written.ok())
     return complain(written.error(), err);
   const simulate::Report report = rows.report(scenario.name, result);
+  if (timeline) {
+    timeline->add(*faults, result.simulated_s);
+    const Status written = write_file(
+        options.report,
+        simulate::to_html(report, scenario.fleet, *timeline, result, command_of(options)));
+    if (!written.ok())
+      return complain(written.error(), err);
+  }
   const std::string json = simulate::to_json(report, scenario.fleet);
   if (options.json) {
     fmt::print(out, "{}\n", json);

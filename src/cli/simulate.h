@@ -11,6 +11,7 @@ struct SimulateOptions {
   std::string catalog;       // its folder; empty: data::default_catalog_folder()
   bool json = false;         // --output json
   std::string requests_csv;  // one row a request; empty: none
+  std::string report;        // HTML with pictures; empty: none
   std::string decisions;     // the decision log; empty: none
   std::string trace;         // in place of the scenario's trace file, same format; empty: as stated
   std::string placement;     // in place of the scenario's; empty: as stated

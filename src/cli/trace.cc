@@ -23,12 +23,14 @@
 namespace medley::cli {
 namespace {
 
-constexpr int kDone = 0, kUnusable = 2;
+constexpr int kDone = 0, kFailed = 1, kUnusable = 2;
 constexpr Align kRight = Align::kRight;
 
-int unusable(const char* verb, const Error& error, std::FILE* err) {
+// What the command line or a file says wrong is unusable; a disk that fills up is no fault of
+// theirs.
+int complain(const char* verb, const Error& error, std::FILE* err) {
   fmt::print(err, "medley trace {}: {}\n", verb, error.message);
-  return kUnusable;
+  return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
@@ -164,14 +166,14 @@ void print_stats(const Loaded& loaded, const std::string& name, std::FILE* out) 
 int run_info(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   const Result<Loaded> loaded = load(options);
   if (!loaded.ok())
-    return unusable("info", loaded.error(), err);
+    return complain("info", loaded.error(), err);
   const std::string name = name_of_file(options.file);
   if (!options.svg.empty()) {
     const std::vector<chart::Chart> charts =
         simulate::trace_charts(loaded->stats, loaded->requests);
     const Status written = write_file(options.svg, chart::svg_file(name, charts));
     if (!written.ok())
-      return unusable("info", written.error(), err);
+      return complain("info", written.error(), err);
   }
   if (!options.report.empty()) {
     const std::string command =
@@ -180,7 +182,7 @@ int run_info(const TraceOptions& options, std::FILE* out, std::FILE* err) {
         options.report,
         simulate::trace_page(loaded->stats, loaded->requests, loaded->format, name, command));
     if (!written.ok())
-      return unusable("info", written.error(), err);
+      return complain("info", written.error(), err);
   }
   if (options.json) {
     fmt::print(out, "{}\n", simulate::to_json(loaded->stats, loaded->format));
@@ -197,10 +199,10 @@ std::string figure(double value) {
 int run_fit(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   const Result<Loaded> loaded = load(options);
   if (!loaded.ok())
-    return unusable("fit", loaded.error(), err);
+    return complain("fit", loaded.error(), err);
   const Result<simulate::TraceFit> fit = simulate::fit_trace(loaded->requests, loaded->stats);
   if (!fit.ok())
-    return unusable("fit", invalid(options.file + ": " + fit.error().message), err);
+    return complain("fit", invalid(options.file + ": " + fit.error().message), err);
   const std::string name = name_of_file(options.file);
   std::string text = fmt::format(
       "# A workload fitted to {} ({} requests, {}) by `medley trace fit`.\n"
@@ -210,7 +212,7 @@ int run_fit(const TraceOptions& options, std::FILE* out, std::FILE* err) {
       name, loaded->stats.requests, data::name_of(loaded->format));
   text += data::to_yaml(fit->workload);
   if (const Status written = write_file(options.out, text); !written.ok())
-    return unusable("fit", written.error(), err);
+    return complain("fit", written.error(), err);
   if (options.json) {
     fmt::print(out, "{}\n", simulate::to_json(*fit));
     return kDone;
@@ -246,13 +248,13 @@ struct Close {
 int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   Result<data::WorkloadSpec> read = data::read_workload_file(options.file);
   if (!read.ok())
-    return unusable("generate", read.error(), err);
+    return complain("generate", read.error(), err);
   data::WorkloadSpec& workload = *read;
   std::optional<double> for_s;
   if (!options.for_time.empty()) {
     const Result<double> parsed = data::parse_seconds(options.for_time);
     if (!parsed.ok() || !(*parsed > 0))
-      return unusable("generate",
+      return complain("generate",
                       invalid(fmt::format("--for: expected a duration like 90s, 15m or 24h, got "
                                           "'{}'",
                                           printable(options.for_time))),
@@ -273,14 +275,20 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   }
   errno = 0;
   const std::unique_ptr<std::FILE, Close> file(std::fopen(options.out.c_str(), "w"));
-  const auto cannot_write = [&] {
-    return unusable(
+  const auto incomplete = [&] {
+    return complain(
+        "generate",
+        {ErrorCode::kUnavailable,
+         fmt::format("'{}' is incomplete: {}", printable(options.out), std::strerror(errno)),
+         {}},
+        err);
+  };
+  if (!file) {
+    return complain(
         "generate",
         invalid(fmt::format("cannot write '{}': {}", printable(options.out), std::strerror(errno))),
         err);
-  };
-  if (!file)
-    return cannot_write();
+  }
   std::vector<std::string> columns = {"arrived_s", "prompt_tokens", "output_tokens"};
   const auto add_column = [&columns](bool wanted, const char* name) {
     if (wanted)
@@ -325,10 +333,10 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
     csv.end_row();
     ++rows;
     if (csv.str().size() >= kChunk && !flush())
-      return cannot_write();
+      return incomplete();
   }
   if (!flush() || std::fflush(file.get()) != 0)
-    return cannot_write();
+    return incomplete();
   if (options.json) {
     fmt::print(out, "{{\"requests\": {}, \"last_s\": {:.9f}}}\n", rows, last_s);
   } else {

@@ -24,8 +24,8 @@ struct TraceOptions {
   std::uint64_t seed = 1;             // generate
 };
 
-// Tables or JSON on `out`, prose on `err`. Exit status: 0 done, 2 unusable input or a file that
-// cannot be written.
+// Tables or JSON on `out`, prose on `err`. Exit status: 0 done, 1 a file could not be written to
+// its end, 2 unusable input or a file that cannot be opened.
 int run_trace(const TraceOptions& options, std::FILE* out, std::FILE* err);
 
 }  // namespace medley::cli

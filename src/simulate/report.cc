@@ -1,5 +1,7 @@
 #include "simulate/report.h"
 
+#include "simulate/trace_stats.h"
+
 namespace medley::simulate {
 namespace {
 
@@ -15,8 +17,8 @@ double mean_energy_price(const Fleet& fleet) {
 
 }  // namespace
 
-ReportBuilder::ReportBuilder(const Fleet& fleet)
-    : fleet_(fleet), owners_(fleet.pools_of_replicas()) {
+ReportBuilder::ReportBuilder(const Fleet& fleet, bool curves)
+    : fleet_(fleet), curves_(curves), owners_(fleet.pools_of_replicas()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i)
     report_.pools.push_back({.pool = PoolId(i)});
 }
@@ -29,6 +31,8 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kRejected:
       ++report_.rejected;
       ++of_class.rejected;
+      if (record.reason)
+        ++report_.refused_for[std::string(sched::name_of(*record.reason))];
       return;
     case RequestOutcome::kFailed:
       ++report_.failed;
@@ -102,6 +106,10 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
         (all.*values).insert((all.*values).end(), of_one.begin(), of_one.end());
     }
     Samples& samples = samples_[i];
+    if (curves_) {
+      of_class.curves = {distribution(samples.ttft_s), distribution(samples.tpot_s),
+                         distribution(samples.e2e_s)};
+    }
     of_class.latencies = {summarise(std::move(samples.ttft_s)),
                           summarise(std::move(samples.tpot_s)),
                           summarise(std::move(samples.e2e_s))};

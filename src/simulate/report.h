@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/statistics.h"
@@ -16,6 +18,11 @@ struct Latencies {
       e2e_s;  // over completed requests; tpot over those with more than one output token
 };
 
+// (value, share of requests at or below), for pictures.
+struct LatencyCurves {
+  std::vector<std::pair<double, double>> ttft_s, tpot_s, e2e_s;
+};
+
 struct ClassReport {
   ServiceClass service_class = ServiceClass::kStandard;
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0;
@@ -24,6 +31,7 @@ struct ClassReport {
   double goodput_per_s = 0;      // kept / simulated time
   double money = 0, joules = 0;  // of its completed requests, and of rented answers that broke
   Latencies latencies;
+  LatencyCurves curves;  // empty unless asked for
 };
 
 struct PoolReport {
@@ -52,13 +60,14 @@ struct Report {
   std::vector<ClassReport> classes;  // those that occur
   std::vector<PoolReport> pools;     // all, in file order
   std::string decision_digest;
+  std::map<std::string, long long> refused_for;  // reason to requests
 };
 
 // Adds records up; they need not be kept.
 class ReportBuilder {
  public:
-  // `fleet` must outlive the builder.
-  explicit ReportBuilder(const Fleet& fleet);
+  // `fleet` must outlive the builder. `curves`: also those of the latencies.
+  explicit ReportBuilder(const Fleet& fleet, bool curves = false);
   void add(const RequestRecord& record);
   // With what `result` says of the replicas and the whole run; its requests are not looked at.
   Report finish(const std::string& name, const SimulationResult& result) &&;
@@ -68,6 +77,7 @@ class ReportBuilder {
     std::vector<double> ttft_s, tpot_s, e2e_s;
   };
   const Fleet& fleet_;
+  const bool curves_;
   const std::vector<PoolId> owners_;
   Report report_;
   std::array<ClassReport, kServiceClassCount> classes_;

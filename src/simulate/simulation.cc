@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/tournament.h"
 #include "sched/admission.h"
+#include "simulate/timeline.h"
 
 namespace medley::simulate {
 namespace {
@@ -46,6 +47,7 @@ class Simulation {
         owners_(fleet.pools_of_replicas()),
         reports_loads_(fleet.placement == PlacementKind::kLeastQueued),
         records_(options.records),
+        timeline_(options.timeline),
         step_ends_(owners_.size(), kNever) {
     scheduler_.explain_to(options.explanations);
     slowable_.resize(owners_.size());
@@ -62,6 +64,8 @@ class Simulation {
       replicas_.push_back(replica::make_replica(fleet.pool(owners_[i]), model,
                                                 {.report_tokens = false, .seed = options.seed}));
     }
+    for (std::size_t i = 0; timeline_ != nullptr && i < owners_.size(); ++i)
+      timeline_->holds(i, now_, replicas_[i]->load());
     live_.assign(owners_.size(), true);
     dirty_.assign(owners_.size(), false);
     if (reports_loads_) {
@@ -105,6 +109,8 @@ class Simulation {
       }
       for (const std::size_t replica : touched_) {
         replicas_[replica]->form_step(now_);
+        if (timeline_ != nullptr)
+          timeline_->holds(replica, now_, replicas_[replica]->load());
         dirty_[replica] = false;
         set_step_end(replica);
       }
@@ -279,6 +285,8 @@ class Simulation {
   void end_step(std::size_t replica) {
     reports_.clear();
     replicas_[replica]->advance(now_, reports_);
+    if (timeline_ != nullptr)
+      timeline_->worked(replica, now_, replicas_[replica]->usage());
     touch(replica);
     // Carrying out decisions may not touch reports_: only this function fills it.
     for (const replica::Report& report : reports_) {
@@ -396,6 +404,8 @@ class Simulation {
       close_front();
     }
     result_.digest = scheduler_.digest();
+    if (timeline_ != nullptr)
+      timeline_->end(now_);
     return std::move(result_);
   }
 
@@ -444,6 +454,7 @@ class Simulation {
   std::vector<OpenRecord> open_{1};             // a ring, its size a power of two: see at_row()
   std::size_t first_open_ = 0, next_open_ = 0;  // rows
   RecordSink* const records_;                   // null: result_.requests takes them
+  Timeline* const timeline_;                    // null: nobody asks
   Tournament<Instant> step_ends_;               // by replica; kNever: none is due
   std::vector<sched::Decision> decisions_;
   std::vector<RequestId> unfit_;  // dispatched to a replica that can never hold them

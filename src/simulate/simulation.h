@@ -75,12 +75,15 @@ struct SimulationResult {
   Digest digest;
 };
 
+class Timeline;
+
 struct SimulationOptions {
   std::uint64_t seed = 1;
   sched::ExplanationSink* explanations = nullptr;
   // Takes the records in place of SimulationResult::requests, so that a long run need not hold
   // them.
   RecordSink* records = nullptr;
+  Timeline* timeline = nullptr;  // told what the replicas do over time
 };
 
 // Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every

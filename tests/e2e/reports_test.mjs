@@ -89,6 +89,21 @@ test('twice the same digest, report and rows, byte for byte; the rows add up to 
   t.diagnostic(`${first.completed} completed, ${first.kept} kept, ${first.rejected} rejected, ${first.failed} failed, digest ${first.decision_digest}`);
 });
 
+test('a page that needs nothing else, the same each time, and no other decision for it', async (t) => {
+  const files = folder(t);
+  const scenario = files.write('scenario.yaml', workload);
+  const plain = await report_of(scenario);
+  assert.deepEqual(await report_of(scenario, '--report', files.file('1.html')), plain);
+  // The same from records that were kept for the log.
+  await report_of(scenario, '--report', files.file('2.html'), '--decisions', files.file('2.jsonl'));
+  const page = fs.readFileSync(files.file('1.html'), 'utf8');
+  assert.equal(fs.readFileSync(files.file('2.html'), 'utf8'), page);
+  assert.doesNotMatch(page, /<script|https?:|src=|nan|inf[^e]/i);
+  assert.match(page, /Every device in this report is simulated/);
+  assert.ok(page.includes(`--report report.html`) && page.includes(plain.decision_digest));
+  assert.ok(page.length < 500_000, `${page.length} bytes`);
+});
+
 test('a figure that is missed ends with 6, one that the report has not with 2', async (t) => {
   const files = folder(t);
   const small = workload.replace('requests: 2000', 'requests: 50').replace(/faults:[^]*seed/, 'seed');
@@ -106,7 +121,7 @@ test('a file that cannot be opened ends with 2, a disk that is full with 1', asy
   const files = folder(t);
   const small = workload.replace('requests: 2000', 'requests: 50').replace(/faults:[^]*seed/, 'seed');
   const scenario = files.write('scenario.yaml', small);
-  for (const option of ['--requests-csv', '--decisions']) {
+  for (const option of ['--requests-csv', '--decisions', '--report']) {
     const nowhere = await medley('simulate', scenario, option, files.file('nowhere/file'));
     assert.equal(nowhere.status, 2, nowhere.err);
     assert.match(nowhere.err, /cannot write .*nowhere\/file': No such file/);
