@@ -467,6 +467,17 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       "is known, rented services by price; no capital.",
       report.joules > 0 ? energy(report.joules) : "energy unknown", figure(report.money),
       currency));
+  std::string unknown;
+  for (const PoolReport& pool : report.pools) {
+    const Pool& facts = fleet.pool(pool.pool);
+    const bool no_energy = facts.metered || !(pool.joules > 0);
+    if (no_energy || !pool.idle_joules) {
+      unknown += fmt::format("{}the {} of {}", unknown.empty() ? "" : ", ",
+                             no_energy ? "energy" : "idle draw", facts.name);
+    }
+  }
+  if (!unknown.empty())
+    page.note("Not in these sums, here and above, since unknown: " + unknown + ".");
   if (!extrapolated.empty())
     page.note("Timed outside the range of a measured table: " + extrapolated + ".");
 }
