@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 TIMED = tools/timed $@
 
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build test check sanitize bench demo format format-check clean
+.PHONY: help setup configure build test check sanitize fuzz bench demo format format-check clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,9 @@ check: ## set up, build, run the fast tests (all but those labelled slow)
 sanitize: ## all tests under ASan and UBSan, then under TSan
 	@$(TIMED) $(MAKE) -s ctest PRESET=asan
 	@$(TIMED) $(MAKE) -s ctest PRESET=tsan
+
+fuzz: setup ## fuzz the readers of files, FUZZ_SECONDS (300) each; needs clang
+	@$(TIMED) tools/fuzz.sh $(FUZZ)
 
 bench: build ## run the benchmarks
 	@cmake --build --preset $(PRESET) --target bench

@@ -11,6 +11,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 option(MEDLEY_PRECOMPILED_HEADERS "Share precompiled standard-library and GoogleTest headers" OFF)
+option(MEDLEY_FUZZ "Build tests/fuzz with clang's libFuzzer" OFF)
 set(MEDLEY_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them")
 
 add_compile_options(-Wall -Wextra -Wpedantic -Werror
@@ -31,6 +32,12 @@ if(MEDLEY_SANITIZE)
     add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
     add_compile_options(-Wno-tsan)
   endif()
+endif()
+
+if(MEDLEY_FUZZ)
+  # What the fuzzer steers by. clang warns of other things than g++, which judges the code.
+  add_compile_options(-fsanitize=fuzzer-no-link -Wno-error)
+  add_link_options(-fsanitize=fuzzer-no-link)
 endif()
 
 find_program(MEDLEY_CCACHE ccache)

@@ -144,6 +144,11 @@ Status read_shape(const Node& node, ArrivalLaw& law) {
                           static_cast<double>(law.shape.size());
       if (!fields.failed() && !(mean > 0))
         fields.fail(list->error("expected a factor above 0"));
+      const double period_s = law.shape_every_s * static_cast<double>(law.shape.size());
+      if (!fields.failed() && period_s > kLatest) {
+        fields.fail(list->error(
+            fmt::format("the shape lasts {:.3g} s, expected at most {:.0f}", period_s, kLatest)));
+      }
       for (double& factor : law.shape)
         factor /= mean;
     }
@@ -154,16 +159,22 @@ Status read_shape(const Node& node, ArrivalLaw& law) {
 Result<std::vector<RateSwing>> read_swings(const Node& node) {
   MEDLEY_TRY(const std::vector<Node> items, node.items());
   std::vector<RateSwing> swings;
+  double variance = 0;  // of the product
   if (items.size() > 32)
     return node.error("expected at most 32 swings");
   for (const Node& item : items) {
     Fields fields(item);
     RateSwing swing;
-    swing.every_s = required_seconds(fields, "every_s", {.min = 0.01, .max = kLatest});
+    swing.every_s = required_seconds(fields, "every_s", {.min = 0.01, .max = 1e6});
     swing.cv = fields.required_number("cv", {.max = 10});
     MEDLEY_TRY_STATUS(fields.finish());
     swings.push_back(swing);
+    variance = (1 + variance) * (1 + swing.cv * swing.cv) - 1;
   }
+  // Beyond that the rate is next to nothing nearly always.
+  if (variance > 100)
+    return node.error(fmt::format("expected at most a cv of 10 of all together, got {:.3g}",
+                                  std::sqrt(variance)));
   return swings;
 }
 

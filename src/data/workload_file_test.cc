@@ -140,6 +140,12 @@ TEST(Workload, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(error("requests: 9\nrate_per_s: 1e-5\nprompt_tokens: 5\noutput_tokens: 5\narrivals: "
                   "{swings: [{every_s: 1, cv: 1}]}\n"),
             "w.yaml:1:1: arrivals.swings: every_s is below a thousandth of the mean gap");
+  EXPECT_EQ(error("for: 9\n" + plain +
+                  "arrivals: {swings: [{every_s: 1, cv: 9}, {every_s: 2, cv: 2}]}\n"),
+            "w.yaml:5:20: arrivals.swings: expected at most a cv of 10 of all together, got 20.2");
+  EXPECT_EQ(error("for: 9\n" + plain + "arrivals: {shape: {every_s: 9e8, factors: [1, 2]}}\n"),
+            "w.yaml:5:43: arrivals.shape.factors: the shape lasts 1.8e+09 s, expected at most "
+            "1000000000");
   EXPECT_EQ(error("[]"), "w.yaml:1:1: expected 1 to 10000 items");
   EXPECT_NE(error("for: 9\n" + plain + "burst: 3\n").find("unknown key 'burst'"),
             std::string::npos);

@@ -201,7 +201,8 @@ class VllmModel final : public StepModel {
       us += layer.us(tokens, beyond);
     for (const Layer& layer : by_sequences_)
       us += layer.us(sequences, beyond);
-    StepCost cost{Seconds(us * 1e-6), Joules()};
+    // Far outside the tables a last segment that falls would lead below nothing.
+    StepCost cost{Seconds(std::max(0.0, us) * 1e-6), Joules()};
     cost.extrapolated = beyond;
     return cost;
   }
