@@ -4,6 +4,7 @@
 // are written to a folder of this process, since the readers take paths.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
