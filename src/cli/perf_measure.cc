@@ -126,7 +126,6 @@ class Session {
     MEDLEY_TRY(engine_, engine::make_engine({loop_, pool_, model_, ReplicaId(0), 0, 1}));
     MEDLEY_TRY_STATUS(look_around());
     // A round to warm up, for how long everything takes and for a first fit; then it is forgotten.
-    rounds_left_ = options_.rounds + 1;
     MEDLEY_TRY(replica::EndpointRun warm_up, run_blocks(0, /*drop_refused=*/true));
     see_limits(warm_up.seen);
     MEDLEY_TRY(const replica::EndpointFit rough, replica::fit_endpoint({warm_up}, limits_));
@@ -307,7 +306,7 @@ class Session {
       }
       at_s += block.gap_s();
     }
-    begin(timetable.size(), at_s);
+    begin(timetable.size());
     MEDLEY_TRY(const std::vector<ProbeAnswer> answers, drive(timetable));
     ++rounds_done_;
 
@@ -356,7 +355,7 @@ class Session {
   }
 
   Result<std::vector<Observation>> run_timetable(const std::vector<ProbeRequest>& timetable) {
-    begin(timetable.size(), to_seconds(timetable.back().at).value());
+    begin(timetable.size());
     MEDLEY_TRY(const std::vector<ProbeAnswer> answers, drive(timetable));
     std::vector<Observation> seen;
     for (const ProbeAnswer& answer : answers) {
@@ -511,10 +510,9 @@ class Session {
 
   // --- progress
 
-  void begin(std::size_t requests, double takes_s) {
+  void begin(std::size_t requests) {
     part_ = requests;
     part_done_ = 0;
-    part_takes_s_ = takes_s;
   }
   void show_progress() {
     ++part_done_;
@@ -556,9 +554,8 @@ class Session {
   double mixed_rate_ = 0;
   replica::EndpointFit fit_;
   Check check_;
-  int rounds_left_ = 0, rounds_done_ = 0;
+  int rounds_done_ = 0;
   std::size_t part_ = 0, part_done_ = 0;
-  double part_takes_s_ = 0;
 };
 
 }  // namespace
