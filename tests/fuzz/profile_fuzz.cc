@@ -8,7 +8,6 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -19,17 +18,24 @@
 
 namespace {
 
-const std::string& own_folder() {
-  static const std::string folder = [] {
+// A folder of this process, gone with it.
+struct OwnFolder {
+  std::string name;
+  OwnFolder() {
     const std::filesystem::path memory = "/dev/shm";
     const auto base =
         std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
-    const auto made = base / ("medley_profile_fuzz_" + std::to_string(getpid()));
-    std::filesystem::create_directories(made);
-    std::atexit([] { std::filesystem::remove_all(own_folder()); });
-    return made.string();
-  }();
-  return folder;
+    name = (base / ("medley_profile_fuzz_" + std::to_string(getpid()))).string();
+    std::filesystem::create_directories(name);
+  }
+  ~OwnFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(name, ignored);
+  }
+};
+const std::string& own_folder() {
+  static const OwnFolder folder;
+  return folder.name;
 }
 
 constexpr std::array<const char*, 9> kFiles = {"per_token_ops_steps_ms.csv",
