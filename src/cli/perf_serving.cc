@@ -23,6 +23,13 @@ constexpr double kAllDoubt = 1, kBackendDoubt = 0.3, kNoise = 0.1;
 // Rows of one system, backend, version, model and precision err together: n of them weigh as
 // √(n·kCluster).
 constexpr double kCluster = 20;
+// No column says in what numbers the KV cache was kept. NVIDIA's quantiser (ModelOpt), of which all
+// fp4 checkpoints here are and the fp8 ones of models whose makers publish none, stores scales for
+// an 8-bit cache, and engines follow them; checkpoints of the makers themselves have 16 bits.
+bool keeps_kv_in_8_bits(const Model& model, const std::string& precision) {
+  return precision == "fp4" || (precision == "fp8" && model.family == "llama");
+}
+
 // A tensor-parallel group stays within one node; wider is attention data parallelism, whatever the
 // row calls it.
 constexpr int kWidestTensor = 16;
@@ -102,6 +109,9 @@ ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows,
     Model sized = *model;
     if (!sized.outside_experts_precision)
       sized.weight_bytes = Bytes(sized.parameters * format->weight_bytes_per_parameter);
+    StepConstants engine = defaults;
+    if (keeps_kv_in_8_bits(*model, format->id))
+      engine.roofline.kv_precision = Precision::kFp8;
     const auto terms_of = [&](const data::ServingSide& side,
                               double sessions) -> Result<perf::LoopTerms> {
       const Width width = width_of(side, model->is_mixture());
@@ -110,7 +120,7 @@ ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows,
                                             .model = sized,
                                             .precision = format->precision,
                                             .devices = width.tensor,
-                                            .constants = defaults.roofline,
+                                            .constants = engine.roofline,
                                             .power = no_power,
                                             .attention_groups = width.groups,
                                             .stages = std::max(1, side.pipeline)}));
