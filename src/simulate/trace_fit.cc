@@ -578,16 +578,23 @@ Result<TraceFit> fit_trace(std::span<const data::TraceRequest> requests, const T
   data::WorkloadStream& workload = fit.workload;
   workload.for_s = span_s;
   workload.rate_per_s = stats.rate_per_s;
-  if (workload.rate_per_s > 1e6 || *workload.for_s > 1e9) {
+  if (workload.rate_per_s > 1e6) {
     return Error{ErrorCode::kInvalid,
                  fmt::format("{:.3g} requests a second: a workload has at most a million",
                              workload.rate_per_s),
                  {}};
   }
+  if (*workload.for_s > 1e9) {
+    return Error{
+        ErrorCode::kInvalid,
+        fmt::format("the trace lasts {:.3g} s: a workload lasts at most 1e9", *workload.for_s),
+        {}};
+  }
   const double tick_s = stats.tick_s;
   Shape shape = shape_of(arrivals, span_s);
-  // What a workload file may not say: parts shorter than a hundredth of a second.
-  if (shape.every_s < 0.01)
+  // What a workload file may not say: parts shorter than a hundredth of a second, or so short that
+  // a thousand and more pass between two requests.
+  if (shape.every_s < 0.01 || shape.every_s * stats.rate_per_s < 1e-3)
     shape = {};
   fit.candidates = fit_arrivals(arrivals, shape, stats.rate_per_s, span_s, tick_s);
   for (const ArrivalCandidate& candidate : fit.candidates) {

@@ -115,6 +115,17 @@ TEST(TraceFit, KeepsLengthsDependenceAndShape) {
   }
 }
 
+// A day's shape in hours says nothing of arrivals that are months apart, and no file may say it.
+TEST(TraceFit, WritesNoShapeFinerThanTheArrivals) {
+  std::vector<data::TraceRequest> requests = requests_of("for: 150\nrate_per_s: 1\n" + kLengths);
+  requests.back().arrived_s = 8e8;
+  requests.back().arrived = Instant() + std::chrono::seconds(800'000'000);
+  const TraceFit fit = fit_of(requests);
+  EXPECT_TRUE(fit.workload.arrivals.shape.empty());
+  const auto read = data::parse_workload(data::to_yaml(fit.workload), "w");
+  EXPECT_TRUE(read.ok()) << read.error().message;
+}
+
 TEST(TraceFit, KeepsWhatPromptsHaveInCommon) {
   const TraceFit fit = fit_of(
       requests_of("for: 4000\nrate_per_s: 3\n" + kLengths +
