@@ -174,7 +174,7 @@ class Scheduler::Impl {
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
                     resident.failures + 1};
     // What a lost replica held did not fail there: it may have it again when it returns.
-    if (ledger_.replica(resident.replica).live)
+    if (event.lost_its_replica || ledger_.replica(resident.replica).live)
       waiting.failed_on.push_back(resident.replica);
     if (waiting.failures >= kMaxFailures || !any_left(waiting)) {
       start_candidates(filter(waiting.request));

@@ -173,6 +173,16 @@ TEST(Scheduler, PatientWorkOfALostReplicaWaitsForItsReturnAndMayGoBackThere) {
   EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(0)}), ElementsAre("dispatch 1 to 0"));
 }
 
+TEST(Scheduler, PatientWorkThatLostItsReplicaDoesNotGoBackThere) {
+  Core core(Pools{{.name = "a", .replicas = 2}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(1)});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kBatch));
+  core.tell(seconds(2), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1), true}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(0)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(4), ReplicaReturned{ReplicaId(1)}), ElementsAre("dispatch 1 to 1"));
+}
+
 TEST(Scheduler, WorkThatFailedWaitsForAQuota) {
   Core core(Pools{
       {.name = "a"},
