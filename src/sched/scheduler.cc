@@ -176,11 +176,11 @@ class Scheduler::Impl {
     // What a lost replica held did not fail there: it may have it again when it returns.
     if (event.lost_its_replica || ledger_.replica(resident.replica).live)
       waiting.failed_on.push_back(resident.replica);
-    if (waiting.failures >= kMaxFailures || !any_left(waiting)) {
+    if (waiting.failures >= kMaxFailures) {
       start_candidates(filter(waiting.request));
       reject(waiting.request, RejectReason::kNoReplica);
     } else if (try_to_place(waiting)) {
-      // elsewhere
+      // elsewhere, or nowhere is left
     } else if (!placement_->holds_back()) {
       reject(waiting.request, RejectReason::kNoReplica);
     } else {
@@ -313,6 +313,11 @@ class Scheduler::Impl {
   bool try_to_place(const Waiting& waiting, bool last_chance = false) {
     if (turn_away_if_hopeless(waiting.request))
       return true;
+    // What failed and waits for another replica may see that one lost, too.
+    if (!waiting.failed_on.empty() && !any_left(waiting)) {
+      reject(waiting.request, RejectReason::kNoReplica);
+      return true;
+    }
     Choice choice;
     // A client that says how long its answer may get is sent where that fits; where such pools are
     // full, failing, too slow or none, the answer may be cut, which is better than none.

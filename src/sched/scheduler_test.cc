@@ -230,6 +230,16 @@ TEST(Scheduler, WhatBreaksEveryReplicaItMeetsIsGivenUp) {
               ElementsAre("reject 1 no_replica"));
 }
 
+TEST(Scheduler, WhatFailedDoesNotWaitForAReplicaThatIsLostMeanwhile) {
+  Core core(Pools{{.name = "a", .replicas = 2, .max_running = 1}});
+  core.arrive(seconds(1), make_request(1));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre("dispatch 2 to 1"));
+  core.tell(seconds(1), FirstTokenEmitted{RequestId(2)});
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre());
+  core.tell(seconds(1), ReplicaLost{ReplicaId(1)});
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 1 no_replica"));
+}
+
 TEST(Scheduler, TurnsAwayTheHopelessEvenBehindOthersThatWait) {
   Core core(Pools{{.name = "a", .max_running = 1, .max_context = 1000}});
   core.arrive(seconds(1), make_request(1));
