@@ -233,10 +233,10 @@ class Scheduler::Impl {
       filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
       if (filtered_[i] != Forbidden::kNo)
         continue;
-      if (ledger_.live(pool) == 0) {
-        filtered_[i] = Forbidden::kLost;
-      } else if (!quotas_.can_ever(pool, tokens)) {
+      if (!quotas_.can_ever(pool, tokens)) {  // a lost pool's return would not help either
         filtered_[i] = Forbidden::kContext;
+      } else if (ledger_.live(pool) == 0) {
+        filtered_[i] = Forbidden::kLost;
       } else if (!quotas_.has_room(now_, pool, tokens)) {
         filtered_[i] = Forbidden::kQuota;
       }

@@ -318,6 +318,18 @@ TEST(Scheduler, RefusesAtOnceWhatNoMinuteOfAQuotaCanHold) {
               ElementsAre("reject 1 too_long"));
 }
 
+TEST(Scheduler, WhatNoMinuteOfAQuotaCanHoldDoesNotWaitForALostPool) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 700}}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 1, 701)),
+              ElementsAre("reject 1 too_long"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 1, 701)),
+              ElementsAre("reject 2 too_long"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kBatch)), ElementsAre());
+}
+
 TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {
   Core core(Pools{{.name = "fast", .max_context = 1000, .step_s = 0.001}, {.name = "roomy"}});
   Request request = make_request(1);
