@@ -270,10 +270,7 @@ class Driver::Impl final : public engine::GenerationSink {
       // came. Before the first token nothing says that it processed anything.
       if (!entry.answered)
         return served;
-      served.money = (static_cast<double>(entry.request.prompt_tokens.count()) *
-                          pool.metered->per_million_prompt +
-                      static_cast<double>(entry.generated) * pool.metered->per_million_output) /
-                     1e6;
+      served.money = pool.metered->price(entry.request.prompt_tokens, Tokens(entry.generated));
     } else if (entry.joules) {
       served.money = (Joules(*entry.joules) * fleet_.energy_price(now)).value();
     }
