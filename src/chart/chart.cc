@@ -11,7 +11,7 @@
 namespace medley::chart {
 namespace {
 
-constexpr double kFontSize = 12, kDigitWidth = 6.8;  // of the system's sans serif, about
+constexpr double kDigitWidth = 6.8;  // of the system's sans serif at 12 pixels, about
 constexpr int kMostTicks = 6;
 
 // CSS class and dash pattern; dashes tell lines apart without colours.

@@ -61,6 +61,12 @@ struct Metered {
   std::optional<long long> tokens_per_minute = std::nullopt, requests_per_day = std::nullopt;
   double ttft_median_s = 0.5, ttft_sigma = 0.5;  // log-normal
   double tpot_s = 0.02;
+
+  double price(Tokens prompt, Tokens output) const {
+    return (static_cast<double>(prompt.count()) * per_million_prompt +
+            static_cast<double>(output.count()) * per_million_output) /
+           1e6;
+  }
 };
 
 enum class EngineType { kEmulated, kLlamaEmbedded, kOpenaiHttp };

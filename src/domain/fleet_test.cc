@@ -44,6 +44,12 @@ TEST(Fleet, PricesEnergyByTheHourOfTheDayWithPue) {
   EXPECT_DOUBLE_EQ(per_kwh(-hours(1)), 23 * 1.5);
 }
 
+TEST(Metered, PricesPromptAndOutputByTheMillion) {
+  const Metered metered{.per_million_prompt = 3, .per_million_output = 15};
+  EXPECT_DOUBLE_EQ(metered.price(Tokens(2'000'000), Tokens(0)), 6);
+  EXPECT_DOUBLE_EQ(metered.price(Tokens(1000), Tokens(200)), 0.003 + 0.003);
+}
+
 TEST(Fleet, NamesItsEnums) {
   EXPECT_EQ(name_of(BatchingKind::kTokenBudget), "token_budget");
   EXPECT_EQ(name_of(EngineType::kLlamaEmbedded), "llama_embedded");

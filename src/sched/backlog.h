@@ -21,7 +21,7 @@ namespace medley::sched {
 struct Waiting {
   Request request;                   // with the targets that apply
   Instant expires_at;                // from then on its targets are out of reach
-  std::vector<ReplicaId> failed_on;  // live replicas that refused or broke it: not tried again
+  std::vector<ReplicaId> failed_on;  // replicas that refused or broke it: not tried again
   int failures = 0;                  // dispatches that failed, those on lost replicas too
 };
 

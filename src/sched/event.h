@@ -29,6 +29,8 @@ struct RequestCancelled {
 // client of the failure.
 struct DispatchFailed {
   RequestId request;
+  // Its own failure took the replica out, as was told before: it must not go back there.
+  bool lost_its_replica = false;
 };
 // Everything it held is gone. The driver then tells each of its requests' fate, in id order:
 // DispatchFailed before the first token, RequestFinished after it.

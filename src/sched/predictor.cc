@@ -122,15 +122,14 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
   const perf::PoolModel& model = perf_.pool(pool);
   const Observed& observed = observed_[pool.number()];
   const long long prompt = request.prompt_tokens.count();
-  const auto output = static_cast<double>(output_tokens(request));
+  const Tokens expected(output_tokens(request));
+  const auto output = static_cast<double>(expected.count());
   Forecast forecast;
   if (model.kind == perf::ServingKind::kMetered) {
     const Metered& metered = fleet_.pool(pool).metered.value();
     forecast.ttft_s = metered.ttft_median_s * observed.ttft_ratio;
     forecast.tpot_s = forecast.tpot_before_s = metered.tpot_s * observed.tpot_ratio;
-    forecast.money = (static_cast<double>(prompt) * metered.per_million_prompt +
-                      output * metered.per_million_output) /
-                     1e6;
+    forecast.money = metered.price(request.prompt_tokens, expected);
     return forecast;
   }
 

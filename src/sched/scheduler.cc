@@ -174,13 +174,13 @@ class Scheduler::Impl {
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
                     resident.failures + 1};
     // What a lost replica held did not fail there: it may have it again when it returns.
-    if (ledger_.replica(resident.replica).live)
+    if (event.lost_its_replica || ledger_.replica(resident.replica).live)
       waiting.failed_on.push_back(resident.replica);
-    if (waiting.failures >= kMaxFailures || !any_left(waiting)) {
+    if (waiting.failures >= kMaxFailures) {
       start_candidates(filter(waiting.request));
       reject(waiting.request, RejectReason::kNoReplica);
     } else if (try_to_place(waiting)) {
-      // elsewhere
+      // elsewhere, or nowhere is left
     } else if (!placement_->holds_back()) {
       reject(waiting.request, RejectReason::kNoReplica);
     } else {
@@ -233,10 +233,10 @@ class Scheduler::Impl {
       filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
       if (filtered_[i] != Forbidden::kNo)
         continue;
-      if (ledger_.live(pool) == 0) {
-        filtered_[i] = Forbidden::kLost;
-      } else if (!quotas_.can_ever(pool, tokens)) {
+      if (!quotas_.can_ever(pool, tokens)) {  // a lost pool's return would not help either
         filtered_[i] = Forbidden::kContext;
+      } else if (ledger_.live(pool) == 0) {
+        filtered_[i] = Forbidden::kLost;
       } else if (!quotas_.has_room(now_, pool, tokens)) {
         filtered_[i] = Forbidden::kQuota;
       }
@@ -313,6 +313,11 @@ class Scheduler::Impl {
   bool try_to_place(const Waiting& waiting, bool last_chance = false) {
     if (turn_away_if_hopeless(waiting.request))
       return true;
+    // What failed and waits for another replica may see that one lost, too.
+    if (!waiting.failed_on.empty() && !any_left(waiting)) {
+      reject(waiting.request, RejectReason::kNoReplica);
+      return true;
+    }
     Choice choice;
     // A client that says how long its answer may get is sent where that fits; where such pools are
     // full, failing, too slow or none, the answer may be cut, which is better than none.

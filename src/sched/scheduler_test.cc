@@ -173,6 +173,16 @@ TEST(Scheduler, PatientWorkOfALostReplicaWaitsForItsReturnAndMayGoBackThere) {
   EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(0)}), ElementsAre("dispatch 1 to 0"));
 }
 
+TEST(Scheduler, PatientWorkThatLostItsReplicaDoesNotGoBackThere) {
+  Core core(Pools{{.name = "a", .replicas = 2}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(1)});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kBatch));
+  core.tell(seconds(2), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1), true}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(3), ReplicaReturned{ReplicaId(0)}), ElementsAre());
+  EXPECT_THAT(core.tell(seconds(4), ReplicaReturned{ReplicaId(1)}), ElementsAre("dispatch 1 to 1"));
+}
+
 TEST(Scheduler, WorkThatFailedWaitsForAQuota) {
   Core core(Pools{
       {.name = "a"},
@@ -218,6 +228,16 @@ TEST(Scheduler, WhatBreaksEveryReplicaItMeetsIsGivenUp) {
   core.tell(seconds(1), ReplicaLost{ReplicaId(2)});
   EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}),
               ElementsAre("reject 1 no_replica"));
+}
+
+TEST(Scheduler, WhatFailedDoesNotWaitForAReplicaThatIsLostMeanwhile) {
+  Core core(Pools{{.name = "a", .replicas = 2, .max_running = 1}});
+  core.arrive(seconds(1), make_request(1));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2)), ElementsAre("dispatch 2 to 1"));
+  core.tell(seconds(1), FirstTokenEmitted{RequestId(2)});
+  EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(1)}), ElementsAre());
+  core.tell(seconds(1), ReplicaLost{ReplicaId(1)});
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 1 no_replica"));
 }
 
 TEST(Scheduler, TurnsAwayTheHopelessEvenBehindOthersThatWait) {
@@ -296,6 +316,18 @@ TEST(Scheduler, RefusesAtOnceWhatNoMinuteOfAQuotaCanHold) {
                    .metered = {.tokens_per_minute = 700}}});
   EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 1, 701)),
               ElementsAre("reject 1 too_long"));
+}
+
+TEST(Scheduler, WhatNoMinuteOfAQuotaCanHoldDoesNotWaitForALostPool) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 700}}});
+  core.tell(seconds(1), ReplicaLost{ReplicaId(0)});
+  EXPECT_THAT(core.arrive(seconds(1), make_request(1, ServiceClass::kBatch, 1, 701)),
+              ElementsAre("reject 1 too_long"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(2, ServiceClass::kStandard, 1, 701)),
+              ElementsAre("reject 2 too_long"));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kBatch)), ElementsAre());
 }
 
 TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {

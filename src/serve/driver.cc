@@ -80,7 +80,7 @@ class Driver::Impl final : public engine::GenerationSink {
       engines_[replica.number()]->cancel(request);
       static const Error kLost{
           ErrorCode::kUnavailable, "the replica that served this request was lost", {}};
-      failed(request, request == culprit ? error : kLost);
+      failed(request, request == culprit ? error : kLost, request == culprit);
     }
   }
 
@@ -228,7 +228,7 @@ class Driver::Impl final : public engine::GenerationSink {
     returns_.erase(found);
   }
 
-  void failed(RequestId request, const Error& error) {
+  void failed(RequestId request, const Error& error, bool lost_its_replica = false) {
     const auto found = entries_.find(request);
     if (found == entries_.end())
       return;  // ended by a listener that heard of another's failure
@@ -236,7 +236,7 @@ class Driver::Impl final : public engine::GenerationSink {
     if (entry.generated == 0 && another_may_do(error.code)) {
       entry.last_error = error;
       entry.replica.reset();
-      tell(sched::DispatchFailed{request});
+      tell(sched::DispatchFailed{request, lost_its_replica});
       return;
     }
     Entry ended = std::move(entry);
@@ -270,10 +270,7 @@ class Driver::Impl final : public engine::GenerationSink {
       // came. Before the first token nothing says that it processed anything.
       if (!entry.answered)
         return served;
-      served.money = (static_cast<double>(entry.request.prompt_tokens.count()) *
-                          pool.metered->per_million_prompt +
-                      static_cast<double>(entry.generated) * pool.metered->per_million_output) /
-                     1e6;
+      served.money = pool.metered->price(entry.request.prompt_tokens, Tokens(entry.generated));
     } else if (entry.joules) {
       served.money = (Joules(*entry.joules) * fleet_.energy_price(now)).value();
     }

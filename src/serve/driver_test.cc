@@ -78,25 +78,26 @@ class DriverTest : public testing::Test {
     driver_.emplace(loop_, made_.fleet, made_.perf, std::move(engines));
   }
 
-  RequestId submit(Listener& listener) {
+  RequestId submit(Listener& listener, ServiceClass service_class = ServiceClass::kStandard) {
     Request request;
     request.id = RequestId(++last_);
+    request.service_class = service_class;
     request.label = LabelId(1);
     request.prompt_tokens = Tokens(10);
     driver_->submit(request, {}, listener);
     return request.id;
   }
 
-  // Three failures in a row, which take the first replica out for five seconds.
-  void fail_first_replica() {
-    for (int i = 0; i < 3; ++i) {
+  // Three failures in a row take the first replica out for five seconds.
+  void fail_first_replica(int times = 3) {
+    for (int i = 0; i < times; ++i) {
       Listener listener;
       const RequestId id = submit(listener);
       ASSERT_TRUE(fakes_[0]->running.count(id)) << "round " << i;
       fakes_[0]->fail(id, ErrorCode::kUnavailable);
       fakes_[1]->sink->on_end(id, {});
     }
-    ASSERT_FALSE(driver_->replica_up(ReplicaId(0)));
+    ASSERT_EQ(driver_->replica_up(ReplicaId(0)), times < 3);
   }
 
   sched::TestFleet made_;
@@ -160,6 +161,21 @@ TEST_F(DriverTest, ThreeFailuresInARowTakeAReplicaOutForAWhile) {
   loop_.advance_by(seconds(6));
   EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
   driver_->cancel(RequestId(last_));
+}
+
+TEST_F(DriverTest, TheThirdFailureDoesNotGoBackToTheReplicaItTookOut) {
+  fail_first_replica(2);
+  driver_->replica_lost(ReplicaId(1));
+  Listener listener;
+  const RequestId id = submit(listener, ServiceClass::kBatch);
+  fakes_[0]->fail(id, ErrorCode::kUnavailable);
+  ASSERT_FALSE(driver_->replica_up(ReplicaId(0)));
+  loop_.advance_by(seconds(60));
+  EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
+  EXPECT_FALSE(fakes_[0]->running.count(id));
+  driver_->replica_returned(ReplicaId(1));
+  EXPECT_TRUE(fakes_[1]->running.count(id));
+  driver_->cancel(id);
 }
 
 TEST_F(DriverTest, WhatIsLostByWordDoesNotReturnByItself) {

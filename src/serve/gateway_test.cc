@@ -429,6 +429,22 @@ TEST_F(GatewayTest, GivesEachBadUpstreamItsStatus) {
   expect_error(answer_to(200, "<html>hello</html>"), 502, "", "upstream_garbled", "no JSON object");
 }
 
+TEST_F(GatewayTest, AToolCallOfAnUpstreamIsToldAndNotHeldAgainstIt) {
+  serve({pool_of("up", "llama", {upstream_.url(), upstream_.url()})});
+  upstream_.manner = Manner::kRefuse;
+  upstream_.status = 200;
+  upstream_.body =
+      R"({"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[)"
+      R"({"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},)"
+      R"("finish_reason":"tool_calls"}]})";
+  for (int i = 1; i <= 6; ++i) {
+    expect_error(chat(R"("max_tokens":3)"), 400, "", "", "tool calls are not supported yet");
+    EXPECT_EQ(upstream_.started, i) << "tried once";
+  }
+  EXPECT_TRUE(driver_->replica_up(ReplicaId(0)));
+  EXPECT_TRUE(driver_->replica_up(ReplicaId(1)));
+}
+
 TEST_F(GatewayTest, RefusesBadRequestsOneByOneAndGoesOn) {
   serve_upstream();
   expect_error(call("POST", "/v1/chat/completions", "{\"model\":"), 400, "", "", "not valid JSON");

@@ -412,10 +412,7 @@ class Simulation {
   double money_of(const RequestRecord& record) const {
     const Pool& pool = fleet_.pool(owners_[record.replica->number()]);
     if (pool.metered) {
-      return (static_cast<double>(record.request.prompt_tokens.count()) *
-                  pool.metered->per_million_prompt +
-              static_cast<double>(record.output_tokens) * pool.metered->per_million_output) /
-             1e6;
+      return pool.metered->price(record.request.prompt_tokens, Tokens(record.output_tokens));
     }
     return (Joules(record.joules) *
             fleet_.energy_price(round_to_instant(Seconds(*record.finished_s))))

@@ -117,8 +117,10 @@ Status read_choice(const dom::element& choice, UpstreamChunk& chunk) {
         chunk.reasoned = true;
     }
     if (has_elements(delta, "tool_calls") || delta["function_call"].is_object()) {
-      // Nobody asked for one: the gateway takes no `tools`.
-      return Error{ErrorCode::kGarbled, "the upstream answered with a tool call"};
+      // The gateway takes no `tools`, but an upstream may have some of its own. It is well, and
+      // another one would do the same.
+      return Error{ErrorCode::kInvalid,
+                   "the upstream answered with a tool call: tool calls are not supported yet"};
     }
   } else if (choice["text"].get(text) == simdjson::SUCCESS) {
     chunk.text += text;

@@ -57,7 +57,7 @@ TEST(UpstreamChunk, SaysWhatItCannotRelay) {
   EXPECT_EQ(code("[1]"), ErrorCode::kGarbled);
   EXPECT_EQ(code(R"({"hello":1})"), ErrorCode::kGarbled);
   EXPECT_EQ(code(R"({"error":{"message":"gone"}})"), ErrorCode::kUnavailable);
-  EXPECT_EQ(code(R"({"choices":[{"delta":{"tool_calls":[{"index":0}]}}]})"), ErrorCode::kGarbled);
+  EXPECT_EQ(code(R"({"choices":[{"delta":{"tool_calls":[{"index":0}]}}]})"), ErrorCode::kInvalid);
   EXPECT_EQ(code(R"({"choices":[{"delta":{},"finish_reason":"content_filter"}]})"),
             ErrorCode::kDenied);
 }
