@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/sources.h"
 #include "cli/table.h"
 #include "data/catalog.h"
 #include "data/json.h"
@@ -101,16 +102,6 @@ json::object sources_of(const std::vector<std::string>& keys, const data::Source
   return sources;
 }
 
-std::vector<std::string> split_sources(const std::string& joined) {
-  std::vector<std::string> keys;
-  for (std::size_t at = 0; at < joined.size();) {
-    const std::size_t comma = std::min(joined.find(", ", at), joined.size());
-    keys.push_back(joined.substr(at, comma - at));
-    at = comma + 2;
-  }
-  return keys;
-}
-
 json::object to_json(const Accelerator& a, const data::Catalog& catalog) {
   json::object object;
   object["id"] = a.id;
@@ -195,35 +186,27 @@ json::object to_json(const Model& m, const data::Catalog& catalog) {
   return object;
 }
 
-// One entry's figures, each with how sure it is.
+// How sure a figure is, and the keys of its sources.
+struct Grade {
+  std::string letter, from;
+};
+
+// One entry's figures, each with how sure it is and where it is from.
 class Details {
  public:
-  Details() : table_({{"field"}, {"confidence"}, {"value"}}) {}
-  void add(std::string field, std::string value, std::string confidence = "") {
+  Details() : table_({{"field"}, {"confidence"}, {"from"}, {"value"}}) {}
+  void add(std::string field, std::string value, Grade grade = {}) {
     if (value.empty() || value == kUnknown)
       value = "unknown";
     if (value == "unknown")
-      confidence.clear();
-    table_.add_row({std::move(field), std::move(confidence), printable(value)});
+      grade = {};
+    table_.add_row({std::move(field), grade.letter, grade.from, printable(value)});
   }
   std::string text() const { return table_.text(); }
 
  private:
   Table table_;
 };
-
-std::string sources_text(const std::vector<std::string>& keys, const data::SourceTable& table) {
-  std::string text = "\nsources\n";
-  std::size_t width = 0;
-  for (const std::string& key : keys)
-    width = std::max(width, key.size());
-  for (const std::string& key : keys) {
-    const auto found = table.find(key);
-    text += fmt::format("  {:<{}}  {}\n", key, width,
-                        found == table.end() ? "unknown" : printable(found->second));
-  }
-  return text;
-}
 
 std::string with_unit(std::string value, std::string_view unit) {
   return value == kUnknown ? value : fmt::format("{} {}", value, unit);
@@ -252,13 +235,10 @@ std::string constants_text(const Accelerator& a, const data::Catalog& catalog) {
 }
 
 std::string details(const Accelerator& a, const data::Catalog& catalog) {
-  const auto sure = [&](std::initializer_list<const char*> groups) {
-    for (const char* group : groups) {
-      const auto found = a.confidence.find(group);
-      if (found != a.confidence.end())
-        return found->second;
-    }
-    return std::string("ungraded");
+  const auto sure = [&](std::string_view group, std::string_view finer = {}) {
+    const std::string letter = confidence_of(a, group, finer);
+    return Grade{letter.empty() ? "ungraded" : letter,
+                 fmt::format("{}", fmt::join(catalog.sources_of(a, group), ", "))};
   };
   Details rows;
   rows.add("id", a.id);
@@ -273,33 +253,33 @@ std::string details(const Accelerator& a, const data::Catalog& catalog) {
     rows.add(
         label,
         with_unit(number(in(tier.capacity, 1e9)), tier.shared_with_host ? "GB, the host's" : "GB"),
-        sure({"memory"}));
+        sure("memory"));
     rows.add(label + " bandwidth", with_unit(number(in(tier.bandwidth, 1e9)), "GB/s"),
-             sure({"memory_bandwidth", "memory"}));
+             sure("memory", "memory_bandwidth"));
   }
   if (a.peak.empty())
     rows.add("peak, dense", "");
   for (const auto& [format, rate] : a.peak) {
     rows.add(fmt::format("peak {}, dense", name_of(format)),
-             fmt::format("{:.6g} TFLOP/s", rate.value() / 1e12), sure({"compute"}));
+             fmt::format("{:.6g} TFLOP/s", rate.value() / 1e12), sure("compute"));
   }
-  rows.add("link, per direction", with_unit(number(in(a.link, 1e9)), "GB/s"), sure({"link"}));
+  rows.add("link, per direction", with_unit(number(in(a.link, 1e9)), "GB/s"), sure("link"));
   if (a.weight_feed)
-    rows.add("weight feed", with_unit(number(in(a.weight_feed, 1e9)), "GB/s"), sure({"compute"}));
-  rows.add("power limit", with_unit(range(a.tdp_w), "W"), sure({"power"}));
-  rows.add("power, typical", with_unit(range(a.typical_w), "W"), sure({"power"}));
-  rows.add("power, range of draw", with_unit(range(a.draw_w), "W"), sure({"power"}));
-  rows.add("power, idle", with_unit(range(a.idle_w), "W"), sure({"idle", "power"}));
+    rows.add("weight feed", with_unit(number(in(a.weight_feed, 1e9)), "GB/s"), sure("compute"));
+  rows.add("power limit", with_unit(range(a.tdp_w), "W"), sure("power"));
+  rows.add("power, typical", with_unit(range(a.typical_w), "W"), sure("power"));
+  rows.add("power, range of draw", with_unit(range(a.draw_w), "W"), sure("power"));
+  rows.add("power, idle", with_unit(range(a.idle_w), "W"), sure("power", "idle"));
   rows.add("power, added by a context", with_unit(range(a.context_extra_w), "W"),
-           sure({"idle", "power"}));
-  rows.add("price", with_unit(range(a.price_usd), "USD"), sure({"price"}));
+           sure("power", "idle"));
+  rows.add("price", with_unit(range(a.price_usd), "USD"), sure("price"));
   if (a.rents.empty())
     rows.add("rent", "none found");
   for (const Rent& offer : a.rents) {
     rows.add(fmt::format("rent {}", offer.provider),
              fmt::format("{} USD/h, {}, {}", range(offer.per_hour), offer.terms,
                          offer.date.empty() ? "no date" : offer.date),
-             sure({"price"}));
+             sure("price"));
   }
   rows.add("determinism", std::string(name_of(a.determinism)));
   rows.add("availability", a.availability ? std::string(name_of(*a.availability)) : "");
@@ -315,7 +295,7 @@ std::string details(const Accelerator& a, const data::Catalog& catalog) {
   }
   std::string text = rows.text();
   text += constants_text(a, catalog);
-  text += sources_text(a.sources, catalog.accelerator_sources());
+  text += "\nsources\n" + sources_text(a.sources, catalog.accelerator_sources());
   if (!a.note.empty())
     text += fmt::format("\nnote\n  {}\n", printable(a.note));
   return text;
@@ -332,7 +312,7 @@ std::string details(const Model& m, const data::Catalog& catalog) {
   rows.add("family", m.family);
   rows.add("year", m.year ? std::to_string(*m.year) : "");
   rows.add("licence", m.license);
-  const std::string& sure = m.confidence;
+  const Grade sure{m.confidence, m.source};
   rows.add("parameters", count(m.parameters), sure);
   rows.add("active parameters", count(m.active_parameters), sure);
   rows.add("layers", count(m.layers), sure);
@@ -358,7 +338,7 @@ std::string details(const Model& m, const data::Catalog& catalog) {
   rows.add("native precision", m.native_precision ? std::string(name_of(*m.native_precision)) : "",
            sure);
   std::string text = rows.text();
-  text += sources_text(split_sources(m.source), catalog.model_sources());
+  text += "\nsources\n" + sources_text(split_sources(m.source), catalog.model_sources());
   if (!m.note.empty())
     text += fmt::format("\nnote\n  {}\n", printable(m.note));
   return text;

@@ -219,6 +219,7 @@ int main(int argc, char** argv) {
   sub->add_option("--devices", perf_show.devices, "Devices that share the model")
       ->type_name("N")
       ->check(CLI::Range(1, 100000));
+  sub->add_option("--svg", perf_show.svg, "Write a picture")->type_name("FILE");
   add_output(sub, perf_show.json);
   sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
   sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });

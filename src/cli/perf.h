@@ -25,6 +25,7 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err);
 
 struct PerfShowOptions {
   std::string model, device, engine, precision, catalog;
+  std::string svg;  // picture; empty: none
   int devices = 0;  // 0: one, or the chips that hold the weights
   bool json = false;
 };

@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <string>
 
 #include "cli/perf.h"
 #include "cli/perf_evaluate.h"
 #include "cli/table.h"
+#include "cli/write_file.h"
 
 namespace medley::cli {
 namespace {
@@ -28,6 +30,23 @@ std::string or_null(const std::string& text) {
   return text.empty() ? "null" : fmt::format("\"{}\"", text);
 }
 
+bool is_date(const std::string& text) {
+  constexpr std::string_view kForm = "0000-00-00";
+  if (text.size() != kForm.size())
+    return false;
+  for (std::size_t i = 0; i < kForm.size(); ++i) {
+    if (kForm[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != kForm[i])
+      return false;
+  }
+  const auto part = [&](std::size_t at, std::size_t length) {
+    return std::stoi(text.substr(at, length));
+  };
+  return std::chrono::year_month_day(std::chrono::year(part(0, 4)),
+                                     std::chrono::month(static_cast<unsigned>(part(5, 2))),
+                                     std::chrono::day(static_cast<unsigned>(part(8, 2))))
+      .ok();
+}
+
 // Why a fit is not written; empty: it is fit to be.
 std::string refusal(const GroupFit& fit, bool keep_unidentified) {
   const std::vector<std::string> names = fit.unidentified();
@@ -43,7 +62,7 @@ std::string refusal(const GroupFit& fit, bool keep_unidentified) {
   return {};
 }
 
-std::string provenance(const GroupFit& fit, const std::string& date) {
+std::string provenance(const GroupFit& fit, const std::string& date, double default_bar) {
   std::string note;
   const std::vector<std::string> kept = fit.unidentified(), unfelt = fit.unfelt();
   if (!kept.empty())
@@ -51,7 +70,10 @@ std::string provenance(const GroupFit& fit, const std::string& date) {
   if (!unfelt.empty())
     note += fmt::format("No point depends on these, class default: {}. ", fmt::join(unfelt, ", "));
   note += fmt::format("Points used: {}.", fmt::join(fit.points, ", "));
-  const double bar = std::max(fit.in_sample, fit.left_out.value_or(fit.in_sample));
+  double bar = std::max(fit.in_sample, fit.left_out.value_or(fit.in_sample));
+  // Points that leave constants open, and a single one, agree with themselves only.
+  if (!kept.empty() || fit.points.size() < 2)
+    bar = std::max(bar, default_bar);
   return fmt::format(
       "    error_bar: {:.3g}\n"
       "    fit: {{points: {}, mape: {:.3g}, leave_one_out: [{:.3g}, {:.3g}], batch_max: null}}\n"
@@ -71,7 +93,8 @@ std::string head(const GroupFit& fit, bool engine) {
   return text + "    origin: fitted\n";
 }
 
-std::string entry(const GroupFit& fit, const std::string& date) {
+// `default_bar`: that of devices of its kind that were never measured.
+std::string entry(const GroupFit& fit, const std::string& date, double default_bar) {
   std::string text = head(fit, fit.law != GroupFit::Law::kPower);
   switch (fit.law) {
     case GroupFit::Law::kRoofline: {
@@ -108,7 +131,7 @@ std::string entry(const GroupFit& fit, const std::string& date) {
           fit.power.intercept_w, fit.power.per_mfu_w, fit.power.per_mbu_w, fit.power.cap_w);
       break;
   }
-  return text + provenance(fit, date);
+  return text + provenance(fit, date, default_bar);
 }
 
 }  // namespace
@@ -126,7 +149,7 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
   if (!points)
     return refuse(points.error().message);
   const std::string date = options.date.empty() ? points->as_of : options.date;
-  if (date.size() != 10 || date[4] != '-' || date[7] != '-')
+  if (!is_date(date))
     return refuse(
         fmt::format("expected a date like 2026-11-24 in as_of or --date, got '{}'", date));
   const Evaluation evaluation = evaluate(*points, *catalog);
@@ -163,7 +186,10 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
       fmt::print(err, "medley perf fit: not written: {}\n", printable(why));
       continue;
     }
-    lists[static_cast<int>(fit.law)] += entry(fit, date);
+    const auto accelerator = catalog->accelerator(fit.device);
+    const double default_bar =
+        accelerator ? class_default(*catalog, accelerator->kind).error_bar : 0;
+    lists[static_cast<int>(fit.law)] += entry(fit, date, default_bar);
   }
   if (options.out.empty())
     return refused ? kFailed : 0;
@@ -178,12 +204,16 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
       "schema_version: 1\nas_of: \"{}\"\nsources:\n"
       "  POINTS: \"{}, by medley perf fit (others' measurements: see that file)\"\n{}{}{}",
       date, named, list("roofline", lists[0]), list("power", lists[1]), list("dataflow", lists[2]));
-  std::FILE* file = std::fopen(options.out.c_str(), "wb");
-  if (file == nullptr)
-    return refuse(fmt::format("cannot write {}", options.out));
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (std::fclose(file) != 0 || !written)
-    return refuse(fmt::format("cannot write {}", options.out));
+  if (lists[0].empty() && lists[1].empty() && lists[2].empty()) {
+    fmt::print(err, "medley perf fit: nothing to write: {} is left as it was\n",
+               printable(options.out));
+    return kFailed;
+  }
+  if (const Status written = write_file(options.out, text); !written.ok()) {
+    const Error& error = written.error();
+    refuse(error.message);
+    return error.code == ErrorCode::kInvalid ? kUnusable : kFailed;
+  }
   return refused ? kFailed : 0;
 }
 

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "chart/chart.h"
 #include "cli/perf.h"
+#include "cli/perf_figures.h"
+#include "cli/sources.h"
 #include "cli/table.h"
+#include "cli/write_file.h"
 #include "data/catalog.h"
 #include "data/json.h"
 #include "perf/dataflow.h"
@@ -28,6 +32,65 @@ struct Cell {
 
 std::string figure(double value, double scale, const char* format = "{:.4g}") {
   return value < 0 ? "unknown" : fmt::format(fmt::runtime(format), value * scale);
+}
+
+// The keys that are used of each table of sources, once each, in the order of use; tables by the
+// first group that uses them.
+std::vector<std::pair<std::string, std::vector<std::string>>> keys_by_table(
+    const std::vector<Figure>& figures) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> tables;
+  for (const Figure& figure : figures) {
+    const std::string name = figure.group == "device" || figure.group == "model"
+                                 ? std::string(figure.group)
+                                 : "constants";
+    auto table = std::find_if(tables.begin(), tables.end(),
+                              [&](const auto& entry) { return entry.first == name; });
+    if (table == tables.end())
+      table = tables.insert(tables.end(), {name, {}});
+    for (const std::string& key : figure.from) {
+      if (std::find(table->second.begin(), table->second.end(), key) == table->second.end())
+        table->second.push_back(key);
+    }
+  }
+  return tables;
+}
+
+// One picture a figure, by batch, one line a context; what the KV cache cannot hold is left out.
+std::vector<chart::Chart> charts_of(const std::vector<Cell>& cells, double error_bar) {
+  struct Metric {
+    const char *id, *title, *unit;
+    double (*of)(const Cell&);
+    chart::Scale scale = chart::Scale::kLog;
+  };
+  constexpr Metric kMetrics[] = {
+      {"ttft", "TTFT", "ms", [](const Cell& c) { return c.ttft_s * 1e3; }, chart::Scale::kLinear},
+      {"tpot", "TPOT", "ms", [](const Cell& c) { return c.tpot_s * 1e3; }, chart::Scale::kLinear},
+      {"tokens", "Tokens per second of the group", "tokens/s",
+       [](const Cell& c) { return static_cast<double>(c.batch) / c.tpot_s; }},
+      {"joules", "Energy", "J/token", [](const Cell& c) { return c.joules; }}};
+  std::vector<chart::Chart> charts;
+  for (const Metric& metric : kMetrics) {
+    chart::Chart chart{
+        .id = metric.id,
+        .title = metric.title,
+        .description = fmt::format("{} by batch, one line a context, within {:.0f} % or so",
+                                   metric.title, error_bar * 100),
+        .x = {.label = "sequences in the batch", .scale = chart::Scale::kLog},
+        .y = {.label = metric.unit, .scale = metric.scale}};
+    for (const long long context : kContexts) {
+      chart::Series series{.name = fmt::format("context {}", context),
+                           .colour = static_cast<chart::Colour>(chart.series.size())};
+      for (const Cell& cell : cells) {
+        if (cell.context == context && cell.fits && metric.of(cell) > 0)
+          series.points.emplace_back(static_cast<double>(cell.batch), metric.of(cell));
+      }
+      if (!series.points.empty())
+        chart.series.push_back(std::move(series));
+    }
+    if (!chart.series.empty())
+      charts.push_back(std::move(chart));
+  }
+  return charts;
 }
 
 }  // namespace
@@ -121,6 +184,17 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
     }
   }
 
+  const std::vector<Figure> figures =
+      figures_behind(*catalog, *accelerator, *model, *format, constants);
+  const std::string title =
+      fmt::format("{} at {} on {} x {}", model->name, format->id, devices, accelerator->name);
+  if (!options.svg.empty()) {
+    const Status written =
+        write_file(options.svg, chart::svg_file(title, charts_of(cells, constants.error_bar)));
+    if (!written.ok())
+      return refuse(written.error());
+  }
+
   if (options.json) {
     json::array rows;
     const auto maybe = [](double value) { return value < 0 ? json::value(nullptr) : value; };
@@ -135,6 +209,22 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
                                   {"joules_per_token", maybe(cell.joules)},
                                   {"fits", cell.fits}});
     }
+    json::array behind;
+    json::object sources;
+    for (const Figure& figure : figures) {
+      behind.push_back(json::object{{"group", figure.group},
+                                    {"name", figure.name},
+                                    {"value", figure.value},
+                                    {"confidence", figure.confidence},
+                                    {"from", json::array(figure.from.begin(), figure.from.end())}});
+    }
+    for (const auto& [group, keys] : keys_by_table(figures)) {
+      json::object cited;
+      const data::SourceTable& table = sources_of_group(*catalog, group);
+      for (const std::string& key : keys)
+        cited[key] = table.count(key) > 0 ? json::value(table.at(key)) : json::value();
+      sources[group] = std::move(cited);
+    }
     fmt::print(out, "{}",
                data::json_pretty(json::object{{"model", model->id},
                                               {"device", accelerator->id},
@@ -147,11 +237,13 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
                                               {"confidence", constants.confidence},
                                               {"source", constants.source},
                                               {"power_known", constants.power.known},
-                                              {"rows", rows}}));
+                                              {"rows", rows},
+                                              {"figures", behind},
+                                              {"sources", sources}}));
     return 0;
   }
 
-  fmt::print(out, "{} at {} on {} x {}\n", model->name, format->id, devices, accelerator->name);
+  fmt::print(out, "{}\n", title);
   fmt::print(out, "constants: {}{}, within {:.0f} % or so, confidence {}, from {}\n",
              constants.class_default
                  ? fmt::format("default of every {} (never measured: a wide error bar)",
@@ -186,24 +278,21 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
   }
   fmt::print(out, "{}", table.text());
   fmt::print(out,
-             "\nTTFT: the step that takes a prompt of that length beside the batch, no queue.\n"
-             "sources\n");
-  const auto cite = [&](const std::string& keys, const data::SourceTable& known) {
-    std::size_t at = 0;
-    while (at < keys.size()) {
-      const std::size_t end = std::min(keys.find(", ", at), keys.size());
-      const auto found = known.find(keys.substr(at, end - at));
-      if (found != known.end())
-        fmt::print(out, "  {:8} {}\n", found->first, printable(found->second));
-      at = end == keys.size() ? end : end + 2;
-    }
-  };
-  fmt::print(out, " constants\n");
-  cite(constants.source, catalog->constant_sources());
-  fmt::print(out, " {} (memory, bandwidth, peak, link)\n", accelerator->id);
-  cite(fmt::format("{}", fmt::join(accelerator->sources, ", ")), catalog->accelerator_sources());
-  fmt::print(out, " {}\n", model->id);
-  cite(model->source, catalog->model_sources());
+             "\nTTFT: the step that takes a prompt of that length beside the batch, no queue.\n\n"
+             "what it follows from\n\n");
+  Table behind({{"figure"}, {"value", right}, {"confidence"}, {"from"}});
+  std::string_view group;
+  for (const Figure& figure : figures) {
+    if (!group.empty() && group != figure.group)
+      behind.add_rule();
+    group = figure.group;
+    behind.add_row(
+        {figure.name, figure.value, figure.confidence,
+         figure.from.empty() ? "unknown" : fmt::format("{}", fmt::join(figure.from, ", "))});
+  }
+  fmt::print(out, "{}\nsources\n", behind.text());
+  for (const auto& [of, keys] : keys_by_table(figures))
+    fmt::print(out, " of {}\n{}", of, sources_text(keys, sources_of_group(*catalog, of)));
   return 0;
 }
 

@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/perf_figures.h"
 #include "data/catalog.h"
+#include "data/file.h"
 #include "data/testing_shared.h"
 
 namespace medley::cli {
@@ -40,6 +42,51 @@ TEST(PerfFit, WritesAFileThatTheCatalogueThenPrefers) {
   EXPECT_FALSE(constants.class_default);
   EXPECT_NEAR(constants.roofline.e_mem, 0.5, 0.08);
   std::filesystem::remove_all(folder);
+}
+
+TEST(PerfFit, LeavesAFileAloneWhenNothingIsWritten) {
+  const std::string path = data::own_temporary("fit.yaml");
+  std::ofstream(path) << "good\n";
+  std::FILE* nowhere = std::fopen("/dev/null", "w");
+  PerfFitOptions options;
+  options.points = data::own_temporary("points.yaml");
+  std::ofstream(options.points)
+      << "as_of: 2026-11-24\nvalidation_points:\n  ml_energy:\n"
+      << "    - {model: Llama-3.1-8B, gpu: H100, n: 1, tp: 1, prec: bf16, batch: 8, out_len: 300, "
+         "itl_ms: 8, tps: 990, W_gpu: 500, J_tok: 0.5}\n";
+  options.out = path;
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 1);
+  EXPECT_EQ(*data::read_file(path), "good\n");
+  options.date = "2026-13-01";
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 2);
+  options.date = "aaaa-bb-cc";
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 2);
+
+  // One point that leaves constants open promises no more than a device that was never measured.
+  options.date = "2026-11-24";
+  options.keep_unidentified = true;
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 0);
+  const std::string text = *data::read_file(path);
+  const std::string bar = text.substr(text.find("error_bar: ") + 11);
+  EXPECT_GE(std::stod(bar), 0.3) << text;
+  std::fclose(nowhere);
+}
+
+TEST(PerfShow, NamesASourceForEveryFigureOrSaysUnknown) {
+  const auto catalog = data::read_catalog("catalog");
+  ASSERT_TRUE(catalog.ok());
+  const auto model = catalog->model("llama-3.1-8b");
+  const auto format = catalog->number_format("bf16");
+  for (const Accelerator& device : catalog->accelerators()) {
+    const StepConstants constants = catalog->constants_for(device, "", Precision::kBf16);
+    if (constants.law == StepLaw::kNone)
+      continue;
+    for (const Figure& figure : figures_behind(*catalog, device, *model, *format, constants)) {
+      EXPECT_EQ(figure.from.empty(), figure.value == "unknown") << device.id << " " << figure.name;
+      for (const std::string& key : figure.from)
+        EXPECT_EQ(sources_of_group(*catalog, figure.group).count(key), 1u) << key;
+    }
+  }
 }
 
 TEST(PerfCheck, RefusesTimesThatAreNotPositiveAndFilesThatAreNotThere) {

@@ -213,10 +213,29 @@ class CatalogReader {
     Fields fields(node);
     read_head(fields, catalog_.accelerator_sources_);
     MEDLEY_TRY_STATUS(fields.status());
+    if (const auto partial = fields.child("partial_sources"))
+      MEDLEY_TRY_STATUS(read_partial_sources(*partial));
     Status each_read =
         each(fields, "accelerators", [&](Fields& entry) { read_accelerator(entry); });
     if (!each_read.ok())
       return each_read;
+    return fields.finish();
+  }
+
+  Status read_partial_sources(const Node& node) {
+    static const std::vector<std::string> groups = {"memory", "compute", "link", "power",
+                                                    "price",  "engines", "speed"};
+    Fields fields(node);
+    for (const auto& [key, citation] : catalog_.accelerator_sources_) {
+      if (!fields.has(key))
+        continue;
+      for (const std::string& group : catalog_.partial_sources_[key] = fields.texts(key)) {
+        if (std::find(groups.begin(), groups.end(), group) == groups.end()) {
+          fields.fail(fields.child(key)->error(
+              fmt::format("unknown group '{}'{}", group, suggestion(group, groups))));
+        }
+      }
+    }
     return fields.finish();
   }
 
@@ -477,9 +496,9 @@ class CatalogReader {
       if (precision)
         format.computes_as.push_back(*precision);
     }
-    fields.ignore("confidence");
+    format.confidence = fields.text("confidence");
     fields.ignore("note");
-    named_sources(fields, catalog_.constant_sources_);
+    format.sources = named_sources(fields, catalog_.constant_sources_);
     enter(fields, catalog_.format_names_, catalog_.formats_.size(), format.id, format.aliases);
     catalog_.formats_.push_back(std::move(format));
   }
@@ -584,6 +603,8 @@ class CatalogReader {
     StepConstants unused;
     entry.key = read_key(fields, unused);
     entry.watts.known = !unused.class_default;
+    entry.source = unused.source;
+    entry.confidence = unused.confidence;
     const auto law = [&](const Node& node) {
       Fields watts(node);
       entry.watts.intercept_w = watts.required_number("intercept");
@@ -776,6 +797,20 @@ void Catalog::fill_power(StepConstants& constants, const Accelerator& accelerato
                                                         : 0;
   }
   constants.power = law;
+  constants.power_source = found->source;
+  constants.power_confidence = found->confidence;
+}
+
+std::vector<std::string> Catalog::sources_of(const Accelerator& accelerator,
+                                             std::string_view group) const {
+  std::vector<std::string> keys;
+  for (const std::string& key : accelerator.sources) {
+    const auto partial = partial_sources_.find(key);
+    if (partial == partial_sources_.end() ||
+        std::find(partial->second.begin(), partial->second.end(), group) != partial->second.end())
+      keys.push_back(key);
+  }
+  return keys;
 }
 
 Result<Catalog> read_catalog(const std::string& folder) { return CatalogReader().read(folder); }

@@ -28,6 +28,8 @@ struct NumberFormat {
   Precision precision = Precision::kBf16;  // the nearest of ours
   double weight_bytes_per_parameter = 2;   // block scales included
   std::vector<Precision> computes_as;      // in order of preference
+  std::string confidence;
+  std::vector<std::string> sources;
 };
 
 // One entry's further facts, as they stand in the file: ("system.devices_per_rack", "72").
@@ -51,6 +53,9 @@ class Catalog {
   // Every value of an entry, flattened; the sources stay keys. Empty for an unknown id.
   const Facts& accelerator_facts(const std::string& id) const;
   const Facts& model_facts(const std::string& id) const;
+  // The keys of those sources of an accelerator that may stand behind its figures of a group:
+  // memory, compute, link, power, price, engines or speed.
+  std::vector<std::string> sources_of(const Accelerator& accelerator, std::string_view group) const;
   const SourceTable& accelerator_sources() const { return accelerator_sources_; }
   const SourceTable& model_sources() const { return model_sources_; }
   const SourceTable& constant_sources() const { return constant_sources_; }
@@ -85,6 +90,7 @@ class Catalog {
   struct PowerEntry {
     Key key;
     PowerLaw watts;
+    std::string source, confidence;
     bool of_tdp = false;           // watts are shares of the TDP
     std::optional<Range> fixed_w;  // drawn while in service
     double fixed_typical_w = 0;
@@ -99,6 +105,7 @@ class Catalog {
   Names accelerator_names_, model_names_, format_names_;
   std::map<std::string, Facts> accelerator_facts_, model_facts_;
   SourceTable accelerator_sources_, model_sources_, constant_sources_;
+  std::map<std::string, std::vector<std::string>> partial_sources_;  // accelerator source -> groups
   std::vector<ConstantsEntry> roofline_, dataflow_;
   std::vector<PowerEntry> power_;
 };

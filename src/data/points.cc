@@ -15,7 +15,14 @@
 namespace medley::data {
 namespace {
 
-enum class Kind { kText, kPositive, kNumber };
+enum class Kind {
+  kText,
+  kPositive,
+  kCount,   // devices, sequences, tokens: whole, 1 to a million
+  kAmount,  // a mean of such: 1 to a million
+  kNumber
+};
+constexpr double kMost = 1e6;
 
 struct Key {
   const char* name;
@@ -37,12 +44,12 @@ const std::vector<Group>& groups() {
        {{"model", Kind::kText},
         {"task", Kind::kText, kMaybe},
         {"gpu", Kind::kText},
-        {"n"},
-        {"tp"},
-        {"ep", Kind::kPositive, kMaybe},
+        {"n", Kind::kCount},
+        {"tp", Kind::kCount},
+        {"ep", Kind::kCount, kMaybe},
         {"prec", Kind::kText},
-        {"batch"},
-        {"out_len"},
+        {"batch", Kind::kAmount},
+        {"out_len", Kind::kAmount},
         {"itl_ms"},
         {"itl_p99_ms", Kind::kPositive, kMaybe},
         {"tps"},
@@ -51,15 +58,15 @@ const std::vector<Group>& groups() {
       {"splitwise",
        {{"model", Kind::kText},
         {"gpu", Kind::kText},
-        {"tp"},
-        {"prompt"},
-        {"batch"},
+        {"tp", Kind::kCount},
+        {"prompt", Kind::kCount},
+        {"batch", Kind::kCount},
         {"prompt_ms"},
         {"token_ms"}}},
       {"blis_h100",
        {{"model", Kind::kText},
         {"workload", Kind::kText, kMaybe},
-        {"tp"},
+        {"tp", Kind::kCount},
         {"prec", Kind::kText},
         {"ttft_mean_ms"},
         {"ttft_p99_ms", Kind::kPositive, kMaybe},
@@ -68,9 +75,9 @@ const std::vector<Group>& groups() {
       {"llmservingsim",
        {{"model", Kind::kText},
         {"gpu", Kind::kText},
-        {"tp", Kind::kPositive, kMaybe},
-        {"dp", Kind::kPositive, kMaybe},
-        {"ep", Kind::kPositive, kMaybe},
+        {"tp", Kind::kCount, kMaybe},
+        {"dp", Kind::kCount, kMaybe},
+        {"ep", Kind::kCount, kMaybe},
         {"prec", Kind::kText},
         {"kv_tokens", Kind::kPositive, kMaybe},
         {"ttft_mean_ms"},
@@ -79,7 +86,7 @@ const std::vector<Group>& groups() {
       {"lpu_v1",
        {{"model", Kind::kText},
         {"active_params"},
-        {"layers"},
+        {"layers", Kind::kCount},
         {"published_tok_s_user"},
         {"pred", Kind::kNumber, kMaybe},
         {"err_pct", Kind::kNumber, kMaybe},
@@ -88,7 +95,7 @@ const std::vector<Group>& groups() {
        {{"device", Kind::kText},
         {"model", Kind::kText},
         {"prec", Kind::kText},
-        {"ctx", Kind::kPositive, kMaybe},
+        {"ctx", Kind::kCount, kMaybe},
         {"tok_s"},
         {"W", Kind::kPositive, kMaybe},
         {"src", Kind::kText, kMaybe}}},
@@ -102,7 +109,7 @@ Result<Point> read_point(const Node& node, const Group& group, std::size_t index
   point.index = index;
   point.line = node.line();
   Fields fields(node);
-  constexpr Bounds kAny{.min = -1e300};
+  constexpr Bounds kAny{.min = -1e300}, kFromOne{.min = 1, .max = kMost};
   for (const Key& key : group.keys) {
     if (key.kind == Kind::kText) {
       std::string text = key.required ? fields.required_text(key.name) : fields.text(key.name);
@@ -110,7 +117,17 @@ Result<Point> read_point(const Node& node, const Group& group, std::size_t index
         point.texts[key.name] = std::move(text);
       continue;
     }
-    const Bounds& bounds = key.kind == Kind::kPositive ? kPositive : kAny;
+    if (key.kind == Kind::kCount) {
+      const Whole range{1, static_cast<long long>(kMost)};
+      const auto count = key.required ? std::optional(fields.required_whole(key.name, range))
+                                      : fields.whole(key.name, range);
+      if (count)
+        point.numbers[key.name] = static_cast<double>(*count);
+      continue;
+    }
+    const Bounds& bounds = key.kind == Kind::kPositive ? kPositive
+                           : key.kind == Kind::kAmount ? kFromOne
+                                                       : kAny;
     if (key.required) {
       point.numbers[key.name] = fields.required_number(key.name, bounds);
     } else if (const auto number = fields.number(key.name, bounds)) {
@@ -246,8 +263,8 @@ class RowReader {
     out.disaggregated = mode == "disagg";
     if (mode != "agg" && mode != "disagg")
       fail("mode", fmt::format("expected agg or disagg, got '{}'", mode));
-    out.prompt_tokens = static_cast<long long>(positive("isl"));
-    out.output_tokens = static_cast<long long>(positive("osl"));
+    out.prompt_tokens = tokens("isl");
+    out.output_tokens = tokens("osl");
     out.whole = side("");
     out.prefill = side("prefill_");
     out.decode = side("decode_");
@@ -314,6 +331,12 @@ class RowReader {
     if (value <= 0)
       fail(column, fmt::format("expected a positive number, got '{}'", text(column).substr(0, 40)));
     return value;
+  }
+  long long tokens(std::string_view column) {
+    const double value = positive(column);
+    if (!error_ && (value < 1 || value != std::floor(value)))
+      fail(column, fmt::format("expected a whole number, got '{}'", text(column).substr(0, 40)));
+    return static_cast<long long>(value);
   }
   int width(std::string_view column) {
     const double value = number(column).value_or(0);

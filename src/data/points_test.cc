@@ -61,6 +61,27 @@ std::string row_complaint(const std::string& text) {
   return rows.ok() ? "" : rows.error().message;
 }
 
+TEST(Points, CountWholeDevicesAndAtLeastOneSequenceAndToken) {
+  const auto with = [](const std::string& field) {
+    std::map<std::string, std::string> fields = {
+        {"n", "1"}, {"tp", "1"}, {"batch", "8"}, {"out_len", "300"}};
+    fields[field.substr(0, field.find(':'))] = field.substr(field.find(':') + 1);
+    std::string text =
+        "validation_points:\n  ml_energy:\n    - {model: m, gpu: H100, prec: bf16, itl_ms: 8, tps: "
+        "9, W_gpu: 5, J_tok: 1";
+    for (const auto& [key, value] : fields)
+      text += ", " + key + ": " + value;
+    const auto read = parse_points(text + "}\n", "p.yaml");
+    return read.ok() ? std::string() : read.error().message;
+  };
+  EXPECT_EQ(with("batch:8.5"), "");
+  EXPECT_THAT(with("batch:0.5"), HasSubstr("p.yaml:3:"));
+  EXPECT_THAT(with("tp:0.5"), HasSubstr("tp"));
+  EXPECT_THAT(with("tp:1000000000000"), HasSubstr("tp"));
+  EXPECT_THAT(with("out_len:0.3"), HasSubstr("out_len"));
+  EXPECT_THAT(with("out_len:1e300"), HasSubstr("out_len"));
+}
+
 TEST(ServingRows, AreReadWithTheirLine) {
   const auto rows = parse_serving_rows(
       std::string(kHeader) + "a,vllm,0.12.0,m,h100_sxm,,agg,1024,128,8.0,2.0,126.1,11.76,8,\n",
@@ -89,6 +110,8 @@ TEST(ServingRows, NameFileLineAndColumnOfWhatIsWrong) {
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,both,1024,128,8,2,10,1,8,"), HasSubstr("agg or disagg"));
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,agg,1024,128,,2,10,1,,"), HasSubstr("concurrency"));
   EXPECT_THAT(with("a,vllm,,m,h100_sxm,,agg,1024,128,8,2.5,10,1,8,"), HasSubstr("whole number"));
+  EXPECT_EQ(with("a,vllm,,m,h100_sxm,,agg,0.5,128,8,2,10,1,8,"),
+            "rows.csv:2: isl: expected a whole number, got '0.5'");
   EXPECT_EQ(
       row_complaint("system,backend,model_path,mode,isl,osl,silicon_ttft_ms,silicon_tpot_m\n"),
       "rows.csv:1: unknown column 'silicon_tpot_m', did you mean 'silicon_tpot_ms'?");

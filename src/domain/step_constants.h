@@ -69,6 +69,7 @@ struct StepConstants {
   PowerLaw power;
   double error_bar = 0.4;  // relative deviation of predicted step times
   std::string source, confidence, date;
+  std::string power_source, power_confidence;  // of the power law
   std::string engine_version;
   StepLaw law = StepLaw::kRoofline;
   // The number format the arithmetic runs in: the first suitable one whose peak the device states.
