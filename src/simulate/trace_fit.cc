@@ -320,6 +320,9 @@ struct Target {
   long long windows;
 };
 
+// Where nothing wanders the index is 0, which has no logarithm: below this all are alike.
+constexpr double kLeastIndex = 1e-3;
+
 double squares_off(double rate_per_s, const std::vector<double>& every_s,
                    const std::vector<double>& variances, const std::vector<Target>& targets) {
   double sum = 0;
@@ -385,10 +388,10 @@ std::vector<double> dispersion_made(const data::ArrivalLaw& law, double rate_per
 
 double error_of(const std::vector<double>& made, const std::vector<Target>& targets) {
   if (targets.empty())
-    return 0;
+    return std::numeric_limits<double>::infinity();  // nothing was compared
   double sum = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double off = std::log(std::max(made[i], 1e-3) / std::max(targets[i].index, 1e-3));
+    const double off = std::log(std::max(made[i], kLeastIndex) / targets[i].index);
     sum += off * off;
   }
   return std::exp(std::sqrt(sum / static_cast<double>(targets.size()))) - 1;
@@ -399,7 +402,7 @@ double error_of(const std::vector<double>& made, const std::vector<Target>& targ
 bool within_chance(const std::vector<double>& made, const std::vector<Target>& targets) {
   double sum = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double off = std::log(std::max(made[i], 1e-3) / targets[i].index);
+    const double off = std::log(std::max(made[i], kLeastIndex) / targets[i].index);
     sum += off * off * static_cast<double>(targets[i].windows) / 2;
   }
   return sum <= 1.5 * 1.5 * static_cast<double>(targets.size());
@@ -437,7 +440,7 @@ ArrivalCandidate fit_swings(const std::string& name, double gap_cv, double tick_
       best.within_chance = within_chance(made, targets);
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const double correction = targets[i].index / std::max(made[i], 1e-3);
+      const double correction = targets[i].index / std::max(made[i], kLeastIndex);
       wanted[i].index = std::max(1.0, wanted[i].index * std::clamp(correction, 0.5, 2.0));
     }
   }
@@ -455,8 +458,8 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
     if (window_s > longest_s / 3 || window_s < kTicksAWindow * tick_s)
       continue;
     const Dispersion found = dispersion(even, 0, even.back(), window_s);
-    if (found.index > 0)
-      targets.push_back({window_s, found.index, found.windows});
+    if (found.windows > 0)
+      targets.push_back({window_s, std::max(found.index, kLeastIndex), found.windows});
   }
   std::vector<ArrivalCandidate> candidates;
   const auto add = [&](std::string name, double gap_cv) {
@@ -470,6 +473,9 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
     candidates.front().chosen = true;
     return candidates;
   }
+  const bool evener = targets.front().index < 0.95;  // than Poisson
+  if (evener)
+    add("constant gaps", 0);
   // Gaps whose own unevenness is the trace's over the windows, in the geometric mean.
   double logs = 0;
   for (const Target& target : targets)
@@ -479,7 +485,7 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
   add("gamma gaps", std::stod(fmt::format("{:.4g}", mean_cv)));
   candidates.push_back(
       fit_swings("wandering rate", 1, tick_s, rate_per_s, span_s, longest_s, targets));
-  if (targets.front().index < 0.95) {
+  if (evener) {
     const double cv = std::clamp(std::sqrt(targets.front().index), 0.01, 1.0);
     candidates.push_back(fit_swings("gamma gaps, wandering rate",
                                     std::stod(fmt::format("{:.4g}", cv)), tick_s, rate_per_s,

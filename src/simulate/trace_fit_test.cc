@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "simulate/generator.h"
 #include "simulate/trace_report.h"
 
@@ -85,6 +87,29 @@ TEST(TraceFit, APoissonTraceStaysPoisson) {
   const TraceFit fit = fit_of(requests_of("for: 1000\nrate_per_s: 5\n" + kLengths));
   EXPECT_EQ(chosen(fit), "poisson");
   EXPECT_TRUE(fit.workload.arrivals.shape.empty());
+}
+
+// Its dispersion is 0 over every window, which has no logarithm.
+TEST(TraceFit, AMetronomeStaysOne) {
+  for (const std::string rate : {"rate_per_s: 2\n", "rate_per_s: 0.33333333333\n"}) {
+    const TraceFit fit =
+        fit_of(requests_of("requests: 3600\narrivals: constant\n" + rate + kLengths));
+    EXPECT_EQ(chosen(fit), "constant gaps");
+    EXPECT_EQ(fit.workload.arrivals.gap_cv, 0);
+    EXPECT_GT(fit.candidates.front().error, 1) << "Poisson";
+  }
+}
+
+TEST(TraceFit, SaysWhereNothingCouldBeCompared) {
+  std::vector<data::TraceRequest> requests(200);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = requests[i].output = Tokens(1);
+    requests[i].arrived_s = static_cast<double>(i / 4);  // all windows are of few ticks
+  }
+  const TraceFit fit = fit_of(requests);
+  EXPECT_EQ(chosen(fit), "poisson");
+  EXPECT_TRUE(std::isinf(fit.candidates.front().error));
+  EXPECT_NE(to_json(fit).find(R"("dispersion_error":null)"), std::string::npos) << to_json(fit);
 }
 
 TEST(TraceFit, UnevenGapsAndAWanderingRateAreToldApart) {
