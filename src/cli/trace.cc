@@ -265,8 +265,15 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   for (data::WorkloadStream& stream : workload.streams) {
     stream.rate_per_s *= options.scale;
     if (for_s || options.requests) {
-      stream.requests.reset();
+      stream.requests = options.requests;
       stream.for_s = for_s;
+    }
+    // Options may say no more than a file.
+    if (const Status whole = data::within_bounds(stream); !whole.ok()) {
+      return complain("generate",
+                      invalid(fmt::format("{} with these options: {}: {}", options.file,
+                                          whole.error().param, whole.error().message)),
+                      err);
     }
     names_class |= stream.service_class.has_value();
     names_label |= !stream.label.empty();

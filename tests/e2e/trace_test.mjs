@@ -60,6 +60,9 @@ test('what is wrong is named', async (t) => {
     [['fit', files.write('f.csv', 'arrived_at,input_tokens,output_tokens\n1,5,5\n'), '--out', files.file('f.yaml')], /too few/],
     [['generate', files.write('w.yaml', 'rate_per_s: 1\n'), '--out', files.file('w.csv')], /w\.yaml:1:1/],
     [['generate', files.write('b.yaml', base), '--out', files.file('no/w.csv')], /cannot write/],
+    [['generate', files.write('b.yaml', base), '--for', '1e30s', '--out', files.file('w.csv')], /b\.yaml with these options: for: 1e\+30 s; expected/],
+    [['generate', files.write('b.yaml', base), '--scale', '1e6', '--out', files.file('w.csv')], /rate_per_s: expected at most a million/],
+    [['generate', files.write('b.yaml', base), '--requests', '1000000000', '--out', files.file('w.csv')], /requests: 1000000000 requests; expected/],
     [['generate', files.write('b.yaml', base), '--for', 'soon', '--out', files.file('w.csv')], /--for: expected a duration/],
   ]) {
     const ended = await medley('trace', ...line);
