@@ -53,6 +53,7 @@ test('what is wrong is named', async (t) => {
   const trace = files.write('t.csv', 'arrived_at,input_tokens,output_tokens\n2,5,5\n1,5,5\n');
   for (const [line, message] of [
     [['info', files.file('none.csv')], /none\.csv: No such file/],
+    [['info', files.file('\x1b[2Jnone.csv')], /\/ \[2Jnone\.csv: No such file/],
     [['info', trace], /t\.csv:3: arrival at 1 s after one at 2 s/],
     [['info', trace, '--format', 'azur'], /unknown format 'azur', did you mean 'azure'/],
     [['info', files.write('x.csv', 'a,b\n1,2\n')], /x\.csv:1: no trace that medley knows/],
