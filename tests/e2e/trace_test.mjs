@@ -64,6 +64,7 @@ test('what is wrong is named', async (t) => {
     [['generate', files.write('b.yaml', base), '--for', '1e30s', '--out', files.file('w.csv')], /b\.yaml with these options: for: 1e\+30 s; expected/],
     [['generate', files.write('b.yaml', base), '--scale', '1e6', '--out', files.file('w.csv')], /rate_per_s: expected at most a million/],
     [['generate', files.write('b.yaml', base), '--requests', '1000000000', '--out', files.file('w.csv')], /requests: 1000000000 requests; expected/],
+    [['generate', files.write('b.yaml', base), '--scale', 'nan', '--out', files.file('w.csv')], /--scale: expected a number, got 'nan'/],
     [['generate', files.write('b.yaml', base), '--for', 'soon', '--out', files.file('w.csv')], /--for: expected a duration/],
   ]) {
     const ended = await medley('trace', ...line);
