@@ -37,7 +37,8 @@ struct EndpointFit {
 };
 
 // Least squares of ln(replayed / seen), over mean TTFT and mean TPOT of each block, the median run
-// of each. Fails when the fit does not converge or there are too few blocks.
+// of each. Fails when the fit does not converge, there are too few blocks, or no answer shows a
+// time per token.
 Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
                                  const EndpointLimits& limits);
 
