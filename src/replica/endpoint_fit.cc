@@ -168,6 +168,15 @@ Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
   return result;
 }
 
+double error_bar(std::vector<double> log_ratios) {
+  if (log_ratios.empty())
+    return 0;
+  for (double& ratio : log_ratios)
+    ratio = std::abs(ratio);
+  std::sort(log_ratios.begin(), log_ratios.end());
+  return percentile(log_ratios, 0.68);
+}
+
 int most_decoding(const std::vector<perf::Observation>& seen) {
   std::vector<std::pair<double, int>> changes;
   for (const perf::Observation& of : seen) {

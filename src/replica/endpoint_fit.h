@@ -47,6 +47,11 @@ std::vector<perf::Observation> replay_endpoint(const std::vector<perf::Observati
                                                const LinearConstants& constants, double request_s,
                                                const EndpointLimits& limits);
 
+// How far off what was foretold is, of ln(seen / foretold): two thirds are off by less. Around what
+// was foretold, so that one that is always too low is not taken for exact, and without the few that
+// something else disturbed.
+double error_bar(std::vector<double> log_ratios);
+
 // The most answers that were under way at once: first token seen, last one not yet.
 int most_decoding(const std::vector<perf::Observation>& seen);
 

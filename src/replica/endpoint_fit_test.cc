@@ -98,6 +98,12 @@ TEST(EndpointFit, TakesTokensThatComeOnceAMinute) {
   EXPECT_NEAR(fit->constants.step_s, slow.step_s, 0.03 * slow.step_s);
 }
 
+TEST(EndpointFit, AnErrorBarIsAroundWhatWasForetold) {
+  EXPECT_EQ(error_bar({}), 0);
+  EXPECT_NEAR(error_bar({0.5, 0.5, 0.5, 0.5}), 0.5, 1e-12) << "always too low";
+  EXPECT_NEAR(error_bar({-0.1, 0.1, -0.1, 0.1, 0.1, -0.1, 9}), 0.1, 1e-12) << "one disturbed";
+}
+
 TEST(EndpointFit, RefusesTooLittle) {
   const EndpointRun run{{{.sent_s = 0, .first_token_s = 1, .finished_s = 2, .output_tokens = 5}},
                         {0}};
