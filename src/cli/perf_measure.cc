@@ -575,15 +575,17 @@ int run_perf_measure(const PerfMeasureOptions& options, std::FILE* out, std::FIL
   } else {
     session.print(out);
   }
-  if (options.out.empty())
-    return kDone;
   if (const auto& names = session.fit().unidentified; !names.empty()) {
     fmt::print(err,
-               "medley perf measure: '{}' is not written: these figures do not tell {}; a larger "
-               "--max-prompt or --max-concurrency, or more --rounds, may\n",
-               printable(options.out), fmt::join(names, ", "));
+               "medley perf measure: {}these figures do not tell {}; a larger --max-prompt or "
+               "--max-concurrency, or more --rounds, may\n",
+               options.out.empty() ? std::string()
+                                   : fmt::format("'{}' is not written: ", printable(options.out)),
+               fmt::join(names, ", "));
     return kFailed;
   }
+  if (options.out.empty())
+    return kDone;
   if (const Status written = write_file(options.out, data::to_yaml(session.result()));
       !written.ok()) {
     return complain(written.error(),
