@@ -21,30 +21,53 @@ constexpr double kCollectiveLaunchMs = 0.02;
 // More than one decode, more than one chunk: Vidur's attention batching overhead fractions.
 constexpr double kBatchingOverhead = 1.1;
 
-// Far beyond any batch or context; the tables are kept as arrays over their sizes.
+// Far beyond any batch or context.
 constexpr long long kLargestSize = 1'000'000;
 
 constexpr long long round_up(long long value, long long grid) {
   return (value + grid - 1) / grid * grid;
 }
 
-// A step function of a size: values at 0, 1, 2, … up to the last step's start, which holds beyond.
+// A step function of a size: a value holds from its start on to the next one's; the first one holds
+// below too.
 class Steps {
  public:
-  // `starts` ascending; below the first start its value holds.
+  // `starts` ascending.
   void add(long long start, double value) {
-    if (values_.empty())
-      values_.push_back(value);
-    values_.resize(static_cast<std::size_t>(start), values_.back());
+    starts_.push_back(start);
     values_.push_back(value);
   }
   double at(long long size) const {
-    return values_[std::min(static_cast<std::size_t>(size), values_.size() - 1)];
+    const auto after = std::upper_bound(starts_.begin(), starts_.end(), size);
+    return values_[static_cast<std::size_t>(std::max(after - starts_.begin() - 1, 0L))];
   }
-  bool empty() const { return values_.empty(); }
 
  private:
+  std::vector<long long> starts_;
   std::vector<double> values_;
+};
+
+// Values of sizes: an absent size takes that of the next larger one; the last one holds beyond.
+template <typename Value>
+class Sizes {
+ public:
+  // The value of a size no smaller than those before.
+  Value& last(long long size) {
+    if (sizes_.empty() || sizes_.back() != size) {
+      sizes_.push_back(size);
+      values_.emplace_back();
+    }
+    return values_.back();
+  }
+  const Value& at(long long size) const {
+    const auto found = std::lower_bound(sizes_.begin(), sizes_.end() - 1, size);
+    return values_[static_cast<std::size_t>(found - sizes_.begin())];
+  }
+  bool is_beyond(long long size) const { return size > sizes_.back(); }
+
+ private:
+  std::vector<long long> sizes_;
+  std::vector<Value> values_;
 };
 
 class VidurModel final : public StepModel {
@@ -63,21 +86,15 @@ class VidurModel final : public StepModel {
     std::sort(tables.decode.begin(), tables.decode.end(), [](const auto& a, const auto& b) {
       return std::tie(a.batch_size, a.kv_cache_size) < std::tie(b.batch_size, b.kv_cache_size);
     });
-    for (const VidurDecodeRow& row : tables.decode) {
-      decode_.resize(static_cast<std::size_t>(row.batch_size) + 1);
-      fill_to(decode_.back(), row.kv_cache_size / kKvGrid, row.prediction);
-    }
-    fill_gaps(decode_);
+    for (const VidurDecodeRow& row : tables.decode)
+      decode_.last(row.batch_size).last(row.kv_cache_size) = row.prediction;
 
     std::sort(tables.prefill.begin(), tables.prefill.end(), [](const auto& a, const auto& b) {
       return std::tie(a.kv_cache_size, a.prefill_chunk_from) <
              std::tie(b.kv_cache_size, b.prefill_chunk_from);
     });
-    for (const VidurPrefillRow& row : tables.prefill) {
-      prefill_.resize(static_cast<std::size_t>(row.kv_cache_size / kKvGrid) + 1);
-      prefill_.back().add(row.prefill_chunk_from, row.prediction);
-    }
-    fill_gaps(prefill_);
+    for (const VidurPrefillRow& row : tables.prefill)
+      prefill_.last(row.kv_cache_size).add(row.prefill_chunk_from, row.prediction);
   }
 
   StepCost step(const StepShape& shape) const override {
@@ -92,17 +109,15 @@ class VidurModel final : public StepModel {
     bool beyond = false;
     double layer_ms = padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
     if (shape.decodes > 0) {
-      const auto& sizes = at_or_last(decode_, shape.decodes);
-      const long long mean = shape.decode_context / shape.decodes;
-      const long long size = round_up(mean, kKvGrid) / kKvGrid;
-      const double attention = at_or_last(sizes, size);
-      beyond = is_beyond(decode_, shape.decodes) || is_beyond(sizes, size);
+      const Sizes<double>& sizes = decode_.at(shape.decodes);
+      const long long size = round_up(shape.decode_context / shape.decodes, kKvGrid);
+      const double attention = sizes.at(size);
+      beyond = decode_.is_beyond(shape.decodes) || sizes.is_beyond(size);
       layer_ms += shape.decodes > 1 ? attention * kBatchingOverhead : attention;
     }
     if (!shape.chunks.empty()) {
-      const double attention =
-          at_or_last(prefill_, kv_before / kKvGrid).at(std::llround(std::sqrt(chunk_squares)));
-      beyond = beyond || is_beyond(prefill_, kv_before / kKvGrid);
+      const double attention = prefill_.at(kv_before).at(std::llround(std::sqrt(chunk_squares)));
+      beyond = beyond || prefill_.is_beyond(kv_before);
       layer_ms += shape.chunks.size() > 1 ? attention * kBatchingOverhead : attention;
     }
     StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
@@ -126,33 +141,11 @@ class VidurModel final : public StepModel {
   Watts idle_power() const override { return {}; }
 
  private:
-  // Appends `value` at `index`; the places before it that had no row get it too.
-  static void fill_to(std::vector<double>& values, long long index, double value) {
-    values.resize(static_cast<std::size_t>(index) + 1, value);
-  }
-  // A place without rows takes those of the next one that has some; the last one always has.
-  template <typename Row>
-  static void fill_gaps(std::vector<Row>& rows) {
-    for (std::size_t i = rows.size() - 1; i-- > 0;) {
-      if (rows[i].empty())
-        rows[i] = rows[i + 1];
-    }
-  }
-  template <typename Value>
-  static const Value& at_or_last(const std::vector<Value>& values, long long index) {
-    return values[std::min(static_cast<std::size_t>(index), values.size() - 1)];
-  }
-
-  template <typename Value>
-  static bool is_beyond(const std::vector<Value>& values, long long index) {
-    return static_cast<std::size_t>(index) >= values.size();
-  }
-
   double layers_;
-  Steps padded_;                             // all operations looked up at the padded token count
-  Steps kv_save_;                            // the one looked up at the true count
-  std::vector<std::vector<double>> decode_;  // [batch][kv_cache_size / 64]
-  std::vector<Steps> prefill_;               // [kv_cache_size / 64]
+  Steps padded_;                 // all operations looked up at the padded token count
+  Steps kv_save_;                // the one looked up at the true count
+  Sizes<Sizes<double>> decode_;  // by batch, then by kv_cache_size
+  Sizes<Steps> prefill_;         // by kv_cache_size
 };
 
 // The first complaint about a table's keys, or nothing.

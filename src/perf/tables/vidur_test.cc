@@ -80,6 +80,20 @@ TEST(VidurTables, HoldTheirLastRowBeyondTheEnd) {
   EXPECT_NEAR(layer_ms({.decodes = 3, .decode_context = 3000}), kPlain + 100 + 2128 * 1.1, 1e-9);
 }
 
+// What is kept is as much as the rows, not as the gaps between them.
+TEST(VidurTables, TakeTheNextLargerRowForAbsentOnes) {
+  VidurTables sparse = tables();
+  for (const long long kv : {64, 64'000})
+    sparse.decode.push_back({1'000'000, kv, 5000.0 + static_cast<double>(kv)});
+  sparse.prefill.push_back({960'000, 1'000'000, 50000});
+  const auto model = make_vidur_model(sparse, 1);
+  const auto ms = [&](const StepShape& shape) { return (*model)->step(shape).time.value() * 1e3; };
+  EXPECT_NEAR(ms({.decodes = 3, .decode_context = 3}), kPlain + 100 + 5064 * 1.1, 1e-9);
+  EXPECT_NEAR(ms({.decodes = 3, .decode_context = 3 * 65}), kPlain + 100 + 69000 * 1.1, 1e-9);
+  const std::array chunk = {PrefillChunk{.tokens = 4, .context = 129}};
+  EXPECT_NEAR(ms({.chunks = chunk}), kPlain + 100 + 50000, 1e-9);
+}
+
 TEST(VidurTables, SayWhenTheyAreAskedBeyondTheEnd) {
   const auto model = *make_vidur_model(tables(), 3);
   const auto extrapolated = [&](const StepShape& shape) { return model->step(shape).extrapolated; };
