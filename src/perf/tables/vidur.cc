@@ -148,64 +148,60 @@ class VidurModel final : public StepModel {
   Sizes<Steps> prefill_;         // by kv_cache_size
 };
 
-// The first complaint about a table's keys, or nothing.
-template <typename Row, typename Key>
-std::optional<std::string> complaint(std::string_view table, const std::vector<Row>& rows,
-                                     Key key) {
-  if (rows.empty())
-    return fmt::format("the {} table has no rows", table);
-  std::vector<std::tuple<long long, long long>> keys;
-  keys.reserve(rows.size());
-  for (const Row& row : rows)
-    keys.push_back(key(row));
-  std::sort(keys.begin(), keys.end());
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto [first, second] = keys[i];
-    if (std::min(first, second) < 0 || std::max(first, second) > kLargestSize) {
-      return fmt::format("the {} table has a size out of range ({}, {})", table, first, second);
-    }
-    if (i > 0 && keys[i] == keys[i - 1]) {
-      return fmt::format("the {} table has two rows for ({}, {})", table, first, second);
-    }
+std::string attention_complaint(const char* size_name, long long size, long long kv_cache_size,
+                                double prediction) {
+  if (std::min(size, kv_cache_size) < 0 || std::max(size, kv_cache_size) > kLargestSize) {
+    return fmt::format("{} {}, kv_cache_size {}: expected 0 to {}", size_name, size, kv_cache_size,
+                       kLargestSize);
   }
-  return std::nullopt;
+  if (kv_cache_size % kKvGrid != 0)
+    return fmt::format("kv_cache_size {}: expected a multiple of {}", kv_cache_size, kKvGrid);
+  if (!(prediction > 0))
+    return fmt::format("prediction {}: expected positive milliseconds", prediction);
+  return {};
+}
+
+template <typename Row>
+Status check(const char* table, const std::vector<Row>& rows) {
+  if (rows.empty())
+    return Error{ErrorCode::kInvalid, fmt::format("the {} table has no rows", table), {}};
+  for (const Row& row : rows) {
+    if (std::string wrong = complaint(row); !wrong.empty())
+      return Error{ErrorCode::kInvalid, std::move(wrong), {}};
+  }
+  return Done{};
 }
 
 }  // namespace
 
+std::string complaint(const VidurPerTokenRow& row) {
+  if (row.num_tokens < 0 || row.num_tokens > kLargestSize)
+    return fmt::format("num_tokens {}: expected 0 to {}", row.num_tokens, kLargestSize);
+  // Vidur rounds what is quicker than it can tell to 0.
+  const double least =
+      std::min({row.add, row.all_reduce, row.attn_kv_cache_save, row.attn_post_proj,
+                row.attn_pre_proj, row.attn_rope, row.input_layernorm, row.mlp_act,
+                row.mlp_down_proj, row.mlp_up_proj, row.post_attention_layernorm});
+  if (!(least >= 0))
+    return fmt::format("a time of {}: expected milliseconds, 0 or more", least);
+  return {};
+}
+std::string complaint(const VidurDecodeRow& row) {
+  return attention_complaint("batch_size", row.batch_size, row.kv_cache_size, row.prediction);
+}
+std::string complaint(const VidurPrefillRow& row) {
+  return attention_complaint("prefill_chunk_from", row.prefill_chunk_from, row.kv_cache_size,
+                             row.prediction);
+}
+
 Result<std::shared_ptr<const StepModel>> make_vidur_model(const VidurTables& tables, int layers) {
-  const auto invalid = [](std::string message) {
-    return Error{ErrorCode::kInvalid, std::move(message)};
-  };
-  if (layers < 1)
-    return invalid(fmt::format("a model has at least one layer, not {}", layers));
-  using Key = std::tuple<long long, long long>;
-  if (auto wrong = complaint("per-token", tables.per_token,
-                             [](const auto& row) { return Key(row.num_tokens, 0); })) {
-    return invalid(*std::move(wrong));
+  if (layers < 1) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("a model has at least one layer, not {}", layers)};
   }
-  if (auto wrong = complaint("decode attention", tables.decode, [](const auto& row) {
-        return Key(row.batch_size, row.kv_cache_size);
-      })) {
-    return invalid(*std::move(wrong));
-  }
-  if (auto wrong = complaint("prefill attention", tables.prefill, [](const auto& row) {
-        return Key(row.kv_cache_size, row.prefill_chunk_from);
-      })) {
-    return invalid(*std::move(wrong));
-  }
-  for (const VidurDecodeRow& row : tables.decode) {
-    if (row.kv_cache_size % kKvGrid != 0) {
-      return invalid(fmt::format("decode attention: kv_cache_size {} is not a multiple of {}",
-                                 row.kv_cache_size, kKvGrid));
-    }
-  }
-  for (const VidurPrefillRow& row : tables.prefill) {
-    if (row.kv_cache_size % kKvGrid != 0) {
-      return invalid(fmt::format("prefill attention: kv_cache_size {} is not a multiple of {}",
-                                 row.kv_cache_size, kKvGrid));
-    }
-  }
+  MEDLEY_TRY_STATUS(check("per-token", tables.per_token));
+  MEDLEY_TRY_STATUS(check("decode attention", tables.decode));
+  MEDLEY_TRY_STATUS(check("prefill attention", tables.prefill));
   return std::shared_ptr<const StepModel>(std::make_shared<VidurModel>(tables, layers));
 }
 

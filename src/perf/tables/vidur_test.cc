@@ -109,13 +109,19 @@ TEST(VidurTables, SayWhenTheyAreAskedBeyondTheEnd) {
 TEST(VidurTables, RefuseRowsThatCannotBe) {
   EXPECT_FALSE(make_vidur_model({}, 80).ok());
   EXPECT_FALSE(make_vidur_model(tables(), 0).ok());
-  VidurTables twice = tables();
-  twice.decode.push_back(twice.decode.front());
-  EXPECT_EQ(make_vidur_model(twice, 1).error().message,
-            "the decode attention table has two rows for (1, 0)");
-  VidurTables off_grid = tables();
-  off_grid.decode.push_back({1, 65, 0});
-  EXPECT_FALSE(make_vidur_model(off_grid, 1).ok());
+  const auto decode = [](const VidurDecodeRow& row) { return complaint(row); };
+  EXPECT_EQ(decode({1, 64, 1}), "");
+  EXPECT_EQ(decode({1, 65, 1}), "kv_cache_size 65: expected a multiple of 64");
+  EXPECT_EQ(decode({1'000'001, 64, 1}),
+            "batch_size 1000001, kv_cache_size 64: expected 0 to 1000000");
+  EXPECT_EQ(decode({1, 64, 0}), "prediction 0: expected positive milliseconds");
+  EXPECT_EQ(complaint(VidurPrefillRow{64, 1, -5}), "prediction -5: expected positive milliseconds");
+  EXPECT_EQ(complaint(VidurPerTokenRow{.num_tokens = 1}), "");
+  EXPECT_EQ(complaint(VidurPerTokenRow{.num_tokens = 1, .mlp_act = -2}),
+            "a time of -2: expected milliseconds, 0 or more");
+  VidurTables wrong = tables();
+  wrong.decode.front().prediction = 0;
+  EXPECT_FALSE(make_vidur_model(wrong, 1).ok());
 }
 
 }  // namespace
