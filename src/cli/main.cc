@@ -2,6 +2,8 @@
 //
 // --help, the man page (`medley man`) and the README's list of verbs come from the one description
 // here.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +24,7 @@
 #include "cli/simulate.h"
 #include "cli/table.h"
 #include "cli/trace.h"
+#include "data/yaml.h"
 
 namespace {
 
@@ -41,6 +44,18 @@ void add_output(CLI::App* verb, bool& json) {
       ->check(CLI::IsMember({"table", "json"}))
       ->type_name("FORM")
       ->default_str("table");
+}
+
+// A finite number between. CLI::Range lets NaN pass, which is neither below nor above.
+CLI::Validator number_in(double least, double most) {
+  CLI::Validator range = CLI::Range(least, most);
+  const std::string description = range.get_description();
+  return {[range](std::string& text) {
+            return medley::data::parse_number(text)
+                       ? range(text)
+                       : fmt::format("expected a number, got '{}'", printable(text));
+          },
+          description};
 }
 
 }  // namespace
@@ -172,7 +187,7 @@ int main(int argc, char** argv) {
   generate->add_option("--scale", trace.scale, "Multiply every rate")
       ->type_name("X")
       ->capture_default_str()
-      ->check(CLI::Range(1e-6, 1e6));
+      ->check(number_in(1e-6, 1e6));
   generate->add_option("--seed", trace.seed, "Seed of all draws")
       ->type_name("N")
       ->capture_default_str()
@@ -255,7 +270,7 @@ int main(int argc, char** argv) {
   sub->add_option("--mixed-load", perf_measure.mixed_load,
                   "Load of the mixed run, as a share of what the endpoint can do")
       ->type_name("SHARE")
-      ->check(CLI::Range(0.01, 1.0))
+      ->check(number_in(0.01, 1.0))
       ->capture_default_str();
   sub->add_flag("--chat", perf_measure.chat, "Ask by chat messages, not by bare prompts");
   sub->add_option("--seed", perf_measure.seed, "Seed of prompts, order and arrivals")

@@ -97,13 +97,6 @@ struct Check {
   std::vector<double> ttft_ratios, tpot_ratios;                  // ln(seen / foretold), by request
 };
 
-// Half the width of the middle two thirds: what a standard deviation is, without the few that
-// something else disturbed.
-double spread_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : (percentile(values, 0.84) - percentile(values, 0.16)) / 2;
-}
-
 class Session {
  public:
   Session(const PerfMeasureOptions& options, std::FILE* err)
@@ -151,8 +144,8 @@ class Session {
     measured.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::chrono::system_clock::now()));
     measured.constants = fit_.constants;
     constexpr double kLeastError = 0.02;  // nothing is known better from a minute
-    measured.constants.ttft_error = std::max(kLeastError, spread_of(check_.ttft_ratios));
-    measured.constants.tpot_error = std::max(kLeastError, spread_of(check_.tpot_ratios));
+    measured.constants.ttft_error = std::max(kLeastError, replica::error_bar(check_.ttft_ratios));
+    measured.constants.tpot_error = std::max(kLeastError, replica::error_bar(check_.tpot_ratios));
     measured.request_s = fit_.request_s;
     measured.most_running = limits_.max_running;
     measured.limit_seen = limit_seen();
@@ -582,15 +575,17 @@ int run_perf_measure(const PerfMeasureOptions& options, std::FILE* out, std::FIL
   } else {
     session.print(out);
   }
-  if (options.out.empty())
-    return kDone;
   if (const auto& names = session.fit().unidentified; !names.empty()) {
     fmt::print(err,
-               "medley perf measure: '{}' is not written: these figures do not tell {}; a larger "
-               "--max-prompt or --max-concurrency, or more --rounds, may\n",
-               printable(options.out), fmt::join(names, ", "));
+               "medley perf measure: {}these figures do not tell {}; a larger --max-prompt or "
+               "--max-concurrency, or more --rounds, may\n",
+               options.out.empty() ? std::string()
+                                   : fmt::format("'{}' is not written: ", printable(options.out)),
+               fmt::join(names, ", "));
     return kFailed;
   }
+  if (options.out.empty())
+    return kDone;
   if (const Status written = write_file(options.out, data::to_yaml(session.result()));
       !written.ok()) {
     return complain(written.error(),

@@ -29,7 +29,7 @@ constexpr Align kRight = Align::kRight;
 // What the command line or a file says wrong is unusable; a disk that fills up is no fault of
 // theirs.
 int complain(const char* verb, const Error& error, std::FILE* err) {
-  fmt::print(err, "medley trace {}: {}\n", verb, error.message);
+  fmt::print(err, "medley trace {}: {}\n", verb, printable(error.message));
   return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
@@ -57,7 +57,7 @@ Result<Loaded> load(const TraceOptions& options) {
     for (int i = 0; i < data::kTraceFormatCount; ++i)
       names.emplace_back(data::name_of(static_cast<data::TraceFormat>(i)));
     return invalid(fmt::format("--format: unknown format '{}'{}; expected one of {}",
-                               printable(options.format), suggestion(options.format, names),
+                               options.format, suggestion(options.format, names),
                                fmt::join(names, ", ")));
   }
   MEDLEY_TRY(loaded.requests,
@@ -257,7 +257,7 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
       return complain("generate",
                       invalid(fmt::format("--for: expected a duration like 90s, 15m or 24h, got "
                                           "'{}'",
-                                          printable(options.for_time))),
+                                          options.for_time)),
                       err);
     for_s = *parsed;
   }
@@ -265,8 +265,15 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   for (data::WorkloadStream& stream : workload.streams) {
     stream.rate_per_s *= options.scale;
     if (for_s || options.requests) {
-      stream.requests.reset();
+      stream.requests = options.requests;
       stream.for_s = for_s;
+    }
+    // Options may say no more than a file.
+    if (const Status whole = data::within_bounds(stream); !whole.ok()) {
+      return complain("generate",
+                      invalid(fmt::format("{} with these options: {}: {}", options.file,
+                                          whole.error().param, whole.error().message)),
+                      err);
     }
     names_class |= stream.service_class.has_value();
     names_label |= !stream.label.empty();
@@ -276,18 +283,16 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   errno = 0;
   const std::unique_ptr<std::FILE, Close> file(std::fopen(options.out.c_str(), "w"));
   const auto incomplete = [&] {
-    return complain(
-        "generate",
-        {ErrorCode::kUnavailable,
-         fmt::format("'{}' is incomplete: {}", printable(options.out), std::strerror(errno)),
-         {}},
-        err);
+    return complain("generate",
+                    {ErrorCode::kUnavailable,
+                     fmt::format("'{}' is incomplete: {}", options.out, std::strerror(errno)),
+                     {}},
+                    err);
   };
   if (!file) {
     return complain(
         "generate",
-        invalid(fmt::format("cannot write '{}': {}", printable(options.out), std::strerror(errno))),
-        err);
+        invalid(fmt::format("cannot write '{}': {}", options.out, std::strerror(errno))), err);
   }
   std::vector<std::string> columns = {"arrived_s", "prompt_tokens", "output_tokens"};
   const auto add_column = [&columns](bool wanted, const char* name) {

@@ -17,7 +17,10 @@ constexpr long long kMaxRequests = 100'000'000;
 constexpr long long kMaxTokens = 1 << 30;
 constexpr long long kNoBound = std::numeric_limits<long long>::max();
 constexpr double kLatest = 1e9;  // seconds, some 31 years
-constexpr int kMostFiles = 8;    // that name one another by `from`
+constexpr double kMostRate = 1e6;
+constexpr Bounds kSwingSeconds{.min = 0.01, .max = kLongestSwing};
+constexpr double kShortestPart = 0.01;  // of a shape, seconds
+constexpr int kMostFiles = 8;           // that name one another by `from`
 constexpr std::size_t kMostParts = 10'000;
 
 const std::vector<std::string> kArrivals = {"poisson", "constant"};
@@ -128,7 +131,7 @@ Result<std::vector<OutputRange>> read_outputs(const Node& node) {
 
 Status read_shape(const Node& node, ArrivalLaw& law) {
   Fields fields(node);
-  law.shape_every_s = required_seconds(fields, "every_s", {.min = 0.01, .max = kLatest});
+  law.shape_every_s = required_seconds(fields, "every_s", {.min = kShortestPart, .max = kLatest});
   law.shape.clear();
   if (const auto list = fields.required("factors")) {
     const auto items = some_items(*list);
@@ -159,22 +162,16 @@ Status read_shape(const Node& node, ArrivalLaw& law) {
 Result<std::vector<RateSwing>> read_swings(const Node& node) {
   MEDLEY_TRY(const std::vector<Node> items, node.items());
   std::vector<RateSwing> swings;
-  double variance = 0;  // of the product
   if (items.size() > 32)
     return node.error("expected at most 32 swings");
   for (const Node& item : items) {
     Fields fields(item);
     RateSwing swing;
-    swing.every_s = required_seconds(fields, "every_s", {.min = 0.01, .max = 1e6});
-    swing.cv = fields.required_number("cv", {.max = 10});
+    swing.every_s = required_seconds(fields, "every_s", kSwingSeconds);
+    swing.cv = fields.required_number("cv", {.max = kMostSwingCv});
     MEDLEY_TRY_STATUS(fields.finish());
     swings.push_back(swing);
-    variance = (1 + variance) * (1 + swing.cv * swing.cv) - 1;
   }
-  // Beyond that the rate is next to nothing nearly always.
-  if (variance > 100)
-    return node.error(fmt::format("expected at most a cv of 10 of all together, got {:.3g}",
-                                  std::sqrt(variance)));
   return swings;
 }
 
@@ -268,7 +265,7 @@ Result<WorkloadStream> read_stream(const Node& node, int depth) {
   if (!stream.requests && !stream.for_s && !fields.failed())
     fields.fail(node.error("missing key 'requests' or 'for': how many, or for how long"));
   stream.start_s = fields.seconds("start_s", stream.start_s, {.max = kLatest});
-  const Bounds rate{.max = 1e6, .above_min = true};
+  const Bounds rate{.max = kMostRate, .above_min = true};
   stream.rate_per_s = from ? fields.number("rate_per_s", stream.rate_per_s, rate)
                            : fields.required_number("rate_per_s", rate);
   stream.rate_per_s *= fields.number("scale", 1, rate);
@@ -289,28 +286,9 @@ Result<WorkloadStream> read_stream(const Node& node, int depth) {
   stream.model = fields.text("model", stream.model);
   MEDLEY_TRY_STATUS(fields.finish());
 
-  if (stream.rate_per_s > 1e6)
-    return node.error("expected at most a million requests a second, `scale` included");
-  if (!stream.requests && *stream.for_s * stream.rate_per_s > kMaxRequests) {
-    return node.error(fmt::format("some {:.3g} requests; expected at most {}",
-                                  *stream.for_s * stream.rate_per_s, kMaxRequests));
+  if (const Status whole = within_bounds(stream); !whole.ok()) {
+    return node.find(whole.error().param).value_or(node).error(whole.error().message);
   }
-  if (stream.requests && !stream.for_s) {
-    const double span_s = static_cast<double>(*stream.requests) / stream.rate_per_s;
-    if (span_s > kLatest) {
-      return node.find("rate_per_s")
-          .value_or(node)
-          .error(fmt::format("{} requests at {} a second take {:.2g} s, expected at most {:.0f}",
-                             *stream.requests, stream.rate_per_s, span_s, kLatest));
-    }
-  }
-  // A generator walks from swing to swing: a bound on how many lie between two requests.
-  for (const RateSwing& swing : stream.arrivals.swings) {
-    if (swing.every_s * stream.rate_per_s < 1e-3)
-      return node.error("arrivals.swings: every_s is below a thousandth of the mean gap");
-  }
-  if (!stream.arrivals.shape.empty() && stream.arrivals.shape_every_s * stream.rate_per_s < 1e-3)
-    return node.error("arrivals.shape: every_s is below a thousandth of the mean gap");
   return stream;
 }
 
@@ -359,6 +337,54 @@ std::string bound(long long up_to) {
 }
 
 }  // namespace
+
+Status within_bounds(const WorkloadStream& stream) {
+  const auto wrong = [](const char* key, std::string message) {
+    return Error{ErrorCode::kInvalid, std::move(message), key};
+  };
+  const ArrivalLaw& arrivals = stream.arrivals;
+  if (stream.rate_per_s > kMostRate)
+    return wrong("rate_per_s", "expected at most a million requests a second, `scale` included");
+  if (stream.requests && *stream.requests > kMaxRequests) {
+    return wrong("requests",
+                 fmt::format("{} requests; expected at most {}", *stream.requests, kMaxRequests));
+  }
+  if (stream.for_s && *stream.for_s > kLatest) {
+    return wrong("for", fmt::format("{:.3g} s; expected at most {:.0f}", *stream.for_s, kLatest));
+  }
+  if (!stream.requests && stream.for_s && *stream.for_s * stream.rate_per_s > kMaxRequests) {
+    return wrong("for", fmt::format("some {:.3g} requests; expected at most {}",
+                                    *stream.for_s * stream.rate_per_s, kMaxRequests));
+  }
+  if (stream.requests && !stream.for_s) {
+    const double span_s = static_cast<double>(*stream.requests) / stream.rate_per_s;
+    if (span_s > kLatest) {
+      return wrong("rate_per_s",
+                   fmt::format("{} requests at {} a second take {:.2g} s, expected at most {:.0f}",
+                               *stream.requests, stream.rate_per_s, span_s, kLatest));
+    }
+  }
+  double variance = 0;  // of the swings' product
+  for (const RateSwing& swing : arrivals.swings) {
+    variance = (1 + variance) * (1 + swing.cv * swing.cv) - 1;
+    // A generator walks from swing to swing: a bound on how many lie between two requests.
+    if (swing.every_s * stream.rate_per_s < 1e-3)
+      return wrong("arrivals", "swings: every_s is below a thousandth of the mean gap");
+  }
+  // Beyond that the rate is next to nothing nearly always.
+  if (variance > kMostSwingCv * kMostSwingCv) {
+    return wrong("arrivals",
+                 fmt::format("swings: expected at most a cv of {} of all together, got {:.3g}",
+                             kMostSwingCv, std::sqrt(variance)));
+  }
+  if (!arrivals.shape.empty() && (arrivals.shape_every_s < kShortestPart ||
+                                  arrivals.shape_every_s * stream.rate_per_s < 1e-3)) {
+    return wrong("arrivals",
+                 fmt::format("shape: every_s is below a thousandth of the mean gap, or {} s",
+                             kShortestPart));
+  }
+  return Done{};
+}
 
 double Quantiles::at(double share) const {
   MEDLEY_CHECK(!points.empty());

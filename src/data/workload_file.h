@@ -41,6 +41,9 @@ struct OutputRange {
   LengthLaw tokens;
 };
 
+inline constexpr double kMostSwingCv = 10;    // of all swings together
+inline constexpr double kLongestSwing = 1e6;  // seconds
+
 // The rate wanders: a log-normal factor of mean 1 and this coefficient of variation, drawn anew
 // every so many seconds. Several multiply.
 struct RateSwing {
@@ -89,6 +92,11 @@ struct WorkloadStream {
 struct WorkloadSpec {
   std::vector<WorkloadStream> streams;  // one or more
 };
+
+// What the values of a stream must be, taken together; the error's param is the key. The reader
+// asks it, and so must whoever changes a stream or makes one up: beyond these bounds a generator
+// might not end, and no file could say the same.
+Status within_bounds(const WorkloadStream& stream);
 
 // A map (one stream), a list of maps, or the path of a workload file.
 Result<WorkloadSpec> read_workload(const Node& node);

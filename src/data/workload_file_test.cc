@@ -132,17 +132,17 @@ TEST(Workload, SaysWhatIsWrongAndWhere) {
             "w.yaml:4:29: output_tokens.by_prompt[0]: the last range has no up_to: it holds for "
             "all longer prompts");
   EXPECT_EQ(error("for: 1000d\nrate_per_s: 10000\nprompt_tokens: 5\noutput_tokens: 5\n"),
-            "w.yaml:1:1: some 8.64e+11 requests; expected at most 100000000");
+            "w.yaml:1:6: for: some 8.64e+11 requests; expected at most 100000000");
   EXPECT_EQ(error("for: 9\n" + plain + "arrivals: {shape: {every_s: 1, factors: [0, 0]}}\n"),
             "w.yaml:5:41: arrivals.shape.factors: expected a factor above 0");
   EXPECT_EQ(error("for: 9\n" + plain + "arrivals: {swings: [{every_s: 0, cv: 1}]}\n").substr(0, 50),
             "w.yaml:5:31: arrivals.swings[0].every_s: expected ");
   EXPECT_EQ(error("requests: 9\nrate_per_s: 1e-5\nprompt_tokens: 5\noutput_tokens: 5\narrivals: "
                   "{swings: [{every_s: 1, cv: 1}]}\n"),
-            "w.yaml:1:1: arrivals.swings: every_s is below a thousandth of the mean gap");
+            "w.yaml:5:11: arrivals: swings: every_s is below a thousandth of the mean gap");
   EXPECT_EQ(error("for: 9\n" + plain +
                   "arrivals: {swings: [{every_s: 1, cv: 9}, {every_s: 2, cv: 2}]}\n"),
-            "w.yaml:5:20: arrivals.swings: expected at most a cv of 10 of all together, got 20.2");
+            "w.yaml:5:11: arrivals: swings: expected at most a cv of 10 of all together, got 20.2");
   EXPECT_EQ(error("for: 9\n" + plain + "arrivals: {shape: {every_s: 9e8, factors: [1, 2]}}\n"),
             "w.yaml:5:43: arrivals.shape.factors: the shape lasts 1.8e+09 s, expected at most "
             "1000000000");

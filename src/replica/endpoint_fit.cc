@@ -43,23 +43,21 @@ std::map<int, Means> means_of(const std::vector<perf::Observation>& seen,
   return means;
 }
 
-// By block, the median over the runs: TTFT, then TPOT, those that are there.
-std::vector<double> middle(const std::vector<std::map<int, Means>>& runs) {
-  std::map<int, std::pair<std::vector<double>, std::vector<double>>> by_block;
+// The median over the runs of mean TTFT (0) and mean TPOT (1) by block, those that are there.
+using Figures = std::map<std::pair<int, int>, double>;
+Figures middle(const std::vector<std::map<int, Means>>& runs) {
+  std::map<std::pair<int, int>, std::vector<double>> all;
   for (const auto& run : runs) {
     for (const auto& [number, means] : run) {
-      by_block[number].first.push_back(means.ttft_s);
+      all[{number, 0}].push_back(means.ttft_s);
       if (means.tpot_s > 0)
-        by_block[number].second.push_back(means.tpot_s);
+        all[{number, 1}].push_back(means.tpot_s);
     }
   }
-  std::vector<double> values;
-  for (auto& [number, both] : by_block) {
-    values.push_back(summarise(std::move(both.first)).p50);
-    if (!both.second.empty())
-      values.push_back(summarise(std::move(both.second)).p50);
-  }
-  return values;
+  Figures figures;
+  for (auto& [key, values] : all)
+    figures[key] = summarise(std::move(values)).p50;
+  return figures;
 }
 
 // The parameters of the fit, in this order.
@@ -101,7 +99,7 @@ std::vector<perf::Observation> replay_endpoint(const std::vector<perf::Observati
 Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
                                  const EndpointLimits& limits) {
   std::vector<std::map<int, Means>> seen;
-  double fastest_s = 1e9;
+  double fastest_s = HUGE_VAL;
   for (const EndpointRun& run : runs) {
     seen.push_back(means_of(run.seen, run.block));
     for (const auto& [number, means] : seen.back()) {
@@ -109,10 +107,17 @@ Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
         fastest_s = std::min(fastest_s, means.tpot_s);
     }
   }
-  const std::vector<double> measured = middle(seen);
+  if (fastest_s == HUGE_VAL) {
+    return Error{ErrorCode::kGarbled,
+                 "no answer had more than one token, or all of an answer came at once: there is no "
+                 "time per token to fit to",
+                 {}};
+  }
+  const Figures measured = middle(seen);
   // Next to nothing is believed of a deployment before it was measured: a constant may be as large
   // as ten times what the fastest token takes.
   const auto unknown = [&](const char* name, double start, double high) {
+    start = std::min(start, high);
     return perf::Unknown{.name = name, .start = start, .spread = 10 * start, .high = high};
   };
   std::vector<perf::Unknown> unknowns = {
@@ -134,9 +139,11 @@ Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
       replayed.push_back(means_of(
           replay_endpoint(run.seen, constants_of(values), values[kRequest], limits), run.block));
     }
-    const std::vector<double> means = middle(replayed);
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] = std::log(std::max(means[i], 1e-9) / std::max(measured[i], 1e-9));
+    // A replay knows a TPOT also of a block whose answers came at once: by block, not by place.
+    Figures figures = middle(replayed);
+    std::size_t i = 0;
+    for (const auto& [key, value] : measured)
+      out[i++] = std::log(std::max(figures[key], 1e-9) / std::max(value, 1e-9));
   };
   constexpr double kNoise = 0.05;  // of a block's mean, the median of some rounds
   const perf::Fit fit = perf::fit(unknowns, measured.size(), residuals,
@@ -159,6 +166,15 @@ Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
     result.rms += residual * residual / static_cast<double>(left.size());
   result.rms = std::sqrt(result.rms);
   return result;
+}
+
+double error_bar(std::vector<double> log_ratios) {
+  if (log_ratios.empty())
+    return 0;
+  for (double& ratio : log_ratios)
+    ratio = std::abs(ratio);
+  std::sort(log_ratios.begin(), log_ratios.end());
+  return percentile(log_ratios, 0.68);
 }
 
 int most_decoding(const std::vector<perf::Observation>& seen) {

@@ -37,7 +37,8 @@ struct EndpointFit {
 };
 
 // Least squares of ln(replayed / seen), over mean TTFT and mean TPOT of each block, the median run
-// of each. Fails when the fit does not converge or there are too few blocks.
+// of each. Fails when the fit does not converge, there are too few blocks, or no answer shows a
+// time per token.
 Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
                                  const EndpointLimits& limits);
 
@@ -45,6 +46,11 @@ Result<EndpointFit> fit_endpoint(const std::vector<EndpointRun>& runs,
 std::vector<perf::Observation> replay_endpoint(const std::vector<perf::Observation>& requests,
                                                const LinearConstants& constants, double request_s,
                                                const EndpointLimits& limits);
+
+// How far off what was foretold is, of ln(seen / foretold): two thirds are off by less. Around what
+// was foretold, so that one that is always too low is not taken for exact, and without the few that
+// something else disturbed.
+double error_bar(std::vector<double> log_ratios);
 
 // The most answers that were under way at once: first token seen, last one not yet.
 int most_decoding(const std::vector<perf::Observation>& seen);

@@ -63,6 +63,47 @@ TEST(EndpointFit, TakesTheMedianRunOfEachBlock) {
   EXPECT_NEAR(fit->constants.decode_s, kTrue.decode_s, 0.03 * kTrue.decode_s);
 }
 
+// Answers that came at once have no TPOT; those of a replay have.
+TEST(EndpointFit, KeepsBlocksApartThatShowNoTimePerToken) {
+  EndpointRun run = timetable();
+  run.seen = replay_endpoint(run.seen, kTrue, kRequest, kLimits);
+  run.seen[0].finished_s = run.seen[0].first_token_s;
+  const auto fit = fit_endpoint({run}, kLimits);
+  ASSERT_TRUE(fit.ok()) << fit.error().message;
+  EXPECT_LT(fit->rms, 1e-3);
+}
+
+TEST(EndpointFit, SaysWhenNoAnswerShowsATimePerToken) {
+  EndpointRun run = timetable();
+  run.seen = replay_endpoint(run.seen, kTrue, kRequest, kLimits);
+  for (perf::Observation& of : run.seen)
+    of.output_tokens = 1;
+  const auto fit = fit_endpoint({run}, kLimits);
+  ASSERT_FALSE(fit.ok());
+  EXPECT_EQ(fit.error().code, ErrorCode::kGarbled);
+  EXPECT_THAT(fit.error().message, testing::StartsWith("no answer had more than one token"));
+}
+
+TEST(EndpointFit, TakesTokensThatComeOnceAMinute) {
+  EndpointRun run = timetable();
+  LinearConstants slow = kTrue;
+  for (double* constant :
+       {&slow.step_s, &slow.decode_s, &slow.chunk_s, &slow.prompt_token_s, &slow.context_token_s})
+    *constant *= 1e5;
+  for (perf::Observation& of : run.seen)
+    of.sent_s *= 1e5;
+  run.seen = replay_endpoint(run.seen, slow, kRequest, kLimits);
+  const auto fit = fit_endpoint({run}, kLimits);
+  ASSERT_TRUE(fit.ok()) << fit.error().message;
+  EXPECT_NEAR(fit->constants.step_s, slow.step_s, 0.03 * slow.step_s);
+}
+
+TEST(EndpointFit, AnErrorBarIsAroundWhatWasForetold) {
+  EXPECT_EQ(error_bar({}), 0);
+  EXPECT_NEAR(error_bar({0.5, 0.5, 0.5, 0.5}), 0.5, 1e-12) << "always too low";
+  EXPECT_NEAR(error_bar({-0.1, 0.1, -0.1, 0.1, 0.1, -0.1, 9}), 0.1, 1e-12) << "one disturbed";
+}
+
 TEST(EndpointFit, RefusesTooLittle) {
   const EndpointRun run{{{.sent_s = 0, .first_token_s = 1, .finished_s = 2, .output_tokens = 5}},
                         {0}};

@@ -25,6 +25,20 @@ Result<std::shared_ptr<const perf::StepModel>> at_path(
   return error;
 }
 
+// Fails at the first row that cannot be, or whose key another one has.
+template <typename Row, typename KeyOf>
+Status check_rows(const data::CsvTable& table, const std::vector<Row>& rows, const KeyOf& key_of) {
+  std::set<decltype(key_of(rows[0]))> seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::string wrong = perf::complaint(rows[i]);
+    if (wrong.empty() && !seen.insert(key_of(rows[i])).second)
+      wrong = "a second row for the same sizes";
+    if (!wrong.empty())
+      return Error{ErrorCode::kInvalid, fmt::format("{}: {}", table.where(i), wrong), {}};
+  }
+  return Done{};
+}
+
 Result<std::vector<perf::VidurPerTokenRow>> read_per_token(const std::string& path) {
   MEDLEY_TRY(const data::CsvTable table, data::read_csv(path));
   MEDLEY_TRY(const std::vector<long long> num_tokens, table.wholes("num_tokens"));
@@ -50,6 +64,7 @@ Result<std::vector<perf::VidurPerTokenRow>> read_per_token(const std::string& pa
     for (std::size_t i = 0; i < rows.size(); ++i)
       rows[i].*member = values[i];
   }
+  MEDLEY_TRY_STATUS(check_rows(table, rows, [](const Row& row) { return row.num_tokens; }));
   return rows;
 }
 
@@ -61,17 +76,21 @@ Result<perf::VidurTables> read_vidur(const std::string& folder) {
     MEDLEY_TRY(const auto batch_size, table.wholes("batch_size"));
     MEDLEY_TRY(const auto kv_cache_size, table.wholes("kv_cache_size"));
     MEDLEY_TRY(const auto prediction, table.numbers("prediction"));
-    for (std::size_t i = 0; i < batch_size.size(); ++i) {
+    for (std::size_t i = 0; i < batch_size.size(); ++i)
       tables.decode.push_back({batch_size[i], kv_cache_size[i], prediction[i]});
-    }
+    MEDLEY_TRY_STATUS(check_rows(table, tables.decode, [](const perf::VidurDecodeRow& row) {
+      return std::pair(row.batch_size, row.kv_cache_size);
+    }));
   }
   MEDLEY_TRY(const data::CsvTable table, data::read_csv(folder + "/attn_prefill_steps_ms.csv"));
   MEDLEY_TRY(const auto kv_cache_size, table.wholes("kv_cache_size"));
   MEDLEY_TRY(const auto chunk_from, table.wholes("prefill_chunk_from"));
   MEDLEY_TRY(const auto prediction, table.numbers("prediction"));
-  for (std::size_t i = 0; i < kv_cache_size.size(); ++i) {
+  for (std::size_t i = 0; i < kv_cache_size.size(); ++i)
     tables.prefill.push_back({kv_cache_size[i], chunk_from[i], prediction[i]});
-  }
+  MEDLEY_TRY_STATUS(check_rows(table, tables.prefill, [](const perf::VidurPrefillRow& row) {
+    return std::pair(row.kv_cache_size, row.prefill_chunk_from);
+  }));
   return tables;
 }
 

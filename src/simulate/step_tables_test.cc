@@ -116,6 +116,38 @@ TEST_F(StepTables, NameTheLayerThatAVllmProfileLacks) {
   EXPECT_EQ(error_of(vllm_pool()), "pool 'card': F/meta.yaml: No such file or directory");
 }
 
+TEST_F(StepTables, NameFileAndLineOfBadVidurTables) {
+  Pool pool = vllm_pool();
+  pool.table->format = "vidur_tables";
+  const std::string per_token =
+      "num_tokens,add,all_reduce,attn_kv_cache_save,attn_post_proj,attn_pre_proj,attn_rope,"
+      "input_layernorm,mlp_act,mlp_down_proj,mlp_up_proj,post_attention_layernorm\n"
+      "1,1,1,0,1,1,1,1,1,1,1,1\n";
+  const std::string decode = "batch_size,kv_cache_size,prediction\n1,0,1\n";
+  const std::string prefill = "kv_cache_size,prefill_chunk_from,prediction\n0,1,1\n";
+  write("per_token_ops_steps_ms.csv", per_token);
+  write("attn_decode_ms.csv", decode);
+  write("attn_prefill_steps_ms.csv", prefill);
+  EXPECT_EQ(error_of(pool), "no error") << "some operations take no time that Vidur can tell";
+  write("attn_prefill_steps_ms.csv", prefill + "0,1,2\n");
+  EXPECT_EQ(error_of(pool),
+            "pool 'card': F/attn_prefill_steps_ms.csv:3: a second row for the same sizes");
+  write("attn_prefill_steps_ms.csv", prefill + "64,1,0\n");
+  EXPECT_EQ(error_of(pool),
+            "pool 'card': F/attn_prefill_steps_ms.csv:3: prediction 0: expected positive "
+            "milliseconds");
+  write("attn_decode_ms.csv", decode + "2,0,-5\n");
+  EXPECT_EQ(error_of(pool),
+            "pool 'card': F/attn_decode_ms.csv:3: prediction -5: expected positive milliseconds");
+  write("attn_decode_ms.csv", decode + "2,65,5\n");
+  EXPECT_EQ(error_of(pool),
+            "pool 'card': F/attn_decode_ms.csv:3: kv_cache_size 65: expected a multiple of 64");
+  write("per_token_ops_steps_ms.csv", per_token + "2,1,1,0,1,-1,1,1,1,1,1,1\n");
+  EXPECT_EQ(error_of(pool),
+            "pool 'card': F/per_token_ops_steps_ms.csv:3: a time of -1: expected milliseconds, 0 "
+            "or more");
+}
+
 TEST_F(StepTables, ReadTheRowsOfOneMachineFromSplitwisesMeasurements) {
   const auto model = make_table_model(splitwise_pool());
   ASSERT_TRUE(model.ok()) << model.error().message;

@@ -320,6 +320,9 @@ struct Target {
   long long windows;
 };
 
+// Where nothing wanders the index is 0, which has no logarithm: below this all are alike.
+constexpr double kLeastIndex = 1e-3;
+
 double squares_off(double rate_per_s, const std::vector<double>& every_s,
                    const std::vector<double>& variances, const std::vector<Target>& targets) {
   double sum = 0;
@@ -331,20 +334,27 @@ double squares_off(double rate_per_s, const std::vector<double>& every_s,
   return sum;
 }
 
-// Least squares in the logarithms, one variance after the other, in steps that shrink.
+// Least squares in the logarithms, one variance after the other, in steps that shrink. All together
+// they stay below what a workload may say, so far that rounding leads not beyond it.
 std::vector<double> fit_variances(double rate_per_s, const std::vector<double>& every_s,
                                   const std::vector<Target>& targets) {
   std::vector<double> variances(every_s.size(), 1e-3);
   double best = squares_off(rate_per_s, every_s, variances, targets);
+  const auto too_wild = [&variances] {
+    double product = 1;
+    for (const double variance : variances)
+      product *= 1 + variance;
+    return product > 0.99 * data::kMostSwingCv * data::kMostSwingCv;
+  };
   for (double step = 4; step > 1.02;) {
     bool better = false;
     for (double& variance : variances) {
       const double before = variance;
       double chosen = before;
       for (const double tried : {before * step, before / step, before < 1e-7 ? 1e-4 * step : 0.0}) {
-        if (tried > 20)
-          continue;
         variance = tried;
+        if (tried > 20 || too_wild())
+          continue;
         if (const double off = squares_off(rate_per_s, every_s, variances, targets);
             off < best * (1 - 1e-6)) {
           best = off;
@@ -385,10 +395,10 @@ std::vector<double> dispersion_made(const data::ArrivalLaw& law, double rate_per
 
 double error_of(const std::vector<double>& made, const std::vector<Target>& targets) {
   if (targets.empty())
-    return 0;
+    return std::numeric_limits<double>::infinity();  // nothing was compared
   double sum = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double off = std::log(std::max(made[i], 1e-3) / std::max(targets[i].index, 1e-3));
+    const double off = std::log(std::max(made[i], kLeastIndex) / targets[i].index);
     sum += off * off;
   }
   return std::exp(std::sqrt(sum / static_cast<double>(targets.size()))) - 1;
@@ -399,7 +409,7 @@ double error_of(const std::vector<double>& made, const std::vector<Target>& targ
 bool within_chance(const std::vector<double>& made, const std::vector<Target>& targets) {
   double sum = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    const double off = std::log(std::max(made[i], 1e-3) / targets[i].index);
+    const double off = std::log(std::max(made[i], kLeastIndex) / targets[i].index);
     sum += off * off * static_cast<double>(targets[i].windows) / 2;
   }
   return sum <= 1.5 * 1.5 * static_cast<double>(targets.size());
@@ -412,7 +422,8 @@ ArrivalCandidate fit_swings(const std::string& name, double gap_cv, double tick_
                             const std::vector<Target>& targets) {
   std::vector<double> every_s;
   for (double at_s = std::max({targets.front().window_s, 2 / rate_per_s, 0.01});
-       at_s <= longest_s * 1.01 && every_s.size() < 8; at_s *= std::sqrt(10.0))
+       at_s <= std::min(longest_s * 1.01, data::kLongestSwing) && every_s.size() < 8;
+       at_s *= std::sqrt(10.0))
     every_s.push_back(at_s);
   ArrivalCandidate best{.name = name, .error = std::numeric_limits<double>::infinity()};
   if (every_s.empty())
@@ -437,7 +448,7 @@ ArrivalCandidate fit_swings(const std::string& name, double gap_cv, double tick_
       best.within_chance = within_chance(made, targets);
     }
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const double correction = targets[i].index / std::max(made[i], 1e-3);
+      const double correction = targets[i].index / std::max(made[i], kLeastIndex);
       wanted[i].index = std::max(1.0, wanted[i].index * std::clamp(correction, 0.5, 2.0));
     }
   }
@@ -455,8 +466,8 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
     if (window_s > longest_s / 3 || window_s < kTicksAWindow * tick_s)
       continue;
     const Dispersion found = dispersion(even, 0, even.back(), window_s);
-    if (found.index > 0)
-      targets.push_back({window_s, found.index, found.windows});
+    if (found.windows > 0)
+      targets.push_back({window_s, std::max(found.index, kLeastIndex), found.windows});
   }
   std::vector<ArrivalCandidate> candidates;
   const auto add = [&](std::string name, double gap_cv) {
@@ -470,6 +481,9 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
     candidates.front().chosen = true;
     return candidates;
   }
+  const bool evener = targets.front().index < 0.95;  // than Poisson
+  if (evener)
+    add("constant gaps", 0);
   // Gaps whose own unevenness is the trace's over the windows, in the geometric mean.
   double logs = 0;
   for (const Target& target : targets)
@@ -479,7 +493,7 @@ std::vector<ArrivalCandidate> fit_arrivals(std::span<const double> arrivals_s, c
   add("gamma gaps", std::stod(fmt::format("{:.4g}", mean_cv)));
   candidates.push_back(
       fit_swings("wandering rate", 1, tick_s, rate_per_s, span_s, longest_s, targets));
-  if (targets.front().index < 0.95) {
+  if (evener) {
     const double cv = std::clamp(std::sqrt(targets.front().index), 0.01, 1.0);
     candidates.push_back(fit_swings("gamma gaps, wandering rate",
                                     std::stod(fmt::format("{:.4g}", cv)), tick_s, rate_per_s,
@@ -578,23 +592,11 @@ Result<TraceFit> fit_trace(std::span<const data::TraceRequest> requests, const T
   data::WorkloadStream& workload = fit.workload;
   workload.for_s = span_s;
   workload.rate_per_s = stats.rate_per_s;
-  if (workload.rate_per_s > 1e6) {
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("{:.3g} requests a second: a workload has at most a million",
-                             workload.rate_per_s),
-                 {}};
-  }
-  if (*workload.for_s > 1e9) {
-    return Error{
-        ErrorCode::kInvalid,
-        fmt::format("the trace lasts {:.3g} s: a workload lasts at most 1e9", *workload.for_s),
-        {}};
-  }
+  MEDLEY_TRY_STATUS(data::within_bounds(workload));
   const double tick_s = stats.tick_s;
   Shape shape = shape_of(arrivals, span_s);
-  // What a workload file may not say: parts shorter than a hundredth of a second, or so short that
-  // a thousand and more pass between two requests.
-  if (shape.every_s < 0.01 || shape.every_s * stats.rate_per_s < 1e-3)
+  workload.arrivals = {.shape = shape.factors, .shape_every_s = shape.every_s};
+  if (!data::within_bounds(workload).ok())  // parts too short to tell of anything
     shape = {};
   fit.candidates = fit_arrivals(arrivals, shape, stats.rate_per_s, span_s, tick_s);
   for (const ArrivalCandidate& candidate : fit.candidates) {
@@ -611,6 +613,9 @@ Result<TraceFit> fit_trace(std::span<const data::TraceRequest> requests, const T
   workload.output_tokens = outputs_of(requests);
   if (stats.prefix)
     workload.prefix = prefix_of(requests);
+  // Whatever a workload file may not say is told here, not to who reads the file.
+  if (const auto read = data::parse_workload(data::to_yaml(workload), "the fit"); !read.ok())
+    return read.error();
 
   const auto trace_figures = figures_of(stats, requests, stats.dispersion, stats.tick_s);
   for (const auto& [name, value] : trace_figures)

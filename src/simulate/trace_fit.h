@@ -20,9 +20,10 @@ namespace medley::simulate {
 // A way to make arrivals, and how far its dispersion is from the trace's: the root mean square of
 // the logarithms of the ratios over the windows, as a factor less 1 (0.1: 10 % off).
 struct ArrivalCandidate {
-  std::string name;  // "poisson", "gamma gaps", "wandering rate", "gamma gaps, wandering rate"
+  // "poisson", "constant gaps", "gamma gaps", "wandering rate", "gamma gaps, wandering rate"
+  std::string name;
   data::ArrivalLaw law;
-  double error = 0;
+  double error = 0;            // infinite where nothing could be compared
   bool within_chance = false;  // no farther off than traces of the same law are from one another
   bool chosen = false;
 };

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "simulate/generator.h"
 #include "simulate/trace_report.h"
 
@@ -87,6 +90,29 @@ TEST(TraceFit, APoissonTraceStaysPoisson) {
   EXPECT_TRUE(fit.workload.arrivals.shape.empty());
 }
 
+// Its dispersion is 0 over every window, which has no logarithm.
+TEST(TraceFit, AMetronomeStaysOne) {
+  for (const std::string rate : {"rate_per_s: 2\n", "rate_per_s: 0.33333333333\n"}) {
+    const TraceFit fit =
+        fit_of(requests_of("requests: 3600\narrivals: constant\n" + rate + kLengths));
+    EXPECT_EQ(chosen(fit), "constant gaps");
+    EXPECT_EQ(fit.workload.arrivals.gap_cv, 0);
+    EXPECT_GT(fit.candidates.front().error, 1) << "Poisson";
+  }
+}
+
+TEST(TraceFit, SaysWhereNothingCouldBeCompared) {
+  std::vector<data::TraceRequest> requests(200);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = requests[i].output = Tokens(1);
+    requests[i].arrived_s = static_cast<double>(i / 4);  // all windows are of few ticks
+  }
+  const TraceFit fit = fit_of(requests);
+  EXPECT_EQ(chosen(fit), "poisson");
+  EXPECT_TRUE(std::isinf(fit.candidates.front().error));
+  EXPECT_NE(to_json(fit).find(R"("dispersion_error":null)"), std::string::npos) << to_json(fit);
+}
+
 TEST(TraceFit, UnevenGapsAndAWanderingRateAreToldApart) {
   EXPECT_EQ(
       chosen(fit_of(requests_of("for: 1000\nrate_per_s: 5\narrivals: {gap_cv: 0.4}\n" + kLengths))),
@@ -124,6 +150,33 @@ TEST(TraceFit, WritesNoShapeFinerThanTheArrivals) {
   EXPECT_TRUE(fit.workload.arrivals.shape.empty());
   const auto read = data::parse_workload(data::to_yaml(fit.workload), "w");
   EXPECT_TRUE(read.ok()) << read.error().message;
+}
+
+// Such bursts would want swings that no file may say.
+TEST(TraceFit, WritesNoSwingsWilderThanAFileMaySay) {
+  std::vector<data::TraceRequest> requests(5000);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = requests[i].output = Tokens(1 + i % 9);
+    requests[i].arrived_s =
+        static_cast<double>(i * 7919 % 24) * 100 + static_cast<double>(i) * 1e-6;
+  }
+  std::sort(requests.begin(), requests.end(),
+            [](const auto& a, const auto& b) { return a.arrived_s < b.arrived_s; });
+  for (const ArrivalCandidate& candidate : fit_of(requests).candidates) {
+    const Status said = data::within_bounds({.rate_per_s = 2, .arrivals = candidate.law});
+    EXPECT_TRUE(said.ok()) << candidate.name << ": " << said.error().message;
+  }
+}
+
+TEST(TraceFit, SaysWhenNoFileMaySayIt) {
+  std::vector<data::TraceRequest> requests(200);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = requests[i].output = Tokens(1);
+    requests[i].arrived_s = 2e6 * static_cast<double>(i / 4);  // ticks of 23 days
+  }
+  const auto fit = fit_trace(requests, trace_stats(requests, false));
+  ASSERT_FALSE(fit.ok());
+  EXPECT_NE(fit.error().message.find("tick_s"), std::string::npos) << fit.error().message;
 }
 
 TEST(TraceFit, KeepsWhatPromptsHaveInCommon) {

@@ -1,5 +1,7 @@
 // `medley perf measure` on a real engine: the curve, the file, and a pool that is timed by it.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
 import { test } from 'node:test';
 import { folder, medley, Server } from './medley.mjs';
 
@@ -45,4 +47,32 @@ test('says what is wrong with an endpoint', async (t) => {
   const word = await medley('perf', 'measure', 'nonsense');
   assert.equal(word.status, 2);
   assert.match(word.err, /nonsense/);
+});
+
+// An endpoint whose answers come at once, in so many tokens; answers its URL.
+async function atOnce(t, tokens) {
+  const event = (value) => `data: ${JSON.stringify({ id: 'x', object: 'text_completion', model: 'm', ...value })}\n\n`;
+  const server = http.createServer(async (request, response) => {
+    let body = '';
+    for await (const part of request) body += part;
+    const asked = JSON.parse(body);
+    const completion_tokens = Math.min(tokens, asked.max_tokens);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(event({ choices: [{ index: 0, text: 'a ', finish_reason: null }] }).repeat(completion_tokens) +
+      event({ choices: [{ index: 0, text: '', finish_reason: 'length' }] }) +
+      event({ choices: [], usage: { prompt_tokens: asked.prompt.split(' ').length, completion_tokens } }) + 'data: [DONE]\n\n');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => (server.close(), server.closeAllConnections()));
+  return `http://127.0.0.1:${server.address().port}/v1`;
+}
+
+test('an endpoint that does not tell its constants ends with 1', async (t) => {
+  const few = ['--model', 'm', '--rounds', '1', '--max-concurrency', '2', '--max-prompt', '64'];
+  const one = await medley('perf', 'measure', await atOnce(t, 1), ...few);
+  assert.equal(one.status, 1, one.err);
+  assert.match(one.err, /no answer had more than one token/);
+  const all = await medley('perf', 'measure', await atOnce(t, 64), ...few);
+  assert.equal(all.status, 1, all.err);
+  assert.match(all.err, /these figures do not tell|there is no time per token/);
 });

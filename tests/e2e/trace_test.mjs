@@ -53,6 +53,7 @@ test('what is wrong is named', async (t) => {
   const trace = files.write('t.csv', 'arrived_at,input_tokens,output_tokens\n2,5,5\n1,5,5\n');
   for (const [line, message] of [
     [['info', files.file('none.csv')], /none\.csv: No such file/],
+    [['info', files.file('\x1b[2Jnone.csv')], /\/ \[2Jnone\.csv: No such file/],
     [['info', trace], /t\.csv:3: arrival at 1 s after one at 2 s/],
     [['info', trace, '--format', 'azur'], /unknown format 'azur', did you mean 'azure'/],
     [['info', files.write('x.csv', 'a,b\n1,2\n')], /x\.csv:1: no trace that medley knows/],
@@ -60,6 +61,10 @@ test('what is wrong is named', async (t) => {
     [['fit', files.write('f.csv', 'arrived_at,input_tokens,output_tokens\n1,5,5\n'), '--out', files.file('f.yaml')], /too few/],
     [['generate', files.write('w.yaml', 'rate_per_s: 1\n'), '--out', files.file('w.csv')], /w\.yaml:1:1/],
     [['generate', files.write('b.yaml', base), '--out', files.file('no/w.csv')], /cannot write/],
+    [['generate', files.write('b.yaml', base), '--for', '1e30s', '--out', files.file('w.csv')], /b\.yaml with these options: for: 1e\+30 s; expected/],
+    [['generate', files.write('b.yaml', base), '--scale', '1e6', '--out', files.file('w.csv')], /rate_per_s: expected at most a million/],
+    [['generate', files.write('b.yaml', base), '--requests', '1000000000', '--out', files.file('w.csv')], /requests: 1000000000 requests; expected/],
+    [['generate', files.write('b.yaml', base), '--scale', 'nan', '--out', files.file('w.csv')], /--scale: expected a number, got 'nan'/],
     [['generate', files.write('b.yaml', base), '--for', 'soon', '--out', files.file('w.csv')], /--for: expected a duration/],
   ]) {
     const ended = await medley('trace', ...line);

@@ -21,30 +21,53 @@ constexpr double kCollectiveLaunchMs = 0.02;
 // More than one decode, more than one chunk: Vidur's attention batching overhead fractions.
 constexpr double kBatchingOverhead = 1.1;
 
-// Far beyond any batch or context; the tables are kept as arrays over their sizes.
+// Far beyond any batch or context.
 constexpr long long kLargestSize = 1'000'000;
 
 constexpr long long round_up(long long value, long long grid) {
   return (value + grid - 1) / grid * grid;
 }
 
-// A step function of a size: values at 0, 1, 2, … up to the last step's start, which holds beyond.
+// A step function of a size: a value holds from its start on to the next one's; the first one holds
+// below too.
 class Steps {
  public:
-  // `starts` ascending; below the first start its value holds.
+  // `starts` ascending.
   void add(long long start, double value) {
-    if (values_.empty())
-      values_.push_back(value);
-    values_.resize(static_cast<std::size_t>(start), values_.back());
+    starts_.push_back(start);
     values_.push_back(value);
   }
   double at(long long size) const {
-    return values_[std::min(static_cast<std::size_t>(size), values_.size() - 1)];
+    const auto after = std::upper_bound(starts_.begin(), starts_.end(), size);
+    return values_[static_cast<std::size_t>(std::max(after - starts_.begin() - 1, 0L))];
   }
-  bool empty() const { return values_.empty(); }
 
  private:
+  std::vector<long long> starts_;
   std::vector<double> values_;
+};
+
+// Values of sizes: an absent size takes that of the next larger one; the last one holds beyond.
+template <typename Value>
+class Sizes {
+ public:
+  // The value of a size no smaller than those before.
+  Value& last(long long size) {
+    if (sizes_.empty() || sizes_.back() != size) {
+      sizes_.push_back(size);
+      values_.emplace_back();
+    }
+    return values_.back();
+  }
+  const Value& at(long long size) const {
+    const auto found = std::lower_bound(sizes_.begin(), sizes_.end() - 1, size);
+    return values_[static_cast<std::size_t>(found - sizes_.begin())];
+  }
+  bool is_beyond(long long size) const { return size > sizes_.back(); }
+
+ private:
+  std::vector<long long> sizes_;
+  std::vector<Value> values_;
 };
 
 class VidurModel final : public StepModel {
@@ -63,21 +86,15 @@ class VidurModel final : public StepModel {
     std::sort(tables.decode.begin(), tables.decode.end(), [](const auto& a, const auto& b) {
       return std::tie(a.batch_size, a.kv_cache_size) < std::tie(b.batch_size, b.kv_cache_size);
     });
-    for (const VidurDecodeRow& row : tables.decode) {
-      decode_.resize(static_cast<std::size_t>(row.batch_size) + 1);
-      fill_to(decode_.back(), row.kv_cache_size / kKvGrid, row.prediction);
-    }
-    fill_gaps(decode_);
+    for (const VidurDecodeRow& row : tables.decode)
+      decode_.last(row.batch_size).last(row.kv_cache_size) = row.prediction;
 
     std::sort(tables.prefill.begin(), tables.prefill.end(), [](const auto& a, const auto& b) {
       return std::tie(a.kv_cache_size, a.prefill_chunk_from) <
              std::tie(b.kv_cache_size, b.prefill_chunk_from);
     });
-    for (const VidurPrefillRow& row : tables.prefill) {
-      prefill_.resize(static_cast<std::size_t>(row.kv_cache_size / kKvGrid) + 1);
-      prefill_.back().add(row.prefill_chunk_from, row.prediction);
-    }
-    fill_gaps(prefill_);
+    for (const VidurPrefillRow& row : tables.prefill)
+      prefill_.last(row.kv_cache_size).add(row.prefill_chunk_from, row.prediction);
   }
 
   StepCost step(const StepShape& shape) const override {
@@ -92,17 +109,15 @@ class VidurModel final : public StepModel {
     bool beyond = false;
     double layer_ms = padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
     if (shape.decodes > 0) {
-      const auto& sizes = at_or_last(decode_, shape.decodes);
-      const long long mean = shape.decode_context / shape.decodes;
-      const long long size = round_up(mean, kKvGrid) / kKvGrid;
-      const double attention = at_or_last(sizes, size);
-      beyond = is_beyond(decode_, shape.decodes) || is_beyond(sizes, size);
+      const Sizes<double>& sizes = decode_.at(shape.decodes);
+      const long long size = round_up(shape.decode_context / shape.decodes, kKvGrid);
+      const double attention = sizes.at(size);
+      beyond = decode_.is_beyond(shape.decodes) || sizes.is_beyond(size);
       layer_ms += shape.decodes > 1 ? attention * kBatchingOverhead : attention;
     }
     if (!shape.chunks.empty()) {
-      const double attention =
-          at_or_last(prefill_, kv_before / kKvGrid).at(std::llround(std::sqrt(chunk_squares)));
-      beyond = beyond || is_beyond(prefill_, kv_before / kKvGrid);
+      const double attention = prefill_.at(kv_before).at(std::llround(std::sqrt(chunk_squares)));
+      beyond = beyond || prefill_.is_beyond(kv_before);
       layer_ms += shape.chunks.size() > 1 ? attention * kBatchingOverhead : attention;
     }
     StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
@@ -126,93 +141,67 @@ class VidurModel final : public StepModel {
   Watts idle_power() const override { return {}; }
 
  private:
-  // Appends `value` at `index`; the places before it that had no row get it too.
-  static void fill_to(std::vector<double>& values, long long index, double value) {
-    values.resize(static_cast<std::size_t>(index) + 1, value);
-  }
-  // A place without rows takes those of the next one that has some; the last one always has.
-  template <typename Row>
-  static void fill_gaps(std::vector<Row>& rows) {
-    for (std::size_t i = rows.size() - 1; i-- > 0;) {
-      if (rows[i].empty())
-        rows[i] = rows[i + 1];
-    }
-  }
-  template <typename Value>
-  static const Value& at_or_last(const std::vector<Value>& values, long long index) {
-    return values[std::min(static_cast<std::size_t>(index), values.size() - 1)];
-  }
-
-  template <typename Value>
-  static bool is_beyond(const std::vector<Value>& values, long long index) {
-    return static_cast<std::size_t>(index) >= values.size();
-  }
-
   double layers_;
-  Steps padded_;                             // all operations looked up at the padded token count
-  Steps kv_save_;                            // the one looked up at the true count
-  std::vector<std::vector<double>> decode_;  // [batch][kv_cache_size / 64]
-  std::vector<Steps> prefill_;               // [kv_cache_size / 64]
+  Steps padded_;                 // all operations looked up at the padded token count
+  Steps kv_save_;                // the one looked up at the true count
+  Sizes<Sizes<double>> decode_;  // by batch, then by kv_cache_size
+  Sizes<Steps> prefill_;         // by kv_cache_size
 };
 
-// The first complaint about a table's keys, or nothing.
-template <typename Row, typename Key>
-std::optional<std::string> complaint(std::string_view table, const std::vector<Row>& rows,
-                                     Key key) {
-  if (rows.empty())
-    return fmt::format("the {} table has no rows", table);
-  std::vector<std::tuple<long long, long long>> keys;
-  keys.reserve(rows.size());
-  for (const Row& row : rows)
-    keys.push_back(key(row));
-  std::sort(keys.begin(), keys.end());
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto [first, second] = keys[i];
-    if (std::min(first, second) < 0 || std::max(first, second) > kLargestSize) {
-      return fmt::format("the {} table has a size out of range ({}, {})", table, first, second);
-    }
-    if (i > 0 && keys[i] == keys[i - 1]) {
-      return fmt::format("the {} table has two rows for ({}, {})", table, first, second);
-    }
+std::string attention_complaint(const char* size_name, long long size, long long kv_cache_size,
+                                double prediction) {
+  if (std::min(size, kv_cache_size) < 0 || std::max(size, kv_cache_size) > kLargestSize) {
+    return fmt::format("{} {}, kv_cache_size {}: expected 0 to {}", size_name, size, kv_cache_size,
+                       kLargestSize);
   }
-  return std::nullopt;
+  if (kv_cache_size % kKvGrid != 0)
+    return fmt::format("kv_cache_size {}: expected a multiple of {}", kv_cache_size, kKvGrid);
+  if (!(prediction > 0))
+    return fmt::format("prediction {}: expected positive milliseconds", prediction);
+  return {};
+}
+
+template <typename Row>
+Status check(const char* table, const std::vector<Row>& rows) {
+  if (rows.empty())
+    return Error{ErrorCode::kInvalid, fmt::format("the {} table has no rows", table), {}};
+  for (const Row& row : rows) {
+    if (std::string wrong = complaint(row); !wrong.empty())
+      return Error{ErrorCode::kInvalid, std::move(wrong), {}};
+  }
+  return Done{};
 }
 
 }  // namespace
 
+std::string complaint(const VidurPerTokenRow& row) {
+  if (row.num_tokens < 0 || row.num_tokens > kLargestSize)
+    return fmt::format("num_tokens {}: expected 0 to {}", row.num_tokens, kLargestSize);
+  // Vidur rounds what is quicker than it can tell to 0.
+  const double least =
+      std::min({row.add, row.all_reduce, row.attn_kv_cache_save, row.attn_post_proj,
+                row.attn_pre_proj, row.attn_rope, row.input_layernorm, row.mlp_act,
+                row.mlp_down_proj, row.mlp_up_proj, row.post_attention_layernorm});
+  if (!(least >= 0))
+    return fmt::format("a time of {}: expected milliseconds, 0 or more", least);
+  return {};
+}
+std::string complaint(const VidurDecodeRow& row) {
+  return attention_complaint("batch_size", row.batch_size, row.kv_cache_size, row.prediction);
+}
+std::string complaint(const VidurPrefillRow& row) {
+  return attention_complaint("prefill_chunk_from", row.prefill_chunk_from, row.kv_cache_size,
+                             row.prediction);
+}
+
 Result<std::shared_ptr<const StepModel>> make_vidur_model(const VidurTables& tables, int layers) {
-  const auto invalid = [](std::string message) {
-    return Error{ErrorCode::kInvalid, std::move(message)};
-  };
-  if (layers < 1)
-    return invalid(fmt::format("a model has at least one layer, not {}", layers));
-  using Key = std::tuple<long long, long long>;
-  if (auto wrong = complaint("per-token", tables.per_token,
-                             [](const auto& row) { return Key(row.num_tokens, 0); })) {
-    return invalid(*std::move(wrong));
+  if (layers < 1) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("a model has at least one layer, not {}", layers)};
   }
-  if (auto wrong = complaint("decode attention", tables.decode, [](const auto& row) {
-        return Key(row.batch_size, row.kv_cache_size);
-      })) {
-    return invalid(*std::move(wrong));
-  }
-  if (auto wrong = complaint("prefill attention", tables.prefill, [](const auto& row) {
-        return Key(row.kv_cache_size, row.prefill_chunk_from);
-      })) {
-    return invalid(*std::move(wrong));
-  }
-  for (const VidurDecodeRow& row : tables.decode) {
-    if (row.kv_cache_size % kKvGrid != 0) {
-      return invalid(fmt::format("decode attention: kv_cache_size {} is not a multiple of {}",
-                                 row.kv_cache_size, kKvGrid));
-    }
-  }
-  for (const VidurPrefillRow& row : tables.prefill) {
-    if (row.kv_cache_size % kKvGrid != 0) {
-      return invalid(fmt::format("prefill attention: kv_cache_size {} is not a multiple of {}",
-                                 row.kv_cache_size, kKvGrid));
-    }
-  }
+  MEDLEY_TRY_STATUS(check("per-token", tables.per_token));
+  MEDLEY_TRY_STATUS(check("decode attention", tables.decode));
+  MEDLEY_TRY_STATUS(check("prefill attention", tables.prefill));
   return std::shared_ptr<const StepModel>(std::make_shared<VidurModel>(tables, layers));
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -43,8 +44,14 @@ struct VidurTables {
   std::vector<VidurPrefillRow> prefill;
 };
 
-// Rows may come in any order. Fails when a table is empty, `layers` < 1, a size is out of range or
-// off the grid of 64, or a row appears twice. Beyond a table's last row the last row holds; an
+// What is wrong with a row, or nothing: sizes are in range and on the grid of 64, attention takes
+// some time and no operation less than none.
+std::string complaint(const VidurPerTokenRow& row);
+std::string complaint(const VidurDecodeRow& row);
+std::string complaint(const VidurPrefillRow& row);
+
+// Rows may come in any order. Precondition: no row appears twice. Fails when a table is empty,
+// `layers` < 1, or at a complaint. Beyond a table's last row the last row holds; an
 // absent (batch, size) of the decode table takes the next larger size of that batch, an absent
 // kv_cache_size of the prefill table the next larger one present. A step beyond the largest batch
 // or kv_cache_size counts as extrapolated (the last rows of the other axes say not how far they

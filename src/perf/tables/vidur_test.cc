@@ -80,6 +80,20 @@ TEST(VidurTables, HoldTheirLastRowBeyondTheEnd) {
   EXPECT_NEAR(layer_ms({.decodes = 3, .decode_context = 3000}), kPlain + 100 + 2128 * 1.1, 1e-9);
 }
 
+// What is kept is as much as the rows, not as the gaps between them.
+TEST(VidurTables, TakeTheNextLargerRowForAbsentOnes) {
+  VidurTables sparse = tables();
+  for (const long long kv : {64, 64'000})
+    sparse.decode.push_back({1'000'000, kv, 5000.0 + static_cast<double>(kv)});
+  sparse.prefill.push_back({960'000, 1'000'000, 50000});
+  const auto model = make_vidur_model(sparse, 1);
+  const auto ms = [&](const StepShape& shape) { return (*model)->step(shape).time.value() * 1e3; };
+  EXPECT_NEAR(ms({.decodes = 3, .decode_context = 3}), kPlain + 100 + 5064 * 1.1, 1e-9);
+  EXPECT_NEAR(ms({.decodes = 3, .decode_context = 3 * 65}), kPlain + 100 + 69000 * 1.1, 1e-9);
+  const std::array chunk = {PrefillChunk{.tokens = 4, .context = 129}};
+  EXPECT_NEAR(ms({.chunks = chunk}), kPlain + 100 + 50000, 1e-9);
+}
+
 TEST(VidurTables, SayWhenTheyAreAskedBeyondTheEnd) {
   const auto model = *make_vidur_model(tables(), 3);
   const auto extrapolated = [&](const StepShape& shape) { return model->step(shape).extrapolated; };
@@ -95,13 +109,19 @@ TEST(VidurTables, SayWhenTheyAreAskedBeyondTheEnd) {
 TEST(VidurTables, RefuseRowsThatCannotBe) {
   EXPECT_FALSE(make_vidur_model({}, 80).ok());
   EXPECT_FALSE(make_vidur_model(tables(), 0).ok());
-  VidurTables twice = tables();
-  twice.decode.push_back(twice.decode.front());
-  EXPECT_EQ(make_vidur_model(twice, 1).error().message,
-            "the decode attention table has two rows for (1, 0)");
-  VidurTables off_grid = tables();
-  off_grid.decode.push_back({1, 65, 0});
-  EXPECT_FALSE(make_vidur_model(off_grid, 1).ok());
+  const auto decode = [](const VidurDecodeRow& row) { return complaint(row); };
+  EXPECT_EQ(decode({1, 64, 1}), "");
+  EXPECT_EQ(decode({1, 65, 1}), "kv_cache_size 65: expected a multiple of 64");
+  EXPECT_EQ(decode({1'000'001, 64, 1}),
+            "batch_size 1000001, kv_cache_size 64: expected 0 to 1000000");
+  EXPECT_EQ(decode({1, 64, 0}), "prediction 0: expected positive milliseconds");
+  EXPECT_EQ(complaint(VidurPrefillRow{64, 1, -5}), "prediction -5: expected positive milliseconds");
+  EXPECT_EQ(complaint(VidurPerTokenRow{.num_tokens = 1}), "");
+  EXPECT_EQ(complaint(VidurPerTokenRow{.num_tokens = 1, .mlp_act = -2}),
+            "a time of -2: expected milliseconds, 0 or more");
+  VidurTables wrong = tables();
+  wrong.decode.front().prediction = 0;
+  EXPECT_FALSE(make_vidur_model(wrong, 1).ok());
 }
 
 }  // namespace

@@ -39,17 +39,18 @@ class Attention {
              std::tie(b.prefill_chunk, b.n_decode, b.kv_prefill, b.kv_decode);
     });
     for (const VllmAttentionRow& row : rows) {
-      chunks_.push_back(static_cast<double>(row.prefill_chunk));
-      decodes_.push_back(static_cast<double>(row.n_decode));
-    }
-    for (std::vector<double>* axis : {&chunks_, &decodes_}) {
-      std::sort(axis->begin(), axis->end());
-      axis->erase(std::unique(axis->begin(), axis->end()), axis->end());
-    }
-    pairs_.resize(chunks_.size() * decodes_.size());
-    for (const VllmAttentionRow& row : rows) {
-      Pair& pair = pairs_[index_of(chunks_, row.prefill_chunk) * decodes_.size() +
-                          index_of(decodes_, row.n_decode)];
+      const auto chunk = static_cast<double>(row.prefill_chunk);
+      const auto decodes = static_cast<double>(row.n_decode);
+      if (chunks_.empty() || chunks_.back() != chunk) {
+        chunks_.push_back(chunk);
+        by_chunk_.emplace_back();
+      }
+      std::vector<Pair>& pairs = by_chunk_.back();
+      if (pairs.empty() || pairs.back().decodes != decodes) {
+        pairs.push_back({.decodes = decodes});
+        decodes_.push_back(decodes);
+      }
+      Pair& pair = pairs.back();
       const auto kv_prefill = static_cast<double>(row.kv_prefill);
       if (pair.kv_prefill.empty() || pair.kv_prefill.back() != kv_prefill) {
         pair.kv_prefill.push_back(kv_prefill);
@@ -58,7 +59,8 @@ class Attention {
       pair.by_kv_decode.back().points.push_back(static_cast<double>(row.kv_decode));
       pair.by_kv_decode.back().values.push_back(row.time_us);
     }
-    find_nearest();
+    std::sort(decodes_.begin(), decodes_.end());
+    decodes_.erase(std::unique(decodes_.begin(), decodes_.end()), decodes_.end());
   }
 
   struct Query {
@@ -75,14 +77,14 @@ class Attention {
     const auto corner = [&](std::size_t chunk_index, std::size_t decode_index, double weight) {
       if (weight == 0)
         return 0.0;
-      const std::size_t wanted = chunk_index * decodes_.size() + decode_index;
-      const Pair& pair = pairs_[nearest_[wanted]];
+      const double decodes = decodes_[decode_index];
+      const auto [distance, found] = nearest(chunk_index, decodes);
+      const Pair& pair = *found;
       // Nothing is measured for a step without work; any other absent pair is a hole.
-      const bool empty_step = chunks_[chunk_index] == 0 && decodes_[decode_index] == 0;
+      const bool empty_step = chunks_[chunk_index] == 0 && decodes == 0;
       const PlaceAmong place = place_among(pair.kv_prefill, kv_prefill, BelowFirst::kFlat);
       const Piecewise &low = pair.by_kv_decode[place.low], &high = pair.by_kv_decode[place.high];
-      beyond = beyond || (nearest_[wanted] != wanted && !empty_step) ||
-               kv_prefill > pair.kv_prefill.back() ||
+      beyond = beyond || (distance > 0 && !empty_step) || kv_prefill > pair.kv_prefill.back() ||
                (query.n_decode > 0 && kv_decode > low.points.back());
       return weight * place.between(low.at(kv_decode, BelowFirst::kFlat),
                                     high.at(kv_decode, BelowFirst::kFlat));
@@ -95,38 +97,50 @@ class Attention {
 
  private:
   struct Pair {
-    std::vector<double> kv_prefill;       // ascending; empty: absent
+    double decodes = 0;
+    std::vector<double> kv_prefill;       // ascending
     std::vector<Piecewise> by_kv_decode;  // at each of them
   };
+  struct Near {
+    double distance = std::numeric_limits<double>::infinity();
+    const Pair* pair = nullptr;
+  };
 
-  static std::size_t index_of(const std::vector<double>& axis, long long value) {
-    return static_cast<std::size_t>(
-        std::lower_bound(axis.begin(), axis.end(), static_cast<double>(value)) - axis.begin());
-  }
-
-  // The nearest present pair of each: by the sum of the distances in prefill_chunk and n_decode.
-  void find_nearest() {
-    for (std::size_t wanted = 0; wanted < pairs_.size(); ++wanted) {
-      std::size_t nearest = wanted;
-      double least = std::numeric_limits<double>::infinity();
-      for (std::size_t other = 0; other < pairs_.size(); ++other) {
-        if (pairs_[other].kv_prefill.empty())
-          continue;
-        const std::size_t n = decodes_.size();
-        const double distance = std::abs(chunks_[wanted / n] - chunks_[other / n]) +
-                                std::abs(decodes_[wanted % n] - decodes_[other % n]);
-        if (distance < least) {
-          least = distance;
-          nearest = other;
-        }
-      }
-      nearest_.push_back(nearest);
+  // The nearest present pair by the sum of the distances in prefill_chunk and n_decode; ties go to
+  // the smaller chunk, then to fewer decodes. From the chunk outwards until no row can be nearer:
+  // the pairs of a table that is all holes are too many to look at, or to keep.
+  Near nearest(std::size_t chunk, double decodes) const {
+    Near best;
+    const auto look = [&](std::size_t row, double away, bool tie_wins) {
+      const std::vector<Pair>& pairs = by_chunk_[row];
+      const auto above =
+          std::lower_bound(pairs.begin(), pairs.end(), decodes,
+                           [](const Pair& pair, double wanted) { return pair.decodes < wanted; });
+      Near here;
+      if (above != pairs.begin())
+        here = {away + decodes - (above - 1)->decodes, &*(above - 1)};
+      if (above != pairs.end() && away + above->decodes - decodes < here.distance)
+        here = {away + above->decodes - decodes, &*above};
+      if (here.distance < best.distance || (tie_wins && here.distance == best.distance))
+        best = here;
+    };
+    for (std::size_t row = chunk + 1; row-- > 0;) {
+      const double away = chunks_[chunk] - chunks_[row];
+      if (away > best.distance)
+        break;
+      look(row, away, true);
     }
+    for (std::size_t row = chunk + 1; row < chunks_.size(); ++row) {
+      const double away = chunks_[row] - chunks_[chunk];
+      if (away >= best.distance)
+        break;
+      look(row, away, false);
+    }
+    return best;
   }
 
-  std::vector<double> chunks_, decodes_;  // the two axes of the pairs
-  std::vector<Pair> pairs_;               // [chunk][decode]
-  std::vector<std::size_t> nearest_;      // as pairs_
+  std::vector<double> chunks_, decodes_;     // the two axes of the pairs
+  std::vector<std::vector<Pair>> by_chunk_;  // as chunks_; by decodes, those that are there
 };
 
 class SkewTable {

@@ -121,6 +121,37 @@ TEST(VllmProfile, TakesTheNearestPairForAnAbsentOne) {
   EXPECT_NEAR(us(holed, shape) - us(holed, of_four), 4 + 400, 1e-6);
 }
 
+TEST(VllmProfile, TakesTheSmallerChunkAndThenFewerDecodesOfPairsAsNear) {
+  VllmProfile holed = profile();
+  holed.attention.clear();
+  // Four pairs around (20, 20), each 10 away, and the axes' points that make it a pair of its own.
+  int us_of_layer = 0;
+  for (const auto& [chunk, decodes] : {std::pair{10, 20}, {20, 10}, {20, 30}, {30, 20}})
+    holed.attention.push_back({chunk, 0, decodes, 0, 100.0 * ++us_of_layer});
+  const std::array chunks = {PrefillChunk{.tokens = 20}};
+  StepShape shape = decodes_of(20, 0);
+  shape.chunks = chunks;
+  const double all_else = 1000 + 40 + 2100 + kLayers * 10;
+  EXPECT_NEAR(us(holed, shape), all_else + kLayers * 100, 1e-6);
+  holed.attention.erase(holed.attention.begin());
+  EXPECT_NEAR(us(holed, shape), all_else + kLayers * 200, 1e-6);
+  holed.attention.erase(holed.attention.begin());
+  EXPECT_NEAR(us(holed, shape), all_else + kLayers * 300, 1e-6);
+}
+
+// Every row with sizes of its own: the pairs that are absent are the square of those there.
+TEST(VllmProfile, KeepsNothingForAbsentPairs) {
+  VllmProfile scattered = profile();
+  constexpr long long kRows = 100'000;
+  for (long long i = 1; i <= kRows; ++i)
+    scattered.attention.push_back({1000 * i, 0, 10 + (i * 7919) % kRows, 16, 50});
+  const auto model = *make_vllm_model(scattered, 2, {});
+  const std::array chunk = {PrefillChunk{.tokens = 50'000}};
+  StepShape shape = decodes_of(40'000, 16);
+  shape.chunks = chunk;
+  EXPECT_EQ(model->step(shape).extrapolated, 1);
+}
+
 TEST(VllmProfile, SaysWhenItIsAskedBeyondItsTables) {
   const auto model = *make_vllm_model(profile(), 2, {});
   const auto extrapolated = [&](const StepShape& shape) { return model->step(shape).extrapolated; };
