@@ -309,7 +309,7 @@ int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* e
                                                                   : options.catalog);
   if (!catalog)
     return refuse(catalog.error());
-  if (options.points.ends_with(".csv") || options.points.ends_with(".csv.gz")) {
+  if (data::is_table(options.points)) {
     const auto rows = data::read_serving_rows(options.points);
     if (!rows)
       return refuse(rows.error());

@@ -611,7 +611,9 @@ class Evaluator {
 
 std::vector<std::string> GroupFit::unidentified() const {
   std::vector<std::string> result;
-  for (std::size_t k = 0; k < fit.found.size(); ++k) {
+  // A client's habits are found beside the constants but not kept.
+  const std::size_t kept = fit.found.size() - (law == Law::kRoofline ? perf::kHabits : 0);
+  for (std::size_t k = 0; k < kept; ++k) {
     if (fit.found[k].felt && !fit.found[k].identified)
       result.push_back(names[k]);
   }

@@ -45,6 +45,7 @@ struct GroupFit {
   PowerLaw power;                   // kPower
   DataflowConstants dataflow;       // kDataflow
   std::vector<std::string> points;  // "ml_energy[3]"
+  std::vector<int> lines;           // of a table of serving runs, in its place
   double in_sample = 0;             // mean relative error of the times it was fitted on
   std::optional<double> left_out;   // the same with the point's (model, device) left out
   std::vector<std::string> unidentified() const;

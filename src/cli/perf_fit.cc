@@ -7,6 +7,7 @@
 
 #include "cli/perf.h"
 #include "cli/perf_evaluate.h"
+#include "cli/perf_serving.h"
 #include "cli/table.h"
 #include "cli/write_file.h"
 
@@ -16,7 +17,8 @@ namespace {
 constexpr int kFailed = 1, kUnusable = 2;
 
 std::string title(const GroupFit& fit) {
-  return fmt::format("{} {}{}{}", fit.group, fit.device,
+  return fmt::format("{} {}{}{}{}", fit.group, fit.device,
+                     fit.lines.empty() ? "" : " " + fit.engine,
                      fit.precision.empty() ? "" : " " + fit.precision,
                      fit.law == GroupFit::Law::kPower ? " power" : "");
 }
@@ -62,6 +64,23 @@ std::string refusal(const GroupFit& fit, bool keep_unidentified) {
   return {};
 }
 
+// The points of a fit; lines of a table as runs of them.
+std::string used(const GroupFit& fit) {
+  if (fit.lines.empty())
+    return fmt::format("Points used: {}.", fmt::join(fit.points, ", "));
+  std::string runs;
+  for (std::size_t i = 0; i < fit.lines.size();) {
+    std::size_t end = i + 1;
+    while (end < fit.lines.size() && fit.lines[end] == fit.lines[end - 1] + 1)
+      ++end;
+    runs += fmt::format("{}{}", runs.empty() ? "" : ", ", fit.lines[i]);
+    if (end > i + 1)
+      runs += fmt::format("-{}", fit.lines[end - 1]);
+    i = end;
+  }
+  return fmt::format("Lines used: {}.", runs);
+}
+
 std::string provenance(const GroupFit& fit, const std::string& date, double default_bar) {
   std::string note;
   const std::vector<std::string> kept = fit.unidentified(), unfelt = fit.unfelt();
@@ -69,16 +88,17 @@ std::string provenance(const GroupFit& fit, const std::string& date, double defa
     note += fmt::format("Not identified, near the class default: {}. ", fmt::join(kept, ", "));
   if (!unfelt.empty())
     note += fmt::format("No point depends on these, class default: {}. ", fmt::join(unfelt, ", "));
-  note += fmt::format("Points used: {}.", fmt::join(fit.points, ", "));
+  note += used(fit);
+  const std::size_t count = fit.points.size() + fit.lines.size();
   double bar = std::max(fit.in_sample, fit.left_out.value_or(fit.in_sample));
   // Points that leave constants open, and a single one, agree with themselves only.
-  if (!kept.empty() || fit.points.size() < 2)
+  if (!kept.empty() || count < 2)
     bar = std::max(bar, default_bar);
   return fmt::format(
       "    error_bar: {:.3g}\n"
       "    fit: {{points: {}, mape: {:.3g}, leave_one_out: [{:.3g}, {:.3g}], batch_max: null}}\n"
       "    date: \"{}\"\n    confidence: C\n    sources: [POINTS]\n    note: \"{}\"\n",
-      bar, fit.points.size(), fit.in_sample, fit.left_out.value_or(fit.in_sample),
+      bar, count, fit.in_sample, fit.left_out.value_or(fit.in_sample),
       fit.left_out.value_or(fit.in_sample), date, note);
 }
 
@@ -100,9 +120,10 @@ std::string entry(const GroupFit& fit, const std::string& date, double default_b
     case GroupFit::Law::kRoofline: {
       const RooflineConstants& r = fit.constants.roofline;
       text += fmt::format(
-          "    t_fix_us: {:.6g}\n    t_prefill_us: {:.6g}\n    kv_bytes_per_element: 2\n"
+          "    t_fix_us: {:.6g}\n    t_prefill_us: {:.6g}\n    kv_bytes_per_element: {}\n"
           "    memory_utilisation: {:.6g}\n    memory_reserve_gb: {:.6g}\n",
-          r.t_fix_s * 1e6, r.t_prefill_s * 1e6, r.memory_share, r.memory_reserve_bytes / 1e9);
+          r.t_fix_s * 1e6, r.t_prefill_s * 1e6, bytes_per_number(r.kv_precision), r.memory_share,
+          r.memory_reserve_bytes / 1e9);
       for (std::size_t k = 0; k + perf::kHabits < fit.names.size(); ++k) {
         const bool time = is_time(fit, fit.names[k]);
         text += fmt::format("    {}{}: {:.6g}\n", fit.names[k], time ? "_us" : "",
@@ -145,18 +166,34 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
                                                                   : options.catalog);
   if (!catalog)
     return refuse(catalog.error().message);
-  const auto points = data::read_points(options.points);
-  if (!points)
-    return refuse(points.error().message);
-  const std::string date = options.date.empty() ? points->as_of : options.date;
-  if (!is_date(date))
+  std::vector<GroupFit> fits;
+  std::string date = options.date;
+  if (data::is_table(options.points)) {
+    const auto rows = data::read_serving_rows(options.points);
+    if (!rows)
+      return refuse(rows.error().message);
+    ServingEvaluation told;
+    fits = fit_serving(*rows, *catalog, told);
+    for (const std::string& reason : told.reasons)
+      fmt::print(err, "medley perf fit: left aside: {}\n", printable(reason));
+    if (date.empty())
+      return refuse("a table names no date: say --date 2026-11-24");
+  } else {
+    const auto points = data::read_points(options.points);
+    if (!points)
+      return refuse(points.error().message);
+    if (date.empty())
+      date = points->as_of;
+    fits = evaluate(*points, *catalog).fits;
+  }
+  if (!is_date(date)) {
     return refuse(
         fmt::format("expected a date like 2026-11-24 in as_of or --date, got '{}'", date));
-  const Evaluation evaluation = evaluate(*points, *catalog);
+  }
 
   const Align right = Align::kRight;
   Table table({{"fit"}, {"constant"}, {"value", right}, {"±", right}, {""}});
-  for (const GroupFit& fit : evaluation.fits) {
+  for (const GroupFit& fit : fits) {
     std::string name = title(fit);
     for (std::size_t k = 0; k < fit.fit.found.size(); ++k) {
       const perf::Found& found = fit.fit.found[k];
@@ -179,7 +216,7 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
 
   std::string lists[3];
   bool refused = false;
-  for (const GroupFit& fit : evaluation.fits) {
+  for (const GroupFit& fit : fits) {
     const std::string why = refusal(fit, options.keep_unidentified);
     if (!why.empty()) {
       refused = true;

@@ -59,8 +59,128 @@ Width width_of(const data::ServingSide& side, bool mixture) {
 struct Item {
   const data::ServingRow* row;
   std::string system, model, precision;
+  AcceleratorKind kind;
+  bool kv8;  // the KV cache is kept in 8 bits
   Measured tpot, ttft;
 };
+
+// The rows as the step models see them; those of devices and models that the catalogue lacks are
+// told in `result`.
+class Rows {
+ public:
+  Rows(const std::vector<data::ServingRow>& rows, const data::Catalog& catalog,
+       ServingEvaluation& result)
+      : start_{class_default(catalog, AcceleratorKind::kGpu).roofline, {}} {
+    std::set<std::string> reasons;
+    std::set<std::tuple<std::string, std::string, double, double, double, long long, long long>>
+        seen;
+    for (const data::ServingRow& row : rows) {
+      if (!seen.emplace(row.system, row.backend, row.ttft_s, row.tpot_s, row.sessions,
+                        row.prompt_tokens, row.output_tokens)
+               .second) {
+        ++result.listed_twice;
+      } else if (auto item = read(row, catalog)) {
+        items_.push_back(std::move(*item));
+      } else {
+        ++result.unknown;
+        reasons.insert(item.error().message);
+      }
+    }
+    result.reasons.assign(reasons.begin(), reasons.end());
+    weigh();
+  }
+
+  const std::vector<Item>& items() const { return items_; }
+  const perf::Constants& start() const { return start_; }
+
+  using Keep = std::function<bool(const Item&)>;
+  perf::Calibration calibrate(const Keep& keep, const perf::Constants& start, double doubt) const {
+    std::vector<Measured> measured;
+    for (const Item& item : items_) {
+      if (item.row->disaggregated || !keep(item))
+        continue;
+      measured.push_back(item.tpot);
+      measured.push_back(item.ttft);
+    }
+    if (measured.empty())
+      return {start, {}};
+    return perf::calibrate(measured, perf::roofline_unknowns(start, doubt), start, kNoise);
+  }
+  perf::Constants fit(const Keep& keep, const perf::Constants& start, double doubt) const {
+    return calibrate(keep, start, doubt).constants;
+  }
+
+ private:
+  Result<Item> read(const data::ServingRow& row, const data::Catalog& catalog) const {
+    MEDLEY_TRY(const Accelerator accelerator, catalog.accelerator(row.system));
+    MEDLEY_TRY(const Model model, catalog.model(row.model));
+    MEDLEY_TRY(const data::NumberFormat format,
+               catalog.number_format(row.precision.empty() ? "bf16" : row.precision));
+    Model sized = model;
+    if (!sized.outside_experts_precision)
+      sized.weight_bytes = Bytes(sized.parameters * format.weight_bytes_per_parameter);
+    RooflineConstants constants = start_.roofline;
+    const bool kv8 = keeps_kv_in_8_bits(model, format.id);
+    if (kv8)
+      constants.kv_precision = Precision::kFp8;
+    const PowerLaw no_power;
+    const auto terms_of = [&](const data::ServingSide& side,
+                              double sessions) -> Result<perf::LoopTerms> {
+      const Width width = width_of(side, model.is_mixture());
+      MEDLEY_TRY(const perf::RooflineModel roofline,
+                 perf::RooflineModel::make({.accelerator = accelerator,
+                                            .model = sized,
+                                            .precision = format.precision,
+                                            .devices = width.tensor,
+                                            .constants = constants,
+                                            .power = no_power,
+                                            .attention_groups = width.groups,
+                                            .stages = std::max(1, side.pipeline)}));
+      if (!roofline.compute_known())
+        return Error{ErrorCode::kNotFound, "the peak of " + accelerator.id + " is unknown", {}};
+      if (sessions <= 0)
+        sessions = side.batch * width.groups;
+      return perf::loop_terms(roofline,
+                              {row.prompt_tokens, row.output_tokens, std::max(1.0, sessions)});
+    };
+    Item item{&row, accelerator.id, model.id, format.id, accelerator.kind, kv8, {}, {}};
+    if (row.disaggregated) {
+      const double decoders = std::max(1, row.decode.workers);
+      MEDLEY_TRY(const perf::LoopTerms decode, terms_of(row.decode, row.sessions / decoders));
+      MEDLEY_TRY(const perf::LoopTerms prefill, terms_of(row.prefill, 1));
+      item.tpot = {decode, Measured::Figure::kStep, row.tpot_s, 1};
+      item.ttft = {prefill, Measured::Figure::kTtft, row.ttft_s, 1};
+    } else {
+      MEDLEY_TRY(const perf::LoopTerms terms, terms_of(row.whole, row.sessions));
+      item.tpot = {terms, Measured::Figure::kTpot, row.tpot_s, 1};
+      item.ttft = {terms, Measured::Figure::kTtft, row.ttft_s, 1};
+    }
+    return item;
+  }
+
+  void weigh() {
+    const auto key_of = [](const Item& item) {
+      return std::tuple(item.system, item.row->backend, item.row->backend_version, item.model,
+                        item.precision);
+    };
+    std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>, int>
+        cluster;
+    for (const Item& item : items_)
+      ++cluster[key_of(item)];
+    for (Item& item : items_) {
+      const double weight = std::sqrt(kCluster / cluster[key_of(item)]);
+      item.tpot.weight = weight;
+      item.ttft.weight = weight / 2;  // noisier: first requests, queues of the client
+    }
+  }
+
+  perf::Constants start_;
+  std::vector<Item> items_;
+};
+
+double error_of(const Measured& measured, const perf::Constants& constants) {
+  return std::abs(perf::predicted(measured, constants) / measured.seconds - 1);
+}
 
 }  // namespace
 
@@ -75,115 +195,12 @@ double median(std::vector<double> values) {
 ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows,
                            const data::Catalog& catalog) {
   ServingEvaluation result;
-  std::vector<Item> items;
-  std::set<std::string> reasons;
-  std::set<std::tuple<std::string, std::string, double, double, double, long long, long long>> seen;
-  const StepConstants defaults = class_default(catalog, AcceleratorKind::kGpu);
-  const PowerLaw no_power;
-  for (const data::ServingRow& row : rows) {
-    const auto fail = [&](const std::string& why) {
-      ++result.unknown;
-      reasons.insert(why);
-    };
-    const auto accelerator = catalog.accelerator(row.system);
-    if (!accelerator) {
-      fail(accelerator.error().message);
-      continue;
-    }
-    auto model = catalog.model(row.model);
-    if (!model) {
-      fail(model.error().message);
-      continue;
-    }
-    const auto format = catalog.number_format(row.precision.empty() ? "bf16" : row.precision);
-    if (!format) {
-      fail(format.error().message);
-      continue;
-    }
-    if (!seen.emplace(row.system, row.backend, row.ttft_s, row.tpot_s, row.sessions,
-                      row.prompt_tokens, row.output_tokens)
-             .second) {
-      ++result.listed_twice;
-      continue;
-    }
-    Model sized = *model;
-    if (!sized.outside_experts_precision)
-      sized.weight_bytes = Bytes(sized.parameters * format->weight_bytes_per_parameter);
-    StepConstants engine = defaults;
-    if (keeps_kv_in_8_bits(*model, format->id))
-      engine.roofline.kv_precision = Precision::kFp8;
-    const auto terms_of = [&](const data::ServingSide& side,
-                              double sessions) -> Result<perf::LoopTerms> {
-      const Width width = width_of(side, model->is_mixture());
-      MEDLEY_TRY(const perf::RooflineModel roofline,
-                 perf::RooflineModel::make({.accelerator = *accelerator,
-                                            .model = sized,
-                                            .precision = format->precision,
-                                            .devices = width.tensor,
-                                            .constants = engine.roofline,
-                                            .power = no_power,
-                                            .attention_groups = width.groups,
-                                            .stages = std::max(1, side.pipeline)}));
-      if (!roofline.compute_known())
-        return Error{ErrorCode::kNotFound, "the peak of " + accelerator->id + " is unknown", {}};
-      if (sessions <= 0)
-        sessions = side.batch * width.groups;
-      return perf::loop_terms(roofline,
-                              {row.prompt_tokens, row.output_tokens, std::max(1.0, sessions)});
-    };
-    Item item{&row, accelerator->id, model->id, format->id, {}, {}};
-    if (row.disaggregated) {
-      const double decoders = std::max(1, row.decode.workers);
-      const auto decode = terms_of(row.decode, row.sessions / decoders);
-      const auto prefill = terms_of(row.prefill, 1);
-      if (!decode || !prefill) {
-        fail((decode ? prefill : decode).error().message);
-        continue;
-      }
-      item.tpot = {*decode, Measured::Figure::kStep, row.tpot_s, 1};
-      item.ttft = {*prefill, Measured::Figure::kTtft, row.ttft_s, 1};
-    } else {
-      const auto terms = terms_of(row.whole, row.sessions);
-      if (!terms) {
-        fail(terms.error().message);
-        continue;
-      }
-      item.tpot = {*terms, Measured::Figure::kTpot, row.tpot_s, 1};
-      item.ttft = {*terms, Measured::Figure::kTtft, row.ttft_s, 1};
-    }
-    items.push_back(std::move(item));
-  }
-  result.reasons.assign(reasons.begin(), reasons.end());
-
-  std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>, int>
-      cluster;
-  const auto key_of = [](const Item& item) {
-    return std::tuple(item.system, item.row->backend, item.row->backend_version, item.model,
-                      item.precision);
+  const Rows all_rows(rows, catalog, result);
+  const std::vector<Item>& items = all_rows.items();
+  const auto fit = [&](const Rows::Keep& keep, const perf::Constants& start, double doubt) {
+    return all_rows.fit(keep, start, doubt);
   };
-  for (const Item& item : items)
-    ++cluster[key_of(item)];
-  for (Item& item : items) {
-    const double weight = std::sqrt(kCluster / cluster[key_of(item)]);
-    item.tpot.weight = weight;
-    item.ttft.weight = weight / 2;  // noisier: first requests, queues of the client
-  }
-
-  using Keep = std::function<bool(const Item&)>;
-  const auto fit = [&](const Keep& keep, const perf::Constants& start, double doubt) {
-    std::vector<Measured> measured;
-    for (const Item& item : items) {
-      if (item.row->disaggregated || !keep(item))
-        continue;
-      measured.push_back(item.tpot);
-      measured.push_back(item.ttft);
-    }
-    if (measured.empty())
-      return start;
-    const auto unknowns = perf::roofline_unknowns(start, doubt);
-    return perf::calibrate(measured, unknowns, start, kNoise).constants;
-  };
-  perf::Constants start{defaults.roofline, {}};
+  const perf::Constants& start = all_rows.start();
   // Both checkpoints are one architecture: one is not used to predict the other.
   const auto family = [](const std::string& model) {
     return model == "deepseek-v3.1" ? std::string("deepseek-r1") : model;
@@ -221,16 +238,13 @@ ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows,
       }
     }
     for (const Item* item : members) {
-      const auto error = [](const Measured& measured, const perf::Constants& constants) {
-        return std::abs(perf::predicted(measured, constants) / measured.seconds - 1);
-      };
-      fold.tpot_left_out.push_back(error(item->tpot, without));
-      fold.ttft_left_out.push_back(error(item->ttft, without));
+      fold.tpot_left_out.push_back(error_of(item->tpot, without));
+      fold.ttft_left_out.push_back(error_of(item->ttft, without));
       if (disaggregated)
         continue;
       const perf::Constants& own = alone[std::pair(system, backend)];
-      fold.tpot_in_sample.push_back(error(item->tpot, own));
-      fold.ttft_in_sample.push_back(error(item->ttft, own));
+      fold.tpot_in_sample.push_back(error_of(item->tpot, own));
+      fold.ttft_in_sample.push_back(error_of(item->ttft, own));
     }
     result.folds.push_back(std::move(fold));
   }
@@ -263,6 +277,61 @@ ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows,
     spread([](const data::ServingRow& row) { return row.ttft_s; }, result.ttft_spread);
   }
   return result;
+}
+
+std::vector<GroupFit> fit_serving(const std::vector<data::ServingRow>& rows,
+                                  const data::Catalog& catalog, ServingEvaluation& told) {
+  const Rows all(rows, catalog, told);
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<const Item*>> groups;
+  for (const Item& item : all.items()) {
+    if (!item.row->disaggregated)
+      groups[{item.system, item.row->backend, item.precision}].push_back(&item);
+  }
+  std::vector<GroupFit> fits;
+  for (const auto& [key, members] : groups) {
+    const auto& [system, backend, precision] = key;
+    // What a group's rows say, perhaps without one model's.
+    const auto calibrate = [&, &s = system, &b = backend,
+                            &p = precision](const std::string& model) {
+      const auto keep = [&](const Item& i) {
+        return i.system == s && i.row->backend == b && i.precision == p && i.model != model;
+      };
+      return all.calibrate(keep, all.start(), 2 * kAllDoubt);
+    };
+    const perf::Calibration whole = calibrate("");
+    GroupFit fit;
+    fit.group = "serving";
+    fit.device = system;
+    fit.device_class = std::string(name_of(members.front()->kind));
+    fit.precision = precision;
+    fit.engine = backend == "trtllm" ? "tensorrt_llm" : backend;  // as fleet files name it
+    fit.engine_version = members.front()->row->backend_version;
+    for (const perf::Unknown& one : perf::roofline_unknowns({}, 1))
+      fit.names.push_back(one.name);
+    fit.fit = whole.fit;
+    fit.constants = whole.constants;
+    if (std::all_of(members.begin(), members.end(), [](const Item* item) { return item->kv8; }))
+      fit.constants.roofline.kv_precision = Precision::kFp8;
+    std::set<std::string> models;
+    for (const Item* item : members) {
+      fit.lines.push_back(item->row->line);
+      fit.in_sample += error_of(item->tpot, whole.constants) / static_cast<double>(members.size());
+      models.insert(item->model);
+      if (item->row->backend_version != fit.engine_version)
+        fit.engine_version.clear();
+    }
+    if (models.size() > 1) {
+      std::map<std::string, perf::Constants> without;
+      for (const std::string& model : models)
+        without[model] = calibrate(model).constants;
+      fit.left_out = 0;
+      for (const Item* item : members)
+        *fit.left_out +=
+            error_of(item->tpot, without[item->model]) / static_cast<double>(members.size());
+    }
+    fits.push_back(std::move(fit));
+  }
+  return fits;
 }
 
 }  // namespace medley::cli

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/perf_evaluate.h"
 #include "data/catalog.h"
 #include "data/points.h"
 
@@ -31,6 +32,12 @@ struct ServingEvaluation {
 };
 
 ServingEvaluation evaluate(const std::vector<data::ServingRow>& rows, const data::Catalog& catalog);
+
+// One fit of each device, backend and number format, on the aggregated rows of all versions. Its
+// errors are the mean ones of the time per token; left out goes by model and needs two of them.
+// `told` receives what was left aside and why.
+std::vector<GroupFit> fit_serving(const std::vector<data::ServingRow>& rows,
+                                  const data::Catalog& catalog, ServingEvaluation& told);
 
 double median(std::vector<double> values);  // 0 where there is none
 

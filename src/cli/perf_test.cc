@@ -72,6 +72,31 @@ TEST(PerfFit, LeavesAFileAloneWhenNothingIsWritten) {
   std::fclose(nowhere);
 }
 
+TEST(PerfFit, TakesATableOfServingRuns) {
+  std::FILE* nowhere = std::fopen("/dev/null", "w");
+  PerfFitOptions options;
+  options.points = data::own_temporary("rows.csv");
+  {
+    std::ofstream rows(options.points);
+    rows << "system,backend,model_path,mode,isl,osl,tp_size,silicon_ttft_ms,silicon_tpot_ms,"
+            "concurrency,precision\n";
+    for (const int sessions : {8, 64})
+      rows << "h100_sxm,trtllm,llama-3.1-8b,agg,1024,128,1,190," << 7 + sessions / 5.0 << ","
+           << sessions << ",fp8\n";
+  }
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 2) << "no date";
+  options.date = "2026-11-24";
+  options.keep_unidentified = true;
+  options.out = data::own_temporary("fit.yaml");
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 0);
+  const std::string text = *data::read_file(options.out);
+  EXPECT_NE(text.find("engine: \"tensorrt_llm\""), std::string::npos) << text;
+  EXPECT_NE(text.find("precision: \"fp8\""), std::string::npos);
+  EXPECT_NE(text.find("kv_bytes_per_element: 1"), std::string::npos);
+  EXPECT_NE(text.find("Lines used: 2-3."), std::string::npos);
+  std::fclose(nowhere);
+}
+
 TEST(PerfShow, NamesASourceForEveryFigureOrSaysUnknown) {
   const auto catalog = data::read_catalog("catalog");
   ASSERT_TRUE(catalog.ok());

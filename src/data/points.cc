@@ -370,6 +370,8 @@ Result<std::vector<ServingRow>> serving_rows(const CsvTable& table) {
 
 }  // namespace
 
+bool is_table(std::string_view path) { return path.ends_with(".csv") || path.ends_with(".csv.gz"); }
+
 Result<std::vector<ServingRow>> read_serving_rows(const std::string& path) {
   MEDLEY_TRY(const CsvTable table, read_csv(path));
   return serving_rows(table);

@@ -59,6 +59,9 @@ struct ServingRow {
   std::string measured;  // when, as written
 };
 
+// By its name: .csv and .csv.gz are tables of serving runs, all else is YAML.
+bool is_table(std::string_view path);
+
 // The header must be known column by column: an unknown one is an error that names the nearest.
 Result<std::vector<ServingRow>> read_serving_rows(const std::string& path);
 Result<std::vector<ServingRow>> parse_serving_rows(std::string text, std::string name);

@@ -195,8 +195,9 @@ Fit fit(std::span<const Unknown> unknowns, std::size_t residual_count, const Res
         std::vector<double> r_next = problem.at(next);
         const double cost_next = problem.cost(next, r_next);
         if (std::isfinite(cost_next) && cost_next <= cost) {
-          // Converged: the best step of this model hardly helps.
-          result.converged = cost - cost_next <= 1e-7 * (1 + cost);
+          // Converged: the best step of this model hardly helps. Of a rough one, some such steps
+          // only pick the luckiest of neighbours.
+          result.converged = cost - cost_next <= (options.smooth ? 1e-7 : 1e-4) * (1 + cost);
           y = std::move(next);
           r = std::move(r_next);
           cost = cost_next;
