@@ -156,6 +156,24 @@ bool BatchedReplica::cancel(Instant now, RequestId request) {
   return true;
 }
 
+void BatchedReplica::reset(Instant now) {
+  settle(now);
+  while (!index_of_.empty())
+    cancel(now, index_of_.begin()->first);
+  if (!busy_)
+    return;
+  busy_ = false;
+  const double step_s = cost_.time.value();
+  const double worked_s = std::clamp(to_seconds(now).value() - start_s_, 0.0, step_s);
+  usage_.busy_s += worked_s;
+  if (!shapes_.empty())
+    usage_.prefill_s += worked_s;
+  if (step_s > 0)
+    usage_.joules += cost_.energy.value() * worked_s / step_s;
+  end_at_ = now;
+  end_s_ = start_s_ + worked_s;
+}
+
 // Gives back what the entry holds and the entry itself. It is in no list any more.
 void BatchedReplica::release(Index index) {
   Entry& entry = entries_[index];

@@ -244,6 +244,27 @@ TEST(Batched, CancelsWhereverTheSequenceIs) {
   EXPECT_EQ(replica->usage().output_tokens, 3) << "one of request 1, two of request 4";
 }
 
+TEST(Batched, DropsItsStepWhenItIsLost) {
+  const auto replica = replica_of({.chunk_tokens = 10});
+  replica->enqueue(at(0), sequence(1, 8, 30));
+  replica->enqueue(at(0), sequence(2, 8, 30));
+  replica->enqueue(at(0), sequence(3, 8, 30));
+  replica->form_step(at(0));
+  EXPECT_EQ(run(*replica, 1), (Texts{"first 1@1"}));
+  replica->reset(at(1.25));
+  EXPECT_FALSE(replica->next_event().has_value());
+  EXPECT_EQ(replica->load().running + replica->load().waiting, 0);
+  EXPECT_EQ(replica->load().kv_tokens_used, 0);
+  EXPECT_EQ(replica->load().pending_tokens, 0);
+  EXPECT_EQ(replica->usage().steps, 1);
+  EXPECT_DOUBLE_EQ(replica->usage().busy_s, 1.25);
+  EXPECT_DOUBLE_EQ(replica->usage().prefill_s, 1.25);
+  EXPECT_DOUBLE_EQ(replica->usage().joules, 10 + 10 * 0.25);
+  replica->enqueue(at(1.5), sequence(4, 8, 1));
+  replica->form_step(at(1.5));
+  EXPECT_EQ(run(*replica), (Texts{"first 4@2.5", "finished 4@2.5"}));
+}
+
 TEST(Batched, StartsAStepAtTheExactEndOfTheOneBefore) {
   class Third final : public perf::StepModel {
    public:

@@ -250,7 +250,6 @@ std::vector<Series> shares(const OverTime& over, const std::vector<Timeline::Wor
           over.steps("decode alone", Colour::kDecode,
                      share([](const Work& of) { return of.busy_s - of.prefill_s; })),
           over.steps("lost", Colour::kLost, share([](const Work& of) { return of.lost_s; })),
-          // The rest. A step that was under way when its replica was lost counts twice.
           over.steps("idle", Colour::kIdle, [&](std::size_t i) {
             const double all = over.length_s(i) * replicas;
             return std::clamp(1 - (work[i].busy_s + work[i].lost_s) / all, 0.0, 1.0);

@@ -257,8 +257,10 @@ class Simulation {
       if (open.held && open.record.replica == fault.replica)
         held.push_back(open.record.request.id);
     }
+    replicas_[replica]->reset(now_);
+    if (timeline_ != nullptr)
+      timeline_->worked(replica, now_, replicas_[replica]->usage());
     for (const RequestId request : held) {
-      replicas_[replica]->cancel(now_, request);
       open_record(request).held = false;
       RequestRecord& record = record_of(request);
       if (record.first_token_s) {

@@ -81,6 +81,16 @@ TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
   EXPECT_EQ(result.requests[1].replica, ReplicaId(1));
 }
 
+TEST(Simulation, ALostReplicaDropsTheStepItWasIn) {
+  // A prompt of 256 tokens a step: lost in the middle of its first one, back before its end.
+  const SimulationResult result =
+      run(one_pool(), {arrival(0, seconds(1), 8000, 3), arrival(1, milliseconds(1009), 10, 1)},
+          {{ReplicaId(0), Instant(milliseconds(1005)), milliseconds(2), {}}});
+  EXPECT_NE(result.requests[0].outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(result.requests[1].ttft_s().value(), 0.01 + 10 * 2e-5, 1e-12);
+  EXPECT_NEAR(result.replicas[0].usage.busy_s, 0.005 + 0.0102, 1e-12);
+}
+
 TEST(Simulation, WhatAReplicaCanNeverHoldIsRefused) {
   sched::TestFleet made = one_pool();
   made.fleet.pools[0].batching.kind = BatchingKind::kPrefillFirst;
