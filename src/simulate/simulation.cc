@@ -10,8 +10,8 @@
 namespace medley::simulate {
 namespace {
 
-// When nothing but alarms has happened for this long, what still waits will wait forever: a lost
-// pool that does not return, say. A quota of a day comes back sooner.
+// When nothing but alarms has happened for this long and nothing is to come, what still waits will
+// wait forever: a lost pool that does not return, say. A quota of a day comes back sooner.
 constexpr Duration kPatience = std::chrono::hours(7 * 24);
 
 constexpr Instant kNever = Instant::max();
@@ -88,13 +88,16 @@ class Simulation {
   SimulationResult run() {
     while (const std::optional<Instant> next = next_instant()) {
       now_ = *next;
-      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_)
+      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) {
+        last_progress_ = now_;
         apply(faults_[next_fault_++]);
+      }
       while (next_arrival_ < arrivals_.size() &&
              arrivals_[next_arrival_].request.arrived_at <= now_) {
         if (reports_loads_)
           report_loads();
         const Request& request = arrivals_[next_arrival_++].request;
+        last_progress_ = now_;
         open(request);
         tell(sched::RequestArrived{request});
       }
@@ -104,7 +107,8 @@ class Simulation {
         alarm_.reset();
         ++result_.wake_ups;
         tell(sched::AlarmRang{});
-        if (now_ - last_progress_ > kPatience)
+        const bool more_comes = next_arrival_ < arrivals_.size() || step_ends_.least_key() < kNever;
+        if (!more_comes && now_ - last_progress_ > kPatience)
           break;
       }
       for (const std::size_t replica : touched_) {
@@ -285,6 +289,7 @@ class Simulation {
   }
 
   void end_step(std::size_t replica) {
+    last_progress_ = now_;
     reports_.clear();
     replicas_[replica]->advance(now_, reports_);
     if (timeline_ != nullptr)
@@ -446,7 +451,7 @@ class Simulation {
   std::size_t next_arrival_ = 0, next_fault_ = 0;
 
   Instant now_{};
-  Instant last_progress_{};  // of the last decision but WakeAt
+  Instant last_progress_{};  // the last arrival, fault, step's end or decision but WakeAt
   std::optional<Instant> alarm_;
   std::vector<std::size_t> touched_;  // replicas that may form a step at this instant
   std::vector<bool> live_, dirty_;

@@ -114,6 +114,23 @@ TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
 }
 
+// Seven days of nothing but alarms end a run; they count from what last happened.
+TEST(Simulation, WaitsForALostPoolHoweverLateTheRequestsCome) {
+  sched::TestFleet made = one_pool();
+  made.fleet.classes[index_of(ServiceClass::kBatch)].targets = {};
+  const auto hours = [](int count) { return std::chrono::hours(count); };
+  std::vector<Arrival> arrivals = {arrival(0, hours(200), 10, 2), arrival(1, hours(201), 10, 2),
+                                   arrival(2, hours(500), 10, 2)};
+  for (Arrival& each : arrivals)
+    each.request.service_class = ServiceClass::kBatch;
+  for (const int lost_for : {202, 499}) {
+    const SimulationResult result =
+        run(made, arrivals, {{ReplicaId(0), Instant(seconds(0)), hours(lost_for), {}}});
+    for (const RequestRecord& record : result.requests)
+      EXPECT_EQ(record.outcome, RequestOutcome::kCompleted) << record.request.id.number();
+  }
+}
+
 TEST(Simulation, HandsRecordsToASinkInRowOrder) {
   struct Rows final : RecordSink {
     void add(const RequestRecord& record) override { records.push_back(record); }
