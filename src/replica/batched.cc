@@ -824,10 +824,14 @@ void BatchedReplica::finish(Index index, std::vector<Report>& reports) {
 }
 
 Load BatchedReplica::load() const {
+  const long long grows_by =
+      busy_ && run_ > 1 ? blocks_taken(decode_steps_ + 1, run_ - 1) * block_tokens_ : 0;
   return {.running = static_cast<int>(index_of_.size()) - waiting_.size,
           .waiting = waiting_.size,
           .kv_tokens_used = (kv_blocks_ - free_blocks_) * block_tokens_,
           .kv_tokens = kv_blocks_ * block_tokens_,
+          .since_s = start_s_,
+          .kv_tokens_per_s = grows_by > 0 ? static_cast<double>(grows_by) / (end_s_ - start_s_) : 0,
           .pending_tokens = pending_tokens_};
 }
 

@@ -43,6 +43,8 @@ struct Report {
 struct Load {
   int running = 0, waiting = 0;
   long long kv_tokens_used = 0, kv_tokens = 0;
+  // In a run of steps kv_tokens_used is that of its first one: as of `since_s`, growing from there.
+  double since_s = 0, kv_tokens_per_s = 0;
   long long pending_tokens =
       0;  // over requests: the prompt, while it is not complete, plus 1 until they finish
 };
