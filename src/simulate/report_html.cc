@@ -393,7 +393,7 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       if (replica.pool != PoolId(i) || !replica.idle_joules)
         continue;
       joules += *replica.idle_joules;
-      idle_s += std::max(0.0, report.simulated_s - replica.usage.busy_s);
+      idle_s += std::max(0.0, report.simulated_s - replica.usage.busy_s - replica.lost_s);
     }
     if (idle_s > 0)
       idle_watts[i] = joules / idle_s;
@@ -414,7 +414,8 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       double joules = 0;
       for (const PoolId pool : groups[g].pools) {
         const Timeline::Work& work = timeline.pool(pool)[i];
-        const double idle_s = over.length_s(i) * fleet.pool(pool).replicas - work.busy_s;
+        const double idle_s =
+            over.length_s(i) * fleet.pool(pool).replicas - work.busy_s - work.lost_s;
         joules += work.joules + idle_watts[pool.number()] * std::max(0.0, idle_s);
       }
       return joules / over.length_s(i) / 1000;

@@ -67,6 +67,8 @@ class Simulation {
     for (std::size_t i = 0; timeline_ != nullptr && i < owners_.size(); ++i)
       timeline_->holds(i, now_, replicas_[i]->load());
     live_.assign(owners_.size(), true);
+    lost_since_s_.assign(owners_.size(), 0);
+    lost_s_.assign(owners_.size(), 0);
     dirty_.assign(owners_.size(), false);
     if (reports_loads_) {
       for (std::size_t i = 0; i < owners_.size(); ++i)
@@ -248,12 +250,14 @@ class Simulation {
       if (live_[replica])
         return;
       live_[replica] = true;
+      lost_s_[replica] += to_seconds(now_).value() - lost_since_s_[replica];
       tell(sched::ReplicaReturned{fault.replica});
       return;
     }
     if (!live_[replica])
       return;
     live_[replica] = false;
+    lost_since_s_[replica] = to_seconds(now_).value();
     tell(sched::ReplicaLost{fault.replica});
     std::vector<RequestId> held;  // by id
     for (std::size_t row = first_open_; row < next_open_; ++row) {
@@ -394,11 +398,13 @@ class Simulation {
     const double end_s = to_seconds(now_).value();
     result_.simulated_s = end_s;
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
-      ReplicaRecord record{owners_[i], replicas_[i]->usage(), {}};
+      if (!live_[i])
+        lost_s_[i] += end_s - lost_since_s_[i];
+      ReplicaRecord record{owners_[i], replicas_[i]->usage(), lost_s_[i], {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {
-        record.idle_joules =
-            model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
+        const double idle_s = std::max(0.0, end_s - record.usage.busy_s - record.lost_s);
+        record.idle_joules = model.steps->idle_power().value() * idle_s;
       }
       result_.evictions += record.usage.evictions;
       result_.steps += record.usage.steps;
@@ -455,6 +461,7 @@ class Simulation {
   std::optional<Instant> alarm_;
   std::vector<std::size_t> touched_;  // replicas that may form a step at this instant
   std::vector<bool> live_, dirty_;
+  std::vector<double> lost_since_s_, lost_s_;  // by replica; the sum without a loss that lasts
   // least_queued: replicas whose load the core has not heard of, each once.
   std::vector<std::size_t> load_changes_;
   std::vector<bool> load_changed_;

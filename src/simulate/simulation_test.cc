@@ -91,6 +91,20 @@ TEST(Simulation, ALostReplicaDropsTheStepItWasIn) {
   EXPECT_NEAR(result.replicas[0].usage.busy_s, 0.005 + 0.0102, 1e-12);
 }
 
+TEST(Simulation, ALostReplicaDrawsNothing) {
+  for (const Duration lost_for : {Duration(seconds(8)), Instant::max() - Instant(seconds(1))}) {
+    const SimulationResult result =
+        run(one_pool(2), {arrival(0, seconds(0), 100, 1), arrival(1, seconds(10), 100, 1)},
+            {{ReplicaId(1), Instant(seconds(1)), lost_for, {}}});
+    const double end_s = result.simulated_s;
+    EXPECT_NEAR(result.replicas[1].lost_s, lost_for == seconds(8) ? 8 : end_s - 1, 1e-9);
+    for (const ReplicaRecord& replica : result.replicas) {
+      EXPECT_NEAR(replica.idle_joules.value(), 50 * (end_s - replica.usage.busy_s - replica.lost_s),
+                  1e-6);
+    }
+  }
+}
+
 TEST(Simulation, WhatAReplicaCanNeverHoldIsRefused) {
   sched::TestFleet made = one_pool();
   made.fleet.pools[0].batching.kind = BatchingKind::kPrefillFirst;
