@@ -285,6 +285,23 @@ TEST(Batched, StartsAStepAtTheExactEndOfTheOneBefore) {
   EXPECT_EQ(reports.back().at_s, exact) << "whole nanoseconds would have drifted";
 }
 
+// Else the core would cut an answer that its replica has room for, or send one that it has not.
+TEST(Batched, HasRoomForTheLongestSequenceThatTheModelOfItsPoolNames) {
+  for (const BatchingKind kind : {BatchingKind::kChunkedPrefill, BatchingKind::kPrefillFirst,
+                                  BatchingKind::kTokenBudget, BatchingKind::kMixed}) {
+    const Batching batching{.kind = kind, .kv_blocks = 100, .watermark = 0.05};
+    const long long most = perf::longest_sequence(batching, 100);
+    const auto replica = replica_of(batching);
+    EXPECT_TRUE(replica->fits(sequence(1, 100, most - 100))) << name_of(kind);
+    const bool keeps_some_free =
+        kind == BatchingKind::kChunkedPrefill || kind == BatchingKind::kPrefillFirst;
+    EXPECT_EQ(most, keeps_some_free ? 95 * 16 : kind == BatchingKind::kTokenBudget ? 1601 : 1600);
+    if (!keeps_some_free) {
+      EXPECT_FALSE(replica->fits(sequence(1, 100, most - 99))) << name_of(kind);
+    }
+  }
+}
+
 TEST(Batched, KnowsWhatCanNeverFit) {
   const auto chunked =
       replica_of({.chunk_tokens = 8, .kv_blocks = 10, .block_tokens = 4, .watermark = 0.2});
