@@ -25,7 +25,7 @@ constexpr int kAnswered = 0, kFailed = 1, kUnusable = 2, kMissed = 6;
 // What the command line or a file says wrong is unusable; a disk that fills up is no fault of
 // theirs.
 int complain(const Error& error, std::FILE* err) {
-  fmt::print(err, "medley simulate: {}\n", error.message);
+  fmt::print(err, "medley simulate: {}\n", printable(error.message));
   return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
@@ -126,7 +126,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no "
              "capital)\n",
              report.joules > 0 ? energy(report.joules) : "unknown",
-             report.joules > 0 ? energy(report.request_joules) : "unknown", currency, report.money);
+             report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
+             report.money);
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
@@ -136,10 +137,10 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
     fmt::print(out,
                "extrapolated: {} of {} steps of pool {} lie outside the range that its table was "
                "measured in\n",
-               pool.extrapolated_steps, pool.steps, fleet.pool(pool.pool).name);
+               pool.extrapolated_steps, pool.steps, printable(fleet.pool(pool.pool).name));
   }
   if (const std::string unknown = simulate::unknown_energy(report, fleet); !unknown.empty())
-    fmt::print(out, "not in these sums, since unknown: {}\n", unknown);
+    fmt::print(out, "not in these sums, since unknown: {}\n", printable(unknown));
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
              report.steps, report.wake_ups, report.decision_digest);
 }
@@ -170,7 +171,7 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
     const boost::json::value* found = figure_at(report, path);
     if (found == nullptr) {
       fmt::print(err, "medley simulate: {}: expected.{}: the report has no such figure\n",
-                 scenario.file, path);
+                 printable(scenario.file), printable(path));
       return kUnusable;
     }
     std::string came_out = "unknown";
@@ -180,8 +181,8 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
         continue;
       came_out = fmt::format("{}", figure);
     }
-    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n", scenario.file, path,
-               expected, came_out);
+    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n",
+               printable(scenario.file), printable(path), expected, came_out);
     status = kMissed;
   }
   return status;

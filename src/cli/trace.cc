@@ -29,7 +29,7 @@ constexpr Align kRight = Align::kRight;
 // What the command line or a file says wrong is unusable; a disk that fills up is no fault of
 // theirs.
 int complain(const char* verb, const Error& error, std::FILE* err) {
-  fmt::print(err, "medley trace {}: {}\n", verb, error.message);
+  fmt::print(err, "medley trace {}: {}\n", verb, printable(error.message));
   return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
