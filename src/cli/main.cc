@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <new>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -317,6 +318,9 @@ int main(int argc, char** argv) {
     status = run();
   } catch (const std::system_error& error) {  // fmt::print
     return incomplete(error.code().message().c_str());
+  } catch (const std::bad_alloc&) {
+    std::fputs("medley: out of memory\n", stderr);
+    return 1;
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
     return incomplete(std::strerror(errno));

@@ -25,13 +25,14 @@ constexpr int kAnswered = 0, kFailed = 1, kUnusable = 2, kMissed = 6;
 // What the command line or a file says wrong is unusable; a disk that fills up is no fault of
 // theirs.
 int complain(const Error& error, std::FILE* err) {
-  fmt::print(err, "medley simulate: {}\n", error.message);
+  fmt::print(err, "medley simulate: {}\n", printable(error.message));
   return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
 }
 
-std::string milliseconds(double seconds) {
-  if (seconds <= 0)
-    return "0";
+std::string milliseconds(const Summary& of, double Summary::*figure) {
+  if (of.count == 0)
+    return "-";
+  const double seconds = of.*figure;
   return seconds < 10 ? fmt::format("{:.4g} ms", seconds * 1000) : fmt::format("{:.4g} s", seconds);
 }
 
@@ -69,10 +70,13 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                        double goodput) {
     classes.add_row({std::string(name), std::to_string(requests), std::to_string(kept),
                      percent(attainment), std::to_string(rejected), std::to_string(failed),
-                     milliseconds(latencies.ttft_s.p50), milliseconds(latencies.ttft_s.p90),
-                     milliseconds(latencies.ttft_s.p99), milliseconds(latencies.tpot_s.p50),
-                     milliseconds(latencies.tpot_s.p99), milliseconds(latencies.e2e_s.p50),
-                     milliseconds(latencies.e2e_s.p99), fmt::format("{:.2f}", goodput)});
+                     milliseconds(latencies.ttft_s, &Summary::p50),
+                     milliseconds(latencies.ttft_s, &Summary::p90),
+                     milliseconds(latencies.ttft_s, &Summary::p99),
+                     milliseconds(latencies.tpot_s, &Summary::p50),
+                     milliseconds(latencies.tpot_s, &Summary::p99),
+                     milliseconds(latencies.e2e_s, &Summary::p50),
+                     milliseconds(latencies.e2e_s, &Summary::p99), fmt::format("{:.2f}", goodput)});
   };
   for (const simulate::ClassReport& of_class : report.classes) {
     row(name_of(of_class.service_class), of_class.requests, of_class.kept, of_class.attainment,
@@ -105,13 +109,10 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
     const double figure = amount * 1000 / static_cast<double>(tokens);
     return figure >= 100 ? fmt::format("{:.0f}", figure) : fmt::format("{:.3g}", figure);
   };
-  std::string unknown_idle;
   for (const simulate::PoolReport& pool : report.pools) {
     const Pool& facts = fleet.pool(pool.pool);
     const bool metered = facts.metered.has_value();
     const bool known = pool.joules > 0;
-    if (!metered && !pool.idle_joules)
-      unknown_idle += (unknown_idle.empty() ? "" : ", ") + facts.name;
     pools.add_row({facts.name, facts.device.empty() ? "table" : facts.device, facts.zone,
                    std::to_string(facts.replicas), std::to_string(pool.requests),
                    std::to_string(pool.prompt_tokens), std::to_string(pool.output_tokens),
@@ -124,7 +125,9 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
   fmt::print(out,
              "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no "
              "capital)\n",
-             energy(report.joules), energy(report.request_joules), currency, report.money);
+             report.joules > 0 ? energy(report.joules) : "unknown",
+             report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
+             report.money);
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
@@ -134,30 +137,28 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
     fmt::print(out,
                "extrapolated: {} of {} steps of pool {} lie outside the range that its table was "
                "measured in\n",
-               pool.extrapolated_steps, pool.steps, fleet.pool(pool.pool).name);
+               pool.extrapolated_steps, pool.steps, printable(fleet.pool(pool.pool).name));
   }
-  if (!unknown_idle.empty())
-    fmt::print(out, "not in these sums, since unknown: the idle draw of {}\n", unknown_idle);
+  if (const std::string unknown = simulate::unknown_energy(report, fleet); !unknown.empty())
+    fmt::print(out, "not in these sums, since unknown: {}\n", printable(unknown));
   fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
              report.steps, report.wake_ups, report.decision_digest);
 }
 
-// Follows "ttft_s.p99" through the JSON report.
-std::optional<double> figure_at(const boost::json::value& report, std::string_view path) {
+// Follows "ttft_s.p99" through the JSON report, to a number or the null of an unknown one.
+const boost::json::value* figure_at(const boost::json::value& report, std::string_view path) {
   const boost::json::value* at = &report;
   while (!path.empty()) {
     const std::size_t dot = path.find('.');
     const std::string_view key = path.substr(0, dot);
     path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
     if (!at->is_object())
-      return std::nullopt;
+      return nullptr;
     at = at->as_object().if_contains(key);
     if (at == nullptr)
-      return std::nullopt;
+      return nullptr;
   }
-  if (!at->is_number())
-    return std::nullopt;
-  return at->to_number<double>();
+  return at->is_number() || at->is_null() ? at : nullptr;
 }
 
 // A figure holds when it is within one in a million of what the scenario expects.
@@ -167,16 +168,21 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
   const boost::json::value report = boost::json::parse(report_json);
   int status = kAnswered;
   for (const auto& [path, expected] : scenario.expected) {
-    const std::optional<double> found = figure_at(report, path);
-    if (!found) {
+    const boost::json::value* found = figure_at(report, path);
+    if (found == nullptr) {
       fmt::print(err, "medley simulate: {}: expected.{}: the report has no such figure\n",
-                 scenario.file, path);
+                 printable(scenario.file), printable(path));
       return kUnusable;
     }
-    if (std::abs(*found - expected) <= 1e-6 * std::max(1.0, std::abs(expected)))
-      continue;
-    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n", scenario.file, path,
-               expected, *found);
+    std::string came_out = "unknown";
+    if (found->is_number()) {
+      const double figure = found->to_number<double>();
+      if (std::abs(figure - expected) <= 1e-6 * std::max(1.0, std::abs(expected)))
+        continue;
+      came_out = fmt::format("{}", figure);
+    }
+    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n",
+               printable(scenario.file), printable(path), expected, came_out);
     status = kMissed;
   }
   return status;

@@ -78,11 +78,16 @@ std::string printable(std::string_view text) {
   return clean;
 }
 
-Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (Column& column : columns_)
+    column.title = printable(column.title);
+}
 
 void Table::add_row(std::vector<std::string> cells) {
   MEDLEY_CHECK(cells.size() <= columns_.size());
   cells.resize(columns_.size());
+  for (std::string& cell : cells)
+    cell = printable(cell);
   rows_.push_back(std::move(cells));
 }
 

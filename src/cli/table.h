@@ -22,7 +22,8 @@ class Table {
  public:
   explicit Table(std::vector<Column> columns);
 
-  // Missing cells are empty. Precondition: no more cells than columns.
+  // Missing cells are empty, control characters left out (printable). Precondition: no more cells
+  // than columns.
   void add_row(std::vector<std::string> cells);
   // A line between the rows before and those after, for sums.
   void add_rule();

@@ -19,6 +19,8 @@ namespace {
 
 constexpr long long kMaxReplicas = 100'000;
 constexpr long long kMaxTokens = 1LL << 40;
+// Each takes 16 bytes of ours in every replica where blocks are told apart.
+constexpr long long kMostBlocksToReuse = 1LL << 24;
 constexpr std::string_view kThisMachine = "this_machine";
 constexpr std::string_view kMetered = "metered";
 constexpr std::string_view kTableModel = "default";
@@ -282,6 +284,11 @@ void read_batching_keys(Fields& fields, Batching& batching) {
   batching.block_tokens = fields.whole("block_tokens", batching.block_tokens, {1, 1 << 20});
   batching.watermark = fields.number("watermark", batching.watermark, {.max = 0.99});
   batching.reuse_blocks = fields.flag("reuse_blocks", batching.reuse_blocks);
+  if (batching.reuse_blocks && batching.kv_blocks > kMostBlocksToReuse) {
+    fields.fail(fields.child("kv_blocks")
+                    ->error(fmt::format("expected at most {} where reuse_blocks tells them apart",
+                                        kMostBlocksToReuse)));
+  }
 }
 
 void read_batching(Fields& pool, Batching& batching) {

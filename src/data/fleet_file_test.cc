@@ -253,6 +253,10 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {head + ", engine: {type: vllm}}\n",
        "fleet.yaml:2:69: pools[0].engine.type: unknown value 'vllm'; known: emulated, "
        "llama_embedded, openai_http"},
+      {head + ", batching: token_budget, kv_blocks: 16777217, reuse_blocks: true}\n",
+       "fleet.yaml:2:89: pools[0].kv_blocks: expected at most 16777216 where reuse_blocks tells "
+       "them "
+       "apart"},
       {head + ", step_times: {format: vidur_tables, path: x, layers: 2}}\n",
        "fleet.yaml:2:5: pools[0]: missing key 'kv_blocks', which step_times needs"},
       {head + ", kv_blocks: 5, step_times: {format: splitwise_perf_model, path: x}}\n",

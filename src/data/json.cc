@@ -1,5 +1,7 @@
 #include "data/json.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
@@ -11,6 +13,19 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kLineWidth = 100;
+
+// What is not UTF-8 becomes U+FFFD, or nobody could read the rest.
+std::string quoted(std::string_view text) {
+  std::string valid;
+  while (!text.empty()) {
+    std::size_t length = std::min<std::size_t>(text.size(), 4);
+    while (length > 0 && !simdjson::validate_utf8(text.data(), length))
+      --length;
+    valid += length > 0 ? text.substr(0, length) : "\xef\xbf\xbd";
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return json::serialize(json::string(valid));
+}
 
 void write_number(double value, std::string& out) {
   if (!std::isfinite(value)) {
@@ -43,7 +58,7 @@ void write(const json::value& value, std::string& out) {
       const char* separator = "";
       for (const auto& [key, item] : value.get_object()) {
         out += separator;
-        out += json::serialize(json::string(key));
+        out += quoted(key);
         out += ':';
         write(item, out);
         separator = ",";
@@ -51,6 +66,9 @@ void write(const json::value& value, std::string& out) {
       out += '}';
       return;
     }
+    case json::kind::string:
+      out += quoted(value.get_string());
+      return;
     default:
       out += json::serialize(value);
   }
@@ -72,7 +90,7 @@ std::string one_line(const json::value& value) {
   const char* separator = "";
   if (object) {
     for (const auto& [key, item] : value.get_object()) {
-      out += separator + json::serialize(json::string(key)) + ": ";
+      out += separator + quoted(key) + ": ";
       write(item, out);
       separator = ", ";
     }
@@ -102,7 +120,7 @@ void write_pretty(const json::value& value, std::size_t indent, std::string& out
   if (value.is_object()) {
     out += '{';
     for (const auto& [key, item] : value.get_object()) {
-      out += separator + pad + json::serialize(json::string(key)) + ": ";
+      out += separator + pad + quoted(key) + ": ";
       write_pretty(item, indent + 2, out);
       separator = ",\n";
     }

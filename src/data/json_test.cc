@@ -19,6 +19,12 @@ TEST(Json, WritesNumbersAsPeopleDo) {
   EXPECT_EQ(json::parse(json_text(json::value(third))).as_double(), third);
 }
 
+TEST(Json, IsUtf8WhateverItsTextsAre) {
+  EXPECT_EQ(json_text({{"\xffk", "a\xc3\xa9\xe2\x82 \xf0\x9f\x98\x80\xed\xa0\x80"}}),
+            "{\"\xef\xbf\xbdk\":\"a\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd "
+            "\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}");
+}
+
 TEST(Json, KeepsShortThingsOnOneLine) {
   EXPECT_EQ(
       json_pretty({{"list", {1, 2}}, {"deep", {{"x", {{"y", {1}}}}}}}),

@@ -67,6 +67,9 @@ class Engine {
   virtual void start(Generation generation, GenerationSink& sink) = 0;
   // Stops the work and frees its place; unknown ids are ignored.
   virtual void cancel(RequestId request) = 0;
+  // The replica counts as lost; its requests are cancelled one by one besides. For engines whose
+  // work would go on after that.
+  virtual void reset() {}
   // Prompt tokens as this engine's tokenizer counts them; empty when it cannot say.
   virtual std::optional<Tokens> count_prompt_tokens(const Generation& generation) const = 0;
   virtual LoadSignal load() const = 0;

@@ -132,15 +132,10 @@ std::string_view complaint(const Batching& batching) {
   return {};
 }
 
-// Fills what follows from the number of blocks. One block stays out of a sequence's reach: batching
-// wants one free block, or the watermark, before it lets a sequence go on.
+// Fills what follows from the number of blocks.
 void set_kv(PoolModel& result, const Pool& pool, long long blocks) {
-  const Batching& batching = pool.batching;
-  const auto kept_free =
-      static_cast<long long>(std::floor(batching.watermark * static_cast<double>(blocks)));
-  const long long usable = blocks - std::max(kept_free, 1LL);
-  result.kv_tokens = blocks * batching.block_tokens;
-  const long long fits = std::max(1LL, usable * batching.block_tokens);
+  result.kv_tokens = blocks * pool.batching.block_tokens;
+  const long long fits = longest_sequence(pool.batching, blocks);
   result.max_context = std::min(pool.model.max_context.value_or(fits), fits);
 }
 
@@ -252,6 +247,23 @@ PoolModel machine_model(const Pool& pool) {
 }
 
 }  // namespace
+
+long long longest_sequence(const Batching& batching, long long blocks) {
+  switch (batching.kind) {
+    case BatchingKind::kTokenBudget:
+      return blocks * batching.block_tokens + 1;  // the last token is never computed
+    case BatchingKind::kMixed:
+      return blocks * batching.block_tokens;
+    case BatchingKind::kChunkedPrefill:
+    case BatchingKind::kPrefillFirst:
+      break;
+  }
+  // One block stays out of its reach: these want one free block, or the watermark, before they let
+  // a sequence go on.
+  const auto kept_free =
+      static_cast<long long>(std::floor(batching.watermark * static_cast<double>(blocks)));
+  return std::max(1LL, blocks - std::max(kept_free, 1LL)) * batching.block_tokens;
+}
 
 Result<PoolModel> make_pool_model(const Pool& pool) {
   if (pool.metered)

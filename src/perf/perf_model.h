@@ -30,6 +30,10 @@ struct PerfModel {
   const PoolModel& pool(PoolId id) const { return pools.at(id.number()); }
 };
 
+// The longest sequence, prompt and output, that `blocks` of KV cache can hold to its end by the
+// rules of the batching.
+long long longest_sequence(const Batching& batching, long long blocks);
+
 // Builds the models of a fleet whose pools name hardware. An error names the pool and says what is
 // missing: a model that does not fit the memory of its devices, a device without bandwidth or peak.
 Result<PerfModel> make_perf_model(const Fleet& fleet);

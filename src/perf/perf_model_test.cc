@@ -74,6 +74,8 @@ TEST(PerfModel, TakesTheEnginesBlockCountWhereItIsGiven) {
   const auto model = make_pool_model(pool);
   EXPECT_EQ(model->kv_tokens, 16000);
   EXPECT_EQ(model->max_context, 990 * 16) << "the watermark stays free";
+  pool.batching.kind = BatchingKind::kMixed;
+  EXPECT_EQ(make_pool_model(pool)->max_context, 16000) << "it has none";
 }
 
 TEST(PerfModel, SaysWhichParallelismWouldFit) {

@@ -156,6 +156,24 @@ bool BatchedReplica::cancel(Instant now, RequestId request) {
   return true;
 }
 
+void BatchedReplica::reset(Instant now) {
+  settle(now);
+  while (!index_of_.empty())
+    cancel(now, index_of_.begin()->first);
+  if (!busy_)
+    return;
+  busy_ = false;
+  const double step_s = cost_.time.value();
+  const double worked_s = std::clamp(to_seconds(now).value() - start_s_, 0.0, step_s);
+  usage_.busy_s += worked_s;
+  if (!shapes_.empty())
+    usage_.prefill_s += worked_s;
+  if (step_s > 0)
+    usage_.joules += cost_.energy.value() * worked_s / step_s;
+  end_at_ = now;
+  end_s_ = start_s_ + worked_s;
+}
+
 // Gives back what the entry holds and the entry itself. It is in no list any more.
 void BatchedReplica::release(Index index) {
   Entry& entry = entries_[index];
@@ -806,10 +824,14 @@ void BatchedReplica::finish(Index index, std::vector<Report>& reports) {
 }
 
 Load BatchedReplica::load() const {
+  const long long grows_by =
+      busy_ && run_ > 1 ? blocks_taken(decode_steps_ + 1, run_ - 1) * block_tokens_ : 0;
   return {.running = static_cast<int>(index_of_.size()) - waiting_.size,
           .waiting = waiting_.size,
           .kv_tokens_used = (kv_blocks_ - free_blocks_) * block_tokens_,
           .kv_tokens = kv_blocks_ * block_tokens_,
+          .since_s = start_s_,
+          .kv_tokens_per_s = grows_by > 0 ? static_cast<double>(grows_by) / (end_s_ - start_s_) : 0,
           .pending_tokens = pending_tokens_};
 }
 

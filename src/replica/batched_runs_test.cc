@@ -1,5 +1,5 @@
-// Runs of steps against steps one by one: the same random traffic, limits and cancellations on two
-// replicas, whose models differ only in whether they know the shortcut.
+// Runs of steps against steps one by one: the same random traffic, limits, cancellations and losses
+// on two replicas, whose models differ only in whether they know the shortcut.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -49,6 +49,7 @@ struct Traffic {
   long long kv_blocks = 0;
   std::vector<Sequence> sequences;
   std::vector<std::pair<double, RequestId>> cancels;
+  std::vector<double> losses;
 };
 
 Traffic draw(std::uint64_t seed) {
@@ -79,6 +80,8 @@ Traffic draw(std::uint64_t seed) {
   for (std::uint64_t i = prng.below(2) * 20; i > 0; --i)
     traffic.cancels.emplace_back(prng.uniform() * at_s, RequestId(prng.below(60)));
   std::sort(traffic.cancels.begin(), traffic.cancels.end());
+  if (prng.below(2) == 0)
+    traffic.losses = {0.3 * at_s, (0.4 + 0.6 * prng.uniform()) * at_s};
   return traffic;
 }
 
@@ -97,14 +100,19 @@ Outcome run(const Traffic& traffic, bool knows_runs) {
   Outcome outcome;
   auto arrival = traffic.sequences.begin();
   auto cancel = traffic.cancels.begin();
+  auto loss = traffic.losses.begin();
   for (;;) {
     Instant now = replica.next_event().value_or(Instant::max());
     if (arrival != traffic.sequences.end())
       now = std::min(now, round_to_instant(Seconds(arrival->arrived_s)));
     if (cancel != traffic.cancels.end())
       now = std::min(now, round_to_instant(Seconds(cancel->first)));
+    if (loss != traffic.losses.end())
+      now = std::min(now, round_to_instant(Seconds(*loss)));
     if (now == Instant::max())
       break;
+    for (; loss != traffic.losses.end() && round_to_instant(Seconds(*loss)) <= now; ++loss)
+      replica.reset(now);
     for (;
          arrival != traffic.sequences.end() && round_to_instant(Seconds(arrival->arrived_s)) <= now;
          ++arrival) {

@@ -244,6 +244,27 @@ TEST(Batched, CancelsWhereverTheSequenceIs) {
   EXPECT_EQ(replica->usage().output_tokens, 3) << "one of request 1, two of request 4";
 }
 
+TEST(Batched, DropsItsStepWhenItIsLost) {
+  const auto replica = replica_of({.chunk_tokens = 10});
+  replica->enqueue(at(0), sequence(1, 8, 30));
+  replica->enqueue(at(0), sequence(2, 8, 30));
+  replica->enqueue(at(0), sequence(3, 8, 30));
+  replica->form_step(at(0));
+  EXPECT_EQ(run(*replica, 1), (Texts{"first 1@1"}));
+  replica->reset(at(1.25));
+  EXPECT_FALSE(replica->next_event().has_value());
+  EXPECT_EQ(replica->load().running + replica->load().waiting, 0);
+  EXPECT_EQ(replica->load().kv_tokens_used, 0);
+  EXPECT_EQ(replica->load().pending_tokens, 0);
+  EXPECT_EQ(replica->usage().steps, 1);
+  EXPECT_DOUBLE_EQ(replica->usage().busy_s, 1.25);
+  EXPECT_DOUBLE_EQ(replica->usage().prefill_s, 1.25);
+  EXPECT_DOUBLE_EQ(replica->usage().joules, 10 + 10 * 0.25);
+  replica->enqueue(at(1.5), sequence(4, 8, 1));
+  replica->form_step(at(1.5));
+  EXPECT_EQ(run(*replica), (Texts{"first 4@2.5", "finished 4@2.5"}));
+}
+
 TEST(Batched, StartsAStepAtTheExactEndOfTheOneBefore) {
   class Third final : public perf::StepModel {
    public:
@@ -262,6 +283,23 @@ TEST(Batched, StartsAStepAtTheExactEndOfTheOneBefore) {
   for (int i = 0; i < 3; ++i)
     exact += 1.0 / 3;
   EXPECT_EQ(reports.back().at_s, exact) << "whole nanoseconds would have drifted";
+}
+
+// Else the core would cut an answer that its replica has room for, or send one that it has not.
+TEST(Batched, HasRoomForTheLongestSequenceThatTheModelOfItsPoolNames) {
+  for (const BatchingKind kind : {BatchingKind::kChunkedPrefill, BatchingKind::kPrefillFirst,
+                                  BatchingKind::kTokenBudget, BatchingKind::kMixed}) {
+    const Batching batching{.kind = kind, .kv_blocks = 100, .watermark = 0.05};
+    const long long most = perf::longest_sequence(batching, 100);
+    const auto replica = replica_of(batching);
+    EXPECT_TRUE(replica->fits(sequence(1, 100, most - 100))) << name_of(kind);
+    const bool keeps_some_free =
+        kind == BatchingKind::kChunkedPrefill || kind == BatchingKind::kPrefillFirst;
+    EXPECT_EQ(most, keeps_some_free ? 95 * 16 : kind == BatchingKind::kTokenBudget ? 1601 : 1600);
+    if (!keeps_some_free) {
+      EXPECT_FALSE(replica->fits(sequence(1, 100, most - 99))) << name_of(kind);
+    }
+  }
 }
 
 TEST(Batched, KnowsWhatCanNeverFit) {

@@ -5,6 +5,7 @@
 namespace medley::replica {
 
 BlockQueue::BlockQueue(std::size_t blocks) : nodes_(blocks + 1) {
+  MEDLEY_CHECK(blocks < UINT32_MAX);
   const auto count = static_cast<std::uint32_t>(nodes_.size());
   for (std::uint32_t id = 0; id < count; ++id) {
     nodes_[id].previous = (id + count - 1) % count;

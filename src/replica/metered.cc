@@ -58,6 +58,11 @@ bool MeteredReplica::cancel(Instant now, RequestId request) {
   return true;
 }
 
+void MeteredReplica::reset(Instant now) {
+  while (!running_.empty())
+    cancel(now, running_.begin()->first);
+}
+
 std::optional<Instant> MeteredReplica::next_event() const {
   const auto next = streams_.next_s();
   if (!next)

@@ -20,6 +20,7 @@ class MeteredReplica final : public VirtualReplica {
 
   void enqueue(Instant now, const Sequence& sequence) override;
   bool cancel(Instant now, RequestId request) override;
+  void reset(Instant now) override;
   std::optional<Instant> next_event() const override;
   void advance(Instant now, std::vector<Report>& reports) override;
   void form_step(Instant) override {}

@@ -43,11 +43,14 @@ struct Report {
 struct Load {
   int running = 0, waiting = 0;
   long long kv_tokens_used = 0, kv_tokens = 0;
+  // In a run of steps kv_tokens_used is that of its first one: as of `since_s`, growing from there.
+  double since_s = 0, kv_tokens_per_s = 0;
   long long pending_tokens =
       0;  // over requests: the prompt, while it is not complete, plus 1 until they finish
 };
 
-// Since the start, over all sequences, cancelled ones included; a step counts when it ends.
+// Since the start, over all sequences, cancelled ones included; a step counts when it ends. Of one
+// that reset() cuts short only the time and energy until then do.
 // prompt_tokens includes what is computed again after an eviction. idle energy is the owner's to
 // add: idle_power × (elapsed − busy_s), for owned hardware.
 struct Usage {
@@ -70,6 +73,8 @@ class VirtualReplica {
   // Forgets a sequence at once and frees what it held; the step in progress goes on to its end.
   // False: unknown here.
   virtual bool cancel(Instant now, RequestId request) = 0;
+  // The replica is lost: forgets every sequence at once and drops the step in progress.
+  virtual void reset(Instant now) = 0;
   // When the next effect is due, as an Instant (the exact double rounded); empty: idle.
   virtual std::optional<Instant> next_event() const = 0;
   // Carries out every effect that is due by `now` and appends what is to be told, in order.

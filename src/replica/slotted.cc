@@ -160,6 +160,15 @@ bool SlottedReplica::cancel(Instant now, RequestId request) {
   return true;
 }
 
+void SlottedReplica::reset(Instant now) {
+  account(exact(now));
+  while (!waiting_.empty())
+    cancel(now, waiting_.front().request);
+  while (!running_.empty())
+    cancel(now, running_.begin()->first);
+  lane_busy_ = false;
+}
+
 Load SlottedReplica::load() const {
   return {.running = static_cast<int>(running_.size()),
           .waiting = static_cast<int>(waiting_.size()),

@@ -31,6 +31,7 @@ class SlottedReplica final : public VirtualReplica {
 
   void enqueue(Instant now, const Sequence& sequence) override;
   bool cancel(Instant now, RequestId request) override;
+  void reset(Instant now) override;
   std::optional<Instant> next_event() const override;
   void advance(Instant now, std::vector<Report>& reports) override;
   void form_step(Instant now) override;

@@ -160,5 +160,25 @@ TEST(Slotted, CancelsWhereverTheSequenceIs) {
   EXPECT_EQ(replica.load().kv_tokens_used, 0);
 }
 
+TEST(Slotted, DropsWhatItHoldsAndItsLaneWhenItIsLost) {
+  SlottedReplica replica = replica_of(2, 1000);
+  replica.enqueue(at(0), sequence(1, 10, 100));
+  replica.enqueue(at(0), sequence(2, 50, 100));
+  replica.enqueue(at(0), sequence(3, 10, 100));
+  replica.form_step(at(0));
+  std::vector<Report> reports;
+  replica.advance(at(0.1), reports);
+  replica.form_step(at(0.1));
+  replica.reset(at(0.25));
+  EXPECT_FALSE(replica.next_event().has_value());
+  EXPECT_EQ(replica.load().running + replica.load().waiting, 0);
+  EXPECT_EQ(replica.load().kv_tokens_used, 0);
+  EXPECT_EQ(replica.load().pending_tokens, 0);
+  EXPECT_NEAR(replica.usage().busy_s, 0.25, 1e-12);
+  replica.enqueue(at(0.3), sequence(4, 10, 1));
+  replica.form_step(at(0.3));
+  EXPECT_EQ(texts(run(replica)), (Texts{"first 4@0.5", "finished 4@0.5"}));
+}
+
 }  // namespace
 }  // namespace medley::replica

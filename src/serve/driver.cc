@@ -76,6 +76,7 @@ class Driver::Impl final : public engine::GenerationSink {
       if (entry.replica == replica)
         held.push_back(request);
     }
+    engines_[replica.number()]->reset();
     for (const RequestId request : held) {
       engines_[replica.number()]->cancel(request);
       static const Error kLost{

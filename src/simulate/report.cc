@@ -1,5 +1,7 @@
 #include "simulate/report.h"
 
+#include <fmt/format.h>
+
 #include "simulate/trace_stats.h"
 
 namespace medley::simulate {
@@ -143,6 +145,19 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
     report.money += pool.money;
   }
   return report;
+}
+
+std::string unknown_energy(const Report& report, const Fleet& fleet) {
+  std::string unknown;
+  for (const PoolReport& pool : report.pools) {
+    const Pool& facts = fleet.pool(pool.pool);
+    const bool no_energy = facts.metered || !(pool.joules > 0);
+    if (no_energy || !pool.idle_joules) {
+      unknown += fmt::format("{}the {} of {}", unknown.empty() ? "" : ", ",
+                             no_energy ? "energy" : "idle draw", facts.name);
+    }
+  }
+  return unknown;
 }
 
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result) {

@@ -84,6 +84,10 @@ class ReportBuilder {
   std::array<Samples, kServiceClassCount> samples_;
 };
 
+// What is not in the sums of energy and money, since unknown: "the energy of a, the idle draw of
+// b".
+std::string unknown_energy(const Report& report, const Fleet& fleet);
+
 // Of a result that has its requests.
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result);
 

@@ -26,6 +26,10 @@ std::string percent(double share) { return fmt::format("{:.1f} %", share * 100);
 std::string seconds(double value) {
   return value < 1 ? fmt::format("{:.4g} ms", value * 1000) : fmt::format("{:.4g} s", value);
 }
+// Of no samples there is no figure.
+std::string seconds(const Summary& of, double Summary::*figure) {
+  return of.count > 0 ? seconds(of.*figure) : "-";
+}
 std::string energy(double joules) {
   if (joules >= 3.6e5)
     return fmt::format("{:.4g} kWh", joules / 3.6e6);
@@ -157,9 +161,9 @@ void add_latencies(chart::Page& page, const Report& report) {
     for (const ClassReport& of_class : report.classes) {
       const Summary& summary = of_class.latencies.*kind.summary;
       const std::string name(name_of(of_class.service_class));
-      table.rows.push_back({name, std::to_string(summary.count), seconds(summary.mean),
-                            seconds(summary.p50), seconds(summary.p90), seconds(summary.p99),
-                            seconds(summary.max)});
+      table.rows.push_back({name, std::to_string(summary.count), seconds(summary, &Summary::mean),
+                            seconds(summary, &Summary::p50), seconds(summary, &Summary::p90),
+                            seconds(summary, &Summary::p99), seconds(summary, &Summary::max)});
       if (summary.count > 0) {
         drawn.series.push_back({.name = name,
                                 .colour = kClassColours[index_of(of_class.service_class)],
@@ -250,7 +254,6 @@ std::vector<Series> shares(const OverTime& over, const std::vector<Timeline::Wor
           over.steps("decode alone", Colour::kDecode,
                      share([](const Work& of) { return of.busy_s - of.prefill_s; })),
           over.steps("lost", Colour::kLost, share([](const Work& of) { return of.lost_s; })),
-          // The rest. A step that was under way when its replica was lost counts twice.
           over.steps("idle", Colour::kIdle, [&](std::size_t i) {
             const double all = over.length_s(i) * replicas;
             return std::clamp(1 - (work[i].busy_s + work[i].lost_s) / all, 0.0, 1.0);
@@ -394,7 +397,7 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       if (replica.pool != PoolId(i) || !replica.idle_joules)
         continue;
       joules += *replica.idle_joules;
-      idle_s += std::max(0.0, report.simulated_s - replica.usage.busy_s);
+      idle_s += std::max(0.0, report.simulated_s - replica.usage.busy_s - replica.lost_s);
     }
     if (idle_s > 0)
       idle_watts[i] = joules / idle_s;
@@ -415,7 +418,8 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       double joules = 0;
       for (const PoolId pool : groups[g].pools) {
         const Timeline::Work& work = timeline.pool(pool)[i];
-        const double idle_s = over.length_s(i) * fleet.pool(pool).replicas - work.busy_s;
+        const double idle_s =
+            over.length_s(i) * fleet.pool(pool).replicas - work.busy_s - work.lost_s;
         joules += work.joules + idle_watts[pool.number()] * std::max(0.0, idle_s);
       }
       return joules / over.length_s(i) / 1000;
@@ -467,16 +471,7 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
       "is known, rented services by price; no capital.",
       report.joules > 0 ? energy(report.joules) : "energy unknown", figure(report.money),
       currency));
-  std::string unknown;
-  for (const PoolReport& pool : report.pools) {
-    const Pool& facts = fleet.pool(pool.pool);
-    const bool no_energy = facts.metered || !(pool.joules > 0);
-    if (no_energy || !pool.idle_joules) {
-      unknown += fmt::format("{}the {} of {}", unknown.empty() ? "" : ", ",
-                             no_energy ? "energy" : "idle draw", facts.name);
-    }
-  }
-  if (!unknown.empty())
+  if (const std::string unknown = unknown_energy(report, fleet); !unknown.empty())
     page.note("Not in these sums, here and above, since unknown: " + unknown + ".");
   if (!extrapolated.empty())
     page.note("Timed outside the range of a measured table: " + extrapolated + ".");
@@ -496,8 +491,8 @@ std::string to_html(const Report& report, const Fleet& fleet, const Timeline& ti
               {"kept", percent(report.attainment)},
               {"kept a second", fmt::format("{:.2f}", report.goodput_per_s)},
               {"simulated", fmt::format("{:.4g} s", report.simulated_s)},
-              {"TTFT p99", seconds(report.latencies.ttft_s.p99)},
-              {"TPOT p99", seconds(report.latencies.tpot_s.p99)},
+              {"TTFT p99", seconds(report.latencies.ttft_s, &Summary::p99)},
+              {"TPOT p99", seconds(report.latencies.tpot_s, &Summary::p99)},
               {"energy", report.joules > 0 ? energy(report.joules) : "unknown"},
               {fleet.site.currency, figure(report.money)},
               {"placement", std::string(name_of(fleet.placement))}});

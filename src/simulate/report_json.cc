@@ -8,17 +8,18 @@ namespace {
 
 namespace json = boost::json;
 
-json::object to_object(const Summary& summary) {
-  return {{"mean", summary.mean},
-          {"p50", summary.p50},
-          {"p90", summary.p90},
-          {"p99", summary.p99},
-          {"max", summary.max}};
-}
-
 // An unknown figure is null, never 0.
 json::value known(bool is_known, double figure) {
   return is_known ? json::value(figure) : json::value();
+}
+
+json::object to_object(const Summary& summary) {
+  const bool some = summary.count > 0;
+  return {{"mean", known(some, summary.mean)},
+          {"p50", known(some, summary.p50)},
+          {"p90", known(some, summary.p90)},
+          {"p99", known(some, summary.p99)},
+          {"max", known(some, summary.max)}};
 }
 
 void add_latencies(json::object& object, const Latencies& latencies) {
@@ -30,6 +31,7 @@ void add_latencies(json::object& object, const Latencies& latencies) {
 }  // namespace
 
 std::string to_json(const Report& report, const Fleet& fleet) {
+  const bool some_energy = report.joules > 0;
   json::object out{{"schema", 1},
                    {"name", report.name},
                    {"placement", name_of(fleet.placement)},
@@ -51,9 +53,9 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"output_tokens", report.output_tokens},
                    {"currency", fleet.site.currency},
                    {"money", report.money},
-                   {"joules", report.joules},
+                   {"joules", known(some_energy, report.joules)},
                    {"request_money", report.request_money},
-                   {"request_joules", report.request_joules},
+                   {"request_joules", known(some_energy, report.request_joules)},
                    {"decision_digest", report.decision_digest}};
   add_latencies(out, report.latencies);
   json::object classes;
@@ -63,7 +65,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"rejected", of_class.rejected},     {"failed", of_class.failed},
         {"unfinished", of_class.unfinished}, {"kept", of_class.kept},
         {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
-        {"money", of_class.money},           {"joules", of_class.joules}};
+        {"money", of_class.money},           {"joules", known(some_energy, of_class.joules)}};
     add_latencies(entry, of_class.latencies);
     classes[name_of(of_class.service_class)] = std::move(entry);
   }

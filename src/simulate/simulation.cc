@@ -10,8 +10,8 @@
 namespace medley::simulate {
 namespace {
 
-// When nothing but alarms has happened for this long, what still waits will wait forever: a lost
-// pool that does not return, say. A quota of a day comes back sooner.
+// When nothing but alarms has happened for this long and nothing is to come, what still waits will
+// wait forever: a lost pool that does not return, say. A quota of a day comes back sooner.
 constexpr Duration kPatience = std::chrono::hours(7 * 24);
 
 constexpr Instant kNever = Instant::max();
@@ -67,6 +67,8 @@ class Simulation {
     for (std::size_t i = 0; timeline_ != nullptr && i < owners_.size(); ++i)
       timeline_->holds(i, now_, replicas_[i]->load());
     live_.assign(owners_.size(), true);
+    lost_since_s_.assign(owners_.size(), 0);
+    lost_s_.assign(owners_.size(), 0);
     dirty_.assign(owners_.size(), false);
     if (reports_loads_) {
       for (std::size_t i = 0; i < owners_.size(); ++i)
@@ -88,13 +90,16 @@ class Simulation {
   SimulationResult run() {
     while (const std::optional<Instant> next = next_instant()) {
       now_ = *next;
-      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_)
+      while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) {
+        last_progress_ = now_;
         apply(faults_[next_fault_++]);
+      }
       while (next_arrival_ < arrivals_.size() &&
              arrivals_[next_arrival_].request.arrived_at <= now_) {
         if (reports_loads_)
           report_loads();
         const Request& request = arrivals_[next_arrival_++].request;
+        last_progress_ = now_;
         open(request);
         tell(sched::RequestArrived{request});
       }
@@ -104,7 +109,8 @@ class Simulation {
         alarm_.reset();
         ++result_.wake_ups;
         tell(sched::AlarmRang{});
-        if (now_ - last_progress_ > kPatience)
+        const bool more_comes = next_arrival_ < arrivals_.size() || step_ends_.least_key() < kNever;
+        if (!more_comes && now_ - last_progress_ > kPatience)
           break;
       }
       for (const std::size_t replica : touched_) {
@@ -244,12 +250,14 @@ class Simulation {
       if (live_[replica])
         return;
       live_[replica] = true;
+      lost_s_[replica] += to_seconds(now_).value() - lost_since_s_[replica];
       tell(sched::ReplicaReturned{fault.replica});
       return;
     }
     if (!live_[replica])
       return;
     live_[replica] = false;
+    lost_since_s_[replica] = to_seconds(now_).value();
     tell(sched::ReplicaLost{fault.replica});
     std::vector<RequestId> held;  // by id
     for (std::size_t row = first_open_; row < next_open_; ++row) {
@@ -257,8 +265,10 @@ class Simulation {
       if (open.held && open.record.replica == fault.replica)
         held.push_back(open.record.request.id);
     }
+    replicas_[replica]->reset(now_);
+    if (timeline_ != nullptr)
+      timeline_->worked(replica, now_, replicas_[replica]->usage());
     for (const RequestId request : held) {
-      replicas_[replica]->cancel(now_, request);
       open_record(request).held = false;
       RequestRecord& record = record_of(request);
       if (record.first_token_s) {
@@ -283,6 +293,7 @@ class Simulation {
   }
 
   void end_step(std::size_t replica) {
+    last_progress_ = now_;
     reports_.clear();
     replicas_[replica]->advance(now_, reports_);
     if (timeline_ != nullptr)
@@ -387,11 +398,13 @@ class Simulation {
     const double end_s = to_seconds(now_).value();
     result_.simulated_s = end_s;
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
-      ReplicaRecord record{owners_[i], replicas_[i]->usage(), {}};
+      if (!live_[i])
+        lost_s_[i] += end_s - lost_since_s_[i];
+      ReplicaRecord record{owners_[i], replicas_[i]->usage(), lost_s_[i], {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {
-        record.idle_joules =
-            model.steps->idle_power().value() * std::max(0.0, end_s - record.usage.busy_s);
+        const double idle_s = std::max(0.0, end_s - record.usage.busy_s - record.lost_s);
+        record.idle_joules = model.steps->idle_power().value() * idle_s;
       }
       result_.evictions += record.usage.evictions;
       result_.steps += record.usage.steps;
@@ -441,10 +454,11 @@ class Simulation {
   std::size_t next_arrival_ = 0, next_fault_ = 0;
 
   Instant now_{};
-  Instant last_progress_{};  // of the last decision but WakeAt
+  Instant last_progress_{};  // the last arrival, fault, step's end or decision but WakeAt
   std::optional<Instant> alarm_;
   std::vector<std::size_t> touched_;  // replicas that may form a step at this instant
   std::vector<bool> live_, dirty_;
+  std::vector<double> lost_since_s_, lost_s_;  // by replica; the sum without a loss that lasts
   // least_queued: replicas whose load the core has not heard of, each once.
   std::vector<std::size_t> load_changes_;
   std::vector<bool> load_changed_;

@@ -56,8 +56,9 @@ struct RequestRecord {
 struct ReplicaRecord {
   PoolId pool;
   replica::Usage usage;
-  std::optional<double>
-      idle_joules;  // owned hardware, between steps; empty where its idle power is unknown
+  double lost_s = 0;
+  std::optional<double> idle_joules;  // owned hardware, between steps while it is not lost; empty
+                                      // where its idle power is unknown
 };
 
 // Hears what became of every request, in row order, as soon as it is known of all rows up to it.

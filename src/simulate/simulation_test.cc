@@ -81,6 +81,30 @@ TEST(Simulation, ALostReplicaBreaksWhatItStreamsAndGivesBackTheRest) {
   EXPECT_EQ(result.requests[1].replica, ReplicaId(1));
 }
 
+TEST(Simulation, ALostReplicaDropsTheStepItWasIn) {
+  // A prompt of 256 tokens a step: lost in the middle of its first one, back before its end.
+  const SimulationResult result =
+      run(one_pool(), {arrival(0, seconds(1), 8000, 3), arrival(1, milliseconds(1009), 10, 1)},
+          {{ReplicaId(0), Instant(milliseconds(1005)), milliseconds(2), {}}});
+  EXPECT_NE(result.requests[0].outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(result.requests[1].ttft_s().value(), 0.01 + 10 * 2e-5, 1e-12);
+  EXPECT_NEAR(result.replicas[0].usage.busy_s, 0.005 + 0.0102, 1e-12);
+}
+
+TEST(Simulation, ALostReplicaDrawsNothing) {
+  for (const Duration lost_for : {Duration(seconds(8)), Instant::max() - Instant(seconds(1))}) {
+    const SimulationResult result =
+        run(one_pool(2), {arrival(0, seconds(0), 100, 1), arrival(1, seconds(10), 100, 1)},
+            {{ReplicaId(1), Instant(seconds(1)), lost_for, {}}});
+    const double end_s = result.simulated_s;
+    EXPECT_NEAR(result.replicas[1].lost_s, lost_for == seconds(8) ? 8 : end_s - 1, 1e-9);
+    for (const ReplicaRecord& replica : result.replicas) {
+      EXPECT_NEAR(replica.idle_joules.value(), 50 * (end_s - replica.usage.busy_s - replica.lost_s),
+                  1e-6);
+    }
+  }
+}
+
 TEST(Simulation, WhatAReplicaCanNeverHoldIsRefused) {
   sched::TestFleet made = one_pool();
   made.fleet.pools[0].batching.kind = BatchingKind::kPrefillFirst;
@@ -102,6 +126,23 @@ TEST(Simulation, WorkForALostPoolIsLeftUnfinishedInTheEnd) {
       run(made, arrivals,
           {{ReplicaId(0), Instant(seconds(1)), Instant::max() - Instant(seconds(1)), {}}});
   EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kUnfinished);
+}
+
+// Seven days of nothing but alarms end a run; they count from what last happened.
+TEST(Simulation, WaitsForALostPoolHoweverLateTheRequestsCome) {
+  sched::TestFleet made = one_pool();
+  made.fleet.classes[index_of(ServiceClass::kBatch)].targets = {};
+  const auto hours = [](int count) { return std::chrono::hours(count); };
+  std::vector<Arrival> arrivals = {arrival(0, hours(200), 10, 2), arrival(1, hours(201), 10, 2),
+                                   arrival(2, hours(500), 10, 2)};
+  for (Arrival& each : arrivals)
+    each.request.service_class = ServiceClass::kBatch;
+  for (const int lost_for : {202, 499}) {
+    const SimulationResult result =
+        run(made, arrivals, {{ReplicaId(0), Instant(seconds(0)), hours(lost_for), {}}});
+    for (const RequestRecord& record : result.requests)
+      EXPECT_EQ(record.outcome, RequestOutcome::kCompleted) << record.request.id.number();
+  }
 }
 
 TEST(Simulation, HandsRecordsToASinkInRowOrder) {

@@ -165,11 +165,7 @@ Result<perf::PoolModel> make_table_model(const Pool& pool) {
   model.kind = perf::ServingKind::kBatched;
   model.max_running = pool.batching.max_running;
   model.kv_tokens = *pool.batching.kv_blocks * pool.batching.block_tokens;
-  // At admission the watermark stays free, and a decode needs one free block.
-  const auto kept_free = static_cast<long long>(pool.batching.watermark *
-                                                static_cast<double>(*pool.batching.kv_blocks));
-  model.max_context = std::max(1LL, *pool.batching.kv_blocks - std::max(1LL, kept_free)) *
-                      pool.batching.block_tokens;
+  model.max_context = perf::longest_sequence(pool.batching, *pool.batching.kv_blocks);
   model.chunk_tokens =
       pool.batching.kind == BatchingKind::kChunkedPrefill ? pool.batching.chunk_tokens : 0;
   return model;

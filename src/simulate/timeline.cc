@@ -82,12 +82,17 @@ void Timeline::spread(double from_s, double until_s, const Add& add) {
 }
 
 void Timeline::spread_work(std::size_t replica, double from_s, double until_s,
-                           const Work& per_second) {
+                           const Work& per_second, double kv_tokens_per_s) {
   std::vector<Work>& of_pool = pools_[owners_[replica].number()];
+  double at_s = from_s;
   spread(from_s, until_s, [&](std::size_t bucket, double seconds) {
-    add_to(of_pool[bucket], per_second, seconds);
+    Work work = per_second;
+    // What grows at one rate is in the middle what it is on average.
+    work.kv_token_s += kv_tokens_per_s * (at_s + seconds / 2 - from_s);
+    at_s += seconds;
+    add_to(of_pool[bucket], work, seconds);
     if (!replicas_.empty())
-      add_to(replicas_[replica][bucket], per_second, seconds);
+      add_to(replicas_[replica][bucket], work, seconds);
   });
 }
 
@@ -110,10 +115,13 @@ void Timeline::holds(std::size_t replica, Instant now, const replica::Load& load
   const double now_s = to_seconds(now).value();
   Last& last = last_[replica];
   if (last.load.running > 0 || last.load.waiting > 0 || last.load.kv_tokens_used > 0) {
+    const double grown =
+        last.load.kv_tokens_per_s * std::max(0.0, last.held_since_s - last.load.since_s);
     spread_work(replica, last.held_since_s, now_s,
                 {.running_s = static_cast<double>(last.load.running),
                  .waiting_s = static_cast<double>(last.load.waiting),
-                 .kv_token_s = static_cast<double>(last.load.kv_tokens_used)});
+                 .kv_token_s = static_cast<double>(last.load.kv_tokens_used) + grown},
+                last.load.kv_tokens_per_s);
   }
   last.held_since_s = now_s;
   last.load = load;

@@ -69,8 +69,10 @@ class Timeline {
   void reach(double until_s);
   template <typename Add>
   void spread(double from_s, double until_s, const Add& add);
-  // The amount a second, to the pool's row and the replica's own.
-  void spread_work(std::size_t replica, double from_s, double until_s, const Work& per_second);
+  // The amount a second, to the pool's row and the replica's own; the KV cache in use grows by
+  // `kv_tokens_per_s`.
+  void spread_work(std::size_t replica, double from_s, double until_s, const Work& per_second,
+                   double kv_tokens_per_s = 0);
 
   const std::vector<PoolId> owners_;
   double width_s_ = 1.0 / 1024;  // doubles, so that it stays exact

@@ -92,6 +92,25 @@ TEST(Timeline, AddsUpToWhatTheReplicasDid) {
   EXPECT_EQ(requests, 600);
 }
 
+// A run of steps is one event, but the cache fills all along: as where every step is one, since the
+// replica may slow down.
+TEST(Timeline, FillsTheCacheThroughARunOfSteps) {
+  std::vector<Arrival> arrivals = arrivals_of(2, milliseconds(7000));
+  for (Arrival& arrival : arrivals)
+    arrival.output_tokens = 3000;
+  const Drawn ran(1, arrivals);
+  const Drawn stepped(1, arrivals, {{ReplicaId(0), Instant(), seconds(1), 1.0}});
+  ASSERT_EQ(ran.timeline.bucket_s(), stepped.timeline.bucket_s());
+  const double most = 6300 * ran.timeline.bucket_s();
+  double peak = 0;
+  for (std::size_t i = 0; i < ran.timeline.buckets(); ++i) {
+    const double in_use = ran.timeline.pool(PoolId(0))[i].kv_token_s;
+    EXPECT_NEAR(in_use, stepped.timeline.pool(PoolId(0))[i].kv_token_s, 0.02 * most) << i;
+    peak = std::max(peak, in_use);
+  }
+  EXPECT_GT(peak, 0.6 * most);
+}
+
 TEST(Timeline, StaysWithinItsBucketsHoweverLongTheRun) {
   for (const Duration gap : {Duration(milliseconds(1)), Duration(seconds(3600))}) {
     const Drawn run(1, arrivals_of(300, gap));

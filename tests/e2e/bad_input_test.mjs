@@ -42,6 +42,20 @@ test('files and command lines', async (t) => {
   }
 });
 
+test('no file moves the cursor of a terminal', async (t) => {
+  const files = folder(t);
+  const scenario = files.write('named.yaml', `
+pools: [{name: "a\\eb", device: h100_sxm, model: llama-3.1-8b, precision: bf16}]
+workload: {requests: 3, rate_per_s: 1, prompt_tokens: 10, output_tokens: 2}
+expected: {"x\\ey": 1}
+`);
+  for (const line of [['simulate', scenario], ['simulate', '\u001b[2J.yaml'], ['trace', 'info', '\u001b[2J.csv']]) {
+    const { out, err } = await medley(...line);
+    assert.ok(err.length > 0);
+    assert.doesNotMatch(out + err, /\u001b/, line.join(' '));
+  }
+});
+
 test('requests', async (t) => {
   const server = await Server.start(t, { fleet: folder(t).write('fleet.yaml', fleet) });
   const chat = (change, headers) => server.chat({ ...hello, ...change }, headers);

@@ -136,6 +136,14 @@ test('a file that cannot be opened ends with 2, a disk that is full with 1', asy
   }
 });
 
+// Sanitizers need more room than this test leaves them.
+test('a run that needs more memory than there is ends with 1', { skip: /asan|tsan/.test(binary) }, async (t) => {
+  const scenario = folder(t).write('large.yaml', workload.replace('requests: 2000', 'requests: 100000000'));
+  const { status, err } = await run('sh', ['-c', `ulimit -v 2000000; exec "$0" simulate ${scenario}`, binary]);
+  assert.equal(err, 'medley: out of memory\n');
+  assert.equal(status, 1);
+});
+
 test('a torn line of a trace, with file and line', async (t) => {
   const files = folder(t);
   const fleet = path.join(root, 'scenarios/fleet-mixed.yaml');

@@ -106,6 +106,38 @@ workload: {requests: ${count}, rate_per_s: 0.1, arrivals: constant, prompt_token
   assert.match(out, /extrapolated: 15 of 20 steps of pool card lie outside the range that its table was measured in/);
 });
 
+test('what is unknown is not 0', async (t) => {
+  const files = folder(t);
+  files.write('measured.csv', `model,hardware,prompt_size,batch_size,prompt_time,token_time,tensor_parallel
+m,card,100,1,20,10,2
+m,card,1000,1,110,12,2
+`);
+  const scenario = (kv_blocks, more) => files.write(`${kv_blocks}.yaml`, `
+placement: round_robin
+pools:
+  - {name: card, batching: mixed, kv_blocks: ${kv_blocks}, step_times: {format: splitwise_perf_model, path: measured.csv, model: m,
+     hardware: card, tensor_parallel: 2}}
+workload: {requests: 5, rate_per_s: 0.1, prompt_tokens: 200, output_tokens: 1}
+${more}
+`);
+  // A table says nothing of energy, and answers of one token nothing of TPOT.
+  const tables = await medley('simulate', scenario(1000, ''), '--report', files.file('one.html'));
+  assert.match(tables.out, /^energy unknown, of which requests unknown;/m);
+  assert.match(tables.out, /^not in these sums, since unknown: the energy of card$/m);
+  const one = await simulate(scenario(1000, ''));
+  assert.deepEqual([one.joules, one.request_joules, one.tpot_s.p99], [null, null, null]);
+  assert.ok(one.ttft_s.p99 > 0);
+  // Nobody has room: no figure of latency is known, and none can be expected.
+  const refused = scenario(4, 'expected: {rejected: 5, ttft_s.p99: 0}');
+  const missed = await medley('simulate', refused, '-o', 'json', '--report', files.file('none.html'));
+  assert.equal(missed.status, 6);
+  assert.match(missed.err, /expected\.ttft_s\.p99 is 0, came out unknown/);
+  assert.deepEqual(JSON.parse(missed.out).ttft_s, { mean: null, p50: null, p90: null, p99: null, max: null });
+  for (const page of ['one.html', 'none.html'])
+    assert.doesNotMatch(fs.readFileSync(files.file(page), 'utf8'), />0 ms</, page);
+  assert.match((await medley('simulate', refused)).out, /^standard +5 +0 .* - +- +- +- +- +- +- +0\.00$/m);
+});
+
 test('rows that cannot be written are an error', { skip: fs.existsSync('/dev/full') ? false : 'no /dev/full' }, async () => {
   const { status, err } = await medley('simulate', path.join(root, 'scenarios/burst-and-loss.yaml'), '--requests-csv', '/dev/full');
   assert.equal(status, 1);

@@ -97,10 +97,16 @@ engine::Generation generation_of(const simulate::Arrival& arrival) {
   return generation;
 }
 
-TEST(OneCore, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
+class OneCoreWithALoss : public testing::TestWithParam<std::chrono::milliseconds> {};
+
+// The loss ends long after the step it interrupts, or before.
+INSTANTIATE_TEST_SUITE_P(OfTwoSecondsAndOfOneMillisecond, OneCoreWithALoss,
+                         testing::Values(std::chrono::seconds(2), std::chrono::milliseconds(1)));
+
+TEST_P(OneCoreWithALoss, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
   const Setting run = make_run(600);
   const ReplicaId lost(1);
-  const simulate::Fault fault{lost, Instant(std::chrono::seconds(3)), std::chrono::seconds(2), {}};
+  const simulate::Fault fault{lost, Instant(std::chrono::seconds(3)), GetParam(), {}};
   const simulate::SimulationResult simulated = simulate::simulate(
       run.scenario.fleet, run.models, run.arrivals, {fault}, {run.scenario.seed, nullptr});
 

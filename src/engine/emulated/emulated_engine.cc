@@ -77,6 +77,15 @@ void EmulatedEngine::cancel(RequestId request) {
   ask_to_form(now);  // what waited for its place may begin
 }
 
+void EmulatedEngine::reset() {
+  const Instant now = loop_.now();
+  catch_up(now);
+  unfit_.clear();
+  running_.clear();
+  replica_->reset(now);
+  ask_to_form(now);
+}
+
 LoadSignal EmulatedEngine::load() const {
   const replica::Load load = replica_->load();
   LoadSignal signal;

@@ -25,6 +25,8 @@ class EmulatedEngine : public Engine {
 
   void start(Generation generation, GenerationSink& sink) override;
   void cancel(RequestId request) override;
+  // The step in progress ends without effect, as in the simulator.
+  void reset() override;
   // It has no tokenizer.
   std::optional<Tokens> count_prompt_tokens(const Generation&) const override {
     return std::nullopt;

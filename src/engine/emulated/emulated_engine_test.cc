@@ -151,6 +151,17 @@ TEST_F(EmulatedEngineTest, LateRingsDoNotAddUp) {
   }
 }
 
+TEST_F(EmulatedEngineTest, ALostDeviceDropsTheStepItWasIn) {
+  EmulatedEngine emulated = engine();
+  Heard heard(loop_);
+  emulated.start(generation(1, 64, 5), heard);  // a step of 10.4 ms
+  loop_.call_at(Instant(2ms), replica::Phase::kFault, 0, [&] { emulated.reset(); });
+  loop_.call_at(Instant(3ms), replica::Phase::kArrival, 2,
+                [&] { emulated.start(generation(2, 10, 1), heard); });
+  EXPECT_TRUE(loop_.run_until_idle());
+  EXPECT_EQ(heard.told, (std::vector<Told>{{RequestId(2), 0.008, 1}}));
+}
+
 TEST_F(EmulatedEngineTest, SaysThatItIsEmulatedAndEndsOnItsOwnOrAtTheLimit) {
   EmulatedEngine emulated = engine();
   EXPECT_TRUE(emulated.emulated());
