@@ -83,6 +83,14 @@ long long Predictor::output_tokens(const Request& request) const {
   return tokens;
 }
 
+double Predictor::usage_s(PoolId pool, const Request& request) const {
+  const double prefill =
+      static_cast<double>(request.prompt_tokens.count()) / prefill_tokens_per_s(pool);
+  if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
+    return prefill;
+  return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
+}
+
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
                                       long long decodes, long long context) const {
   perf::StepShape shape = decode_shape(decodes, context);
@@ -161,7 +169,8 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
   // A batched replica takes the prompt up when the step in progress ends: on average half a step
   // from now.
   const double join_s = slotted ? after.time.value() : (account.decoding > 0 ? tpot_before / 2 : 0);
-  forecast.ttft_s = forecast.wait_s + (join_s + own.own_s) * observed.ttft_ratio;
+  forecast.work_s = own.own_s * observed.ttft_ratio;
+  forecast.ttft_s = forecast.wait_s + join_s * observed.ttft_ratio + forecast.work_s;
   forecast.tpot_s = tpot * observed.tpot_ratio;
   forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
 

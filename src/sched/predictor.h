@@ -12,6 +12,7 @@ namespace medley::sched {
 
 struct Forecast {
   double wait_s = 0;         // from now to the start of its own prefill
+  double work_s = 0;         // its own prefill
   double ttft_s = 0;         // from now to its first token, wait included
   double tpot_s = 0;         // with it on board
   double tpot_before_s = 0;  // of those already there, without it
@@ -44,6 +45,10 @@ class Predictor {
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
   // Prompt tokens per second of an idle replica: what empties a backlog of prompts.
   double prefill_tokens_per_s(PoolId pool) const { return prefill_tokens_per_s_.at(pool.number()); }
+
+  // Seconds of a replica at its operating point that the request takes: of the prefill lane where
+  // that is what runs out (slotted), of the whole elsewhere.
+  double usage_s(PoolId pool, const Request& request) const;
 
   // Observations. Ratios are folded in slowly, within a factor 4.
   void dispatched(Instant now, PoolId pool, const Request& request);

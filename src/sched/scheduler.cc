@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "sched/admission.h"
+#include "sched/arrivals.h"
 #include "sched/backlog.h"
 #include "sched/ledger.h"
 #include "sched/placement/placement.h"
@@ -47,6 +48,7 @@ class Scheduler::Impl {
         perf_(perf),
         ledger_(fleet_),
         predictor_(fleet_, perf_, ledger_),
+        arrivals_(fleet_, perf_, predictor_),
         quotas_(fleet_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
@@ -110,6 +112,7 @@ class Scheduler::Impl {
     Waiting waiting{event.request, Instant::max(), {}};
     waiting.request.targets = effective_targets(fleet_, waiting.request);
     ++count(waiting.request).arrived;
+    arrivals_.arrived(now_, waiting.request);
     // Work of its own kind that came before it goes first.
     const bool decided = backlog_.group_empty(waiting.request)
                              ? try_to_place(waiting)
@@ -345,7 +348,7 @@ class Scheduler::Impl {
     }
     if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
       return {};
-    const View view{now_, fleet_, perf_, ledger_, predictor_};
+    const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_};
     return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
                               candidates);
   }
@@ -538,6 +541,7 @@ class Scheduler::Impl {
   const perf::PerfModel& perf_;
   Ledger ledger_;
   Predictor predictor_;
+  Arrivals arrivals_;
   Quotas quotas_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;

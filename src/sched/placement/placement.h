@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "sched/arrivals.h"
 #include "sched/explanation.h"
 #include "sched/ledger.h"
 #include "sched/predictor.h"
@@ -22,6 +23,7 @@ struct View {
   const perf::PerfModel& perf;
   const Ledger& ledger;
   const Predictor& predictor;
+  const Arrivals& arrivals;
 };
 
 struct Choice {

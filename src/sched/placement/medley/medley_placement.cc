@@ -11,6 +11,10 @@ namespace {
 constexpr double kLeastProbability = 0.5;
 // What a late answer is worth: the share of the value, scaled by how late it comes.
 constexpr double kLateShare = 0.1;
+// Work that may wait is worth more the longer it has: by its value once more each time it has
+// waited as long as its first token may take, or this where it has only a deadline. So nothing
+// starves.
+constexpr double kPatienceS = 60;
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
 
@@ -42,6 +46,14 @@ bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& 
   return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
 }
 
+double ageing(const Request& request, double since_arrival_s) {
+  if (request.service_class != ServiceClass::kFlex && request.service_class != ServiceClass::kBatch)
+    return 1;
+  const double patience_s =
+      request.targets.ttft ? to_seconds(*request.targets.ttft).value() : kPatienceS;
+  return 1 + since_arrival_s / std::max(1e-3, patience_s);
+}
+
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
                       const Forecast& forecast) {
   double harm = 0;
@@ -68,6 +80,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
   const double value = view.fleet.policy(request.service_class).value.value();
   const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const double grown = value * ageing(request, since_arrival);
 
   struct Best {
     ReplicaId replica;
@@ -104,10 +117,16 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       if (request.targets.tpot) {
         late *= lateness_factor(forecast.tpot_s, to_seconds(*request.targets.tpot).value());
       }
-      const double worth = value * (probability + kLateShare * (1 - probability) * late);
-      const double score = worth - forecast.money - residents_harm(view, pool, account, forecast);
+      const double worth = grown * (probability + kLateShare * (1 - probability) * late);
       const bool kept = probability >= kLeastProbability;
-      if (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
+      // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
+      // replicas, but does not refuse it.
+      const double harm =
+          residents_harm(view, pool, account, forecast) +
+          (facts.metered ? 0 : view.arrivals.harm(view.now, request, worth, pool, forecast));
+      const double score = worth - forecast.money - harm;
+      const bool slack = has_slack(view.now, view.perf.pool(pool), account);
+      if (last_chance ? !slack && (!kept || worth <= harm) : worth <= harm) {
         why = Forbidden::kFull;
         continue;
       }

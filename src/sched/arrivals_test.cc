@@ -1,0 +1,79 @@
+#include "sched/arrivals.h"
+
+#include <gtest/gtest.h>
+
+#include "sched/test_fleet.h"
+
+namespace medley::sched {
+namespace {
+
+Instant at(double seconds) { return Instant{} + round_to_duration(Seconds(seconds)); }
+
+// One pool whose lane takes 20 us a prompt token; guaranteed work of 1,000 tokens comes to it.
+class ArrivalsTest : public testing::Test {
+ protected:
+  static Request request(ServiceClass service_class, long long prompt) {
+    Request made;
+    made.service_class = service_class;
+    made.label = LabelId(1);
+    made.model = OfferId(0);
+    made.prompt_tokens = Tokens(prompt);
+    return made;
+  }
+  static TestFleet fleet() {
+    TestFleet made = make_test_fleet({{.name = "a", .step_s = 0.001}});
+    made.fleet.classes[index_of(ServiceClass::kGuaranteed)] = {
+        {.ttft = std::chrono::milliseconds(500)}, Money(0.02)};
+    made.fleet.classes[index_of(ServiceClass::kStandard)] = {{.ttft = std::chrono::seconds(1)},
+                                                             Money(0.005)};
+    return made;
+  }
+  void arrive(double rate_per_s, double for_s) {
+    for (double t = 0; t < for_s; t += 1 / rate_per_s)
+      arrivals.arrived(at(t), request(ServiceClass::kGuaranteed, 1000));
+    now = at(for_s);
+  }
+  double harm(long long prompt, double wait_s, double worth = 0.005) const {
+    Forecast forecast;
+    forecast.wait_s = wait_s;
+    forecast.work_s = static_cast<double>(prompt) * 2e-5;
+    return arrivals.harm(now, request(ServiceClass::kStandard, prompt), worth, PoolId(0), forecast);
+  }
+
+  TestFleet made = fleet();
+  Ledger ledger{made.fleet};
+  Predictor predictor{made.fleet, made.perf, ledger};
+  Arrivals arrivals{made.fleet, made.perf, predictor};
+  Instant now{};
+};
+
+TEST_F(ArrivalsTest, NothingIsLostWhereNothingDearerComes) {
+  EXPECT_EQ(harm(1000, 0.4), 0);
+  arrive(10, 60);
+  EXPECT_GT(harm(1000, 0.4), 0);
+  EXPECT_EQ(harm(1000, 0.4, 0.02), 0) << "as dear as they are";
+}
+
+TEST_F(ArrivalsTest, MoreIsLostBehindMoreBacklogAndToMoreWork) {
+  arrive(10, 60);
+  EXPECT_LT(harm(1000, 0), harm(1000, 0.2));
+  EXPECT_LT(harm(1000, 0.2), harm(1000, 0.4));
+  EXPECT_LT(harm(500, 0.2), harm(1000, 0.2));
+}
+
+TEST_F(ArrivalsTest, ALaneThatTheyFillIsTheirs) {
+  arrive(200, 60);  // four times what the lane can do
+  // A prompt of their mean length displaces one of them.
+  EXPECT_NEAR(harm(1000, 0), 0.02, 0.002);
+  EXPECT_NEAR(harm(500, 0) / harm(1000, 0), 0.5, 0.35);
+}
+
+TEST_F(ArrivalsTest, WhatCameLongAgoIsForgotten) {
+  arrive(10, 60);
+  const double then = harm(1000, 0.3);
+  now = at(1000);
+  EXPECT_LT(harm(1000, 0.3), then / 100);
+}
+
+}  // namespace
+}  // namespace medley::sched
