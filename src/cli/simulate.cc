@@ -128,6 +128,17 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              report.joules > 0 ? energy(report.joules) : "unknown",
              report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
              report.money);
+  if (const std::optional<double> value_goodput = report.value_goodput()) {
+    const auto per_good = [](const std::optional<double>& figure) {
+      return figure ? fmt::format("{:.4g}", *figure) : std::string("-");
+    };
+    fmt::print(out,
+               "value kept {:.4g} of {:.4g} {} ({}), net of what requests cost {:.4g}; a kept "
+               "request took {} {} and {} J of the fleet\n",
+               report.value_kept, report.value_offered, printable(currency),
+               percent(*value_goodput), report.net_value(), per_good(report.money_per_good()),
+               printable(currency), per_good(report.joules_per_good()));
+  }
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
