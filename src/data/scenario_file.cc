@@ -37,11 +37,6 @@ Result<TraceSpec> read_trace_spec(const Node& node, std::optional<TraceCopies>& 
     copies->count = static_cast<int>(fields.required_whole("copies", {1, kMostCopies}));
     if (const auto wrap = fields.required("wrap_s"))
       fields.take(copies->wrap_s, wrap->seconds({.max = kLatest, .above_min = true}));
-    if (!fields.failed() && copies->wrap_s * spec.time_scale + spec.start_s > kLatest) {
-      fields.fail(fields.child("wrap_s")->error(
-          fmt::format("time_scale and start_s move arrivals to {:.0f} s, expected at most {:.0f}",
-                      copies->wrap_s * spec.time_scale + spec.start_s, kLatest)));
-    }
   }
   MEDLEY_TRY_STATUS(fields.finish());
   return spec;

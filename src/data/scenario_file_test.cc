@@ -221,11 +221,6 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
       {std::string(kPools) + "trace: {path: x, format: azure, copies: 2, wrap_s: 0}\n",
        "run.yaml:6:52: trace.wrap_s: expected a duration above 0 and at most 1000000000 seconds, "
        "got '0'"},
-      {std::string(kPools) +
-           "trace: {path: x, format: azure, copies: 2, wrap_s: 1e6, time_scale: 2000}\n",
-       "run.yaml:6:52: trace.wrap_s: time_scale and start_s move arrivals to 2000000000 s, "
-       "expected "
-       "at most 1000000000"},
       {base + "faults: [{replica: b/3, at_s: 1}]\n",
        "run.yaml:7:20: faults[0].replica: pool 'b' has the replicas 0 to 2, got 'b/3'"},
       {base + "faults: [{replica: 5, at_s: 1}]\n",

@@ -147,20 +147,7 @@ class Runner {
   }
 
   Result<std::vector<Arrival>> make_arrivals_at(double load, std::uint64_t seed) const {
-    data::Scenario scenario = scenario_;
-    scenario.seed = seed;
-    if (scenario.trace)
-      scenario.trace->time_scale /= load;
-    if (scenario.workload) {
-      for (data::WorkloadStream& stream : scenario.workload->streams) {
-        stream.rate_per_s *= load;
-        if (const Status status = data::within_bounds(stream); !status.ok()) {
-          Error error = status.error();
-          error.message = fmt::format("{} at load {}: {}", scenario.file, load, error.message);
-          return error;
-        }
-      }
-    }
+    MEDLEY_TRY(const data::Scenario scenario, scenario_at(scenario_, load, seed));
     return make_arrivals(scenario);
   }
 
@@ -246,6 +233,25 @@ json::value known(const std::optional<double>& figure) {
 }
 
 }  // namespace
+
+Result<data::Scenario> scenario_at(const data::Scenario& as_written, double load,
+                                   std::uint64_t seed) {
+  data::Scenario scenario = as_written;
+  scenario.seed = seed;
+  if (scenario.trace)
+    scenario.trace->time_scale /= load;
+  if (!scenario.workload)
+    return scenario;
+  for (data::WorkloadStream& stream : scenario.workload->streams) {
+    stream.rate_per_s *= load;
+    if (const Status status = data::within_bounds(stream); !status.ok()) {
+      Error error = status.error();
+      error.message = fmt::format("{} at load {}: {}", scenario.file, load, error.message);
+      return error;
+    }
+  }
+  return scenario;
+}
 
 Result<Arena> run_arena(const data::Scenario& scenario, const ArenaOptions& options) {
   MEDLEY_CHECK(!options.policies.empty() && !options.loads.empty() && !options.seeds.empty());

@@ -21,6 +21,10 @@
 
 namespace medley::simulate {
 
+// The scenario with arrivals `load` times as dense and another seed. Fails where a workload cannot
+// come so fast.
+Result<data::Scenario> scenario_at(const data::Scenario& scenario, double load, std::uint64_t seed);
+
 // What no policy could exceed on the same requests.
 struct NetValueBound {
   double net_value = 0;  // money: value kept less what the requests cost

@@ -18,6 +18,7 @@ enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kCopy = 110 };  // 
 
 // As many as a generated workload may have.
 constexpr std::size_t kMostRequests = 100'000'000;
+constexpr double kLatest = 1e9;  // seconds, as for the rows of a trace
 
 std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed,
                               std::vector<std::size_t>& stream_of) {
@@ -149,6 +150,15 @@ Result<std::vector<Arrival>> arrivals_of_trace(const data::Scenario& scenario) {
                  fmt::format("{}: trace.copies: {} copies of {} requests are more than {}",
                              scenario.file, copies, rows.size(), kMostRequests),
                  "trace.copies"};
+  }
+  if (const data::TraceSpec& stated = *scenario.trace;
+      scenario.copies && scenario.copies->wrap_s * stated.time_scale + stated.start_s > kLatest) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: trace.wrap_s: time_scale and start_s move arrivals to {:.3g} s, "
+                             "expected at most {:.0f}",
+                             scenario.file,
+                             scenario.copies->wrap_s * stated.time_scale + stated.start_s, kLatest),
+                 "trace.wrap_s"};
   }
   std::vector<Arrival> arrivals(rows.size() * copies);
   for (std::size_t i = 0; i < arrivals.size(); ++i) {

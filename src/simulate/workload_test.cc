@@ -106,6 +106,16 @@ TEST_F(Copies, TakeNoMoreThanAWorkloadMay) {
             "run.yaml: trace.copies: 1000 copies of 100001 requests are more than 100000000");
 }
 
+TEST_F(Copies, ComeWithinReach) {
+  const auto made = make_arrivals(scenario("trace: {path: " + path_ +
+                                           ", format: medley, copies: 2, wrap_s: 1e6, time_scale: "
+                                           "2000}\n"));
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message,
+            "run.yaml: trace.wrap_s: time_scale and start_s move arrivals to 2e+09 s, expected at "
+            "most 1000000000");
+}
+
 TEST_F(Copies, OfAnEmptyTraceAreNone) {
   std::ofstream(path_, std::ios::trunc) << "arrived_s,prompt_tokens,output_tokens\n";
   EXPECT_TRUE(arrivals(", copies: 3, wrap_s: 8").empty());
