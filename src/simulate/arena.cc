@@ -7,6 +7,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
