@@ -1,6 +1,8 @@
-// Order statistics, as reports quote them.
+// Order statistics and confidence intervals, as reports quote them.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,5 +18,18 @@ struct Summary {
 double percentile(std::span<const double> sorted, double q);
 // In a time in proportion to their number. The mean is the sum in the order given.
 Summary summarise(std::vector<double> values);
+
+// A mean and how far it may be off: the true one lies within `margin` of it with 95 % confidence.
+struct Estimate {
+  double mean = 0;
+  std::optional<double> margin;  // empty where a single value says nothing of it
+  std::optional<double> low() const { return margin ? std::optional(mean - *margin) : margin; }
+  std::optional<double> high() const { return margin ? std::optional(mean + *margin) : margin; }
+};
+
+// By Student's t, for independent values that are about normal. Precondition: not empty.
+Estimate estimate(std::span<const double> values);
+// What 97.5 % of Student's t distribution is below, within 0.001; degrees of freedom at least 1.
+double student_t(std::size_t degrees);
 
 }  // namespace medley

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "base/prng.h"
 
@@ -57,6 +59,27 @@ TEST(Summarise, OfNothingIsZero) {
   EXPECT_EQ(summary.count, 0u);
   EXPECT_EQ(summary.mean, 0);
   EXPECT_EQ(summary.max, 0);
+}
+
+TEST(Statistics, EstimatesAMeanWithItsInterval) {
+  const Estimate of_three = estimate(std::array{1.0, 2.0, 3.0});
+  EXPECT_EQ(of_three.mean, 2);
+  EXPECT_NEAR(of_three.margin.value(), 4.303 * 1 / std::sqrt(3), 1e-12);
+  EXPECT_NEAR(of_three.low().value(), 2 - *of_three.margin, 1e-15);
+  EXPECT_NEAR(of_three.high().value(), 2 + *of_three.margin, 1e-15);
+  const Estimate of_one = estimate(std::array{7.0});
+  EXPECT_EQ(of_one.mean, 7);
+  EXPECT_FALSE(of_one.margin || of_one.low() || of_one.high()) << "one value says nothing of it";
+  EXPECT_EQ(estimate(std::array{5.0, 5.0}).margin, 0);
+}
+
+TEST(Statistics, KnowsStudentsT) {
+  EXPECT_EQ(student_t(1), 12.706);
+  EXPECT_EQ(student_t(9), 2.262);
+  EXPECT_EQ(student_t(30), 2.042);
+  EXPECT_NEAR(student_t(31), 2.0395, 1e-3);
+  EXPECT_NEAR(student_t(120), 1.9799, 1e-3);
+  EXPECT_NEAR(student_t(1'000'000), 1.95997, 1e-3);
 }
 
 }  // namespace

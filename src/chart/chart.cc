@@ -268,6 +268,30 @@ std::string opened(std::string_view id, std::string_view title, std::string_view
   return out;
 }
 
+double margin_of(const Series& series, std::size_t point) {
+  const double margin = point < series.margins.size() ? series.margins[point] : 0;
+  return std::isfinite(margin) ? margin : 0;
+}
+
+// A dot at each point and a whisker as long as it is uncertain; one without length is left out.
+void draw_margins(std::string& out, const Frame& frame, const Series& series) {
+  for (std::size_t i = 0; i < series.points.size() && !series.margins.empty(); ++i) {
+    const auto& point = series.points[i];
+    if (!is_finite(point))
+      continue;
+    const std::string x = at(frame.px(point.first));
+    const double margin = margin_of(series, i);
+    if (margin > 0) {
+      fmt::format_to(std::back_inserter(out), "<path class=\"whisker {}\" d=\"M{} {}V{}\"/>\n",
+                     class_of(series.colour), x, at(frame.py(point.second - margin)),
+                     at(frame.py(point.second + margin)));
+    }
+    fmt::format_to(std::back_inserter(out),
+                   "<circle class=\"dot {}\" cx=\"{}\" cy=\"{}\" r=\"3\"/>\n",
+                   class_of(series.colour), x, at(frame.py(point.second)));
+  }
+}
+
 // Everything of a chart but its <svg> element, from `top` on; answers where it ends.
 double draw(std::string& out, const Chart& chart, double top) {
   double y = top;
@@ -286,11 +310,16 @@ double draw(std::string& out, const Chart& chart, double top) {
 
   std::vector<double> xs, ys;
   for (const Series& series : chart.series) {
-    for (const auto& point : series.points) {
+    for (std::size_t i = 0; i < series.points.size(); ++i) {
+      const auto& point = series.points[i];
       if (!is_finite(point))
         continue;
       xs.push_back(point.first);
       ys.push_back(point.second);
+      if (const double margin = margin_of(series, i); margin > 0) {
+        ys.push_back(point.second - margin);
+        ys.push_back(point.second + margin);
+      }
     }
   }
   if (chart.stacked && !chart.series.empty()) {
@@ -340,6 +369,7 @@ double draw(std::string& out, const Chart& chart, double top) {
       fmt::format_to(std::back_inserter(out), "<path class=\"line {}\"{} d=\"{}\"/>\n",
                      class_of(series.colour), dash_of(series.colour), path);
     }
+    draw_margins(out, frame, series);
   }
   return top + chart.height;
 }
@@ -436,6 +466,7 @@ std::string style_sheet() {
 .chart .grid { stroke: var(--rule); stroke-width: 1; fill: none; }
 .chart .axis { stroke: var(--quiet); stroke-width: 1; fill: none; }
 .chart .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke: var(--colour); }
+.chart .whisker { fill: none; stroke-width: 1.5; stroke: var(--colour); }
 .chart .area, .chart .dot { fill: var(--colour); stroke: none; }
 .s0 { --colour: var(--c0); } .s1 { --colour: var(--c1); } .s2 { --colour: var(--c2); }
 .s3 { --colour: var(--c3); } .s4 { --colour: var(--c4); } .s5 { --colour: var(--c5); }

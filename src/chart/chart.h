@@ -42,6 +42,8 @@ struct Series {
   Colour colour = Colour::k0;
   Form form = Form::kLine;
   std::vector<std::pair<double, double>> points;  // x ascending; what is not finite is left out
+  // How uncertain each point is: drawn as a dot with a whisker of this half-length. Empty: plain.
+  std::vector<double> margins;
 };
 
 struct Chart {

@@ -100,6 +100,20 @@ TEST(Chart, LeavesOutWhatIsNoNumberAndSurvivesEmptySeries) {
   expect_well_formed(svg(chart, Use::kPage));
 }
 
+TEST(Chart, DrawsAWhiskerAsLongAsAPointIsUncertain) {
+  Chart chart = simple();
+  chart.series[0].margins = {0, 0.25};  // none is known of the last one
+  const std::string text = svg(chart, Use::kPage);
+  expect_well_formed(text);
+  EXPECT_EQ(count(text, "<circle class=\"dot s0\""), 3u);
+  EXPECT_EQ(count(text, "class=\"whisker"), 1u);
+  // The middle point stands at 144 between 220 (0 %) and 68 (100 %).
+  EXPECT_NE(text.find("<path class=\"whisker s0\" d=\"M375 182V106\"/>"), std::string::npos);
+  chart.y = {.label = "free"};
+  chart.series[0].margins = {0, 0, 2};
+  EXPECT_NE(svg(chart, Use::kPage).find(">3<"), std::string::npos) << "the axis has room for it";
+}
+
 TEST(Chart, PutsDecadesOnALogarithmicAxis) {
   Chart chart = simple();
   chart.x.scale = Scale::kLog;

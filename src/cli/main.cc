@@ -76,18 +76,35 @@ int main(int argc, char** argv) {
       ->required()
       ->type_name("");
   add_output(verb, simulate.json);
-  verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")
-      ->type_name("FILE");
+  CLI::Option* requests_csv =
+      verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")
+          ->type_name("FILE");
   verb->add_option("--report", simulate.report,
-                   "Write a page (HTML) with latencies, the fleet over time, energy and money")
+                   "Write a page (HTML) with latencies, the fleet over time, energy and money; "
+                   "with --compare, of the policies against load")
       ->type_name("FILE");
-  verb->add_option("--decisions", simulate.decisions, "Write the decision log that explain reads")
-      ->type_name("FILE");
+  CLI::Option* decisions = verb->add_option("--decisions", simulate.decisions,
+                                            "Write the decision log that explain reads")
+                               ->type_name("FILE");
   verb->add_option("--trace", simulate.trace,
                    "Trace file in place of the scenario's, in the same format")
       ->type_name("FILE");
-  verb->add_option("--placement", simulate.placement, "Placement policy in place of the scenario's")
-      ->type_name("POLICY");
+  CLI::Option* placement = verb->add_option("--placement", simulate.placement,
+                                            "Placement policy in place of the scenario's")
+                               ->type_name("POLICY");
+  CLI::Option* compare =
+      verb->add_option("--compare", simulate.compare,
+                       "Run these policies side by side, separated by commas (docs/arena.md)")
+          ->type_name("POLICY,...")
+          ->excludes(placement, requests_csv, decisions);
+  verb->add_option("--load", simulate.loads,
+                   "With --compare: factors on the rate of arrivals, as 0.5,1; without, 1")
+      ->type_name("LOAD,...")
+      ->needs(compare);
+  verb->add_option("--seeds", simulate.seeds,
+                   "With --compare: seeds, as 11..20 or 1,5,7; without, the scenario's")
+      ->type_name("SEED,...")
+      ->needs(compare);
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
 

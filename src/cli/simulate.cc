@@ -6,11 +6,11 @@
 #include <boost/json.hpp>
 #include <cmath>
 
-#include "base/nearest.h"
+#include "cli/compare.h"
 #include "cli/decision_log_file.h"
+#include "cli/scenario_input.h"
 #include "cli/table.h"
 #include "cli/write_file.h"
-#include "data/catalog.h"
 #include "data/scenario_file.h"
 #include "simulate/report.h"
 #include "simulate/report_html.h"
@@ -20,14 +20,7 @@
 namespace medley::cli {
 namespace {
 
-constexpr int kAnswered = 0, kFailed = 1, kUnusable = 2, kMissed = 6;
-
-// What the command line or a file says wrong is unusable; a disk that fills up is no fault of
-// theirs.
-int complain(const Error& error, std::FILE* err) {
-  fmt::print(err, "medley simulate: {}\n", printable(error.message));
-  return error.code == ErrorCode::kUnavailable ? kFailed : kUnusable;
-}
+constexpr int kAnswered = 0, kUnusable = 2, kMissed = 6;
 
 std::string milliseconds(const Summary& of, double Summary::*figure) {
   if (of.count == 0)
@@ -128,6 +121,17 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              report.joules > 0 ? energy(report.joules) : "unknown",
              report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
              report.money);
+  if (const std::optional<double> value_goodput = report.value_goodput()) {
+    const auto per_good = [](const std::optional<double>& figure) {
+      return figure ? fmt::format("{:.4g}", *figure) : std::string("-");
+    };
+    fmt::print(out,
+               "value kept {:.4g} of {:.4g} {} ({}), net of what requests cost {:.4g}; a kept "
+               "request took {} {} and {} J of the fleet\n",
+               report.value_kept, report.value_offered, printable(currency),
+               percent(*value_goodput), report.net_value(), per_good(report.money_per_good()),
+               printable(currency), per_good(report.joules_per_good()));
+  }
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
@@ -254,73 +258,20 @@ class Rows final : public simulate::RecordSink {
   int reason_ = 0;  // of the first failure to write
 };
 
-// The command that makes the same report again; where else it writes to changes nothing in it.
-std::string command_of(const SimulateOptions& options) {
-  std::string command = "medley simulate";
-  const auto add = [&command](const char* flag, const std::string& value) {
-    if (value.empty())
-      return;
-    command += flag;
-    const bool plain = value.find_first_not_of(
-                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                           "_-./:=,+@") == std::string::npos;
-    if (plain) {
-      command += value;
-      return;
-    }
-    command += "'";
-    for (const char c : value)
-      command += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    command += "'";
-  };
-  add(" ", options.scenario);
-  add(" --trace ", options.trace);
-  add(" --placement ", options.placement);
-  add(" --catalog ", options.catalog);
-  return command + " --report report.html";
-}
-
 }  // namespace
 
 int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
-  Result<data::Scenario> read = data::read_scenario(
-      options.scenario, options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
+  if (options.compare)
+    return run_compare(options, out, err);
+  Result<data::Scenario> read = read_scenario(options);
   if (!read.ok())
     return complain(read.error(), err);
   data::Scenario& scenario = *read;
-  if (!options.trace.empty()) {
-    if (!scenario.trace) {
-      return complain({ErrorCode::kInvalid,
-                       fmt::format("--trace: {} generates its workload and has no trace to replace",
-                                   scenario.file),
-                       {}},
-                      err);
-    }
-    scenario.trace->path = options.trace;
-  }
   if (!options.placement.empty()) {
-    const std::optional<PlacementKind> placement = placement_named(options.placement);
-    if (!placement) {
-      std::vector<std::string> names;
-      for (int i = 0; i < 5; ++i)
-        names.emplace_back(name_of(static_cast<PlacementKind>(i)));
-      return complain({ErrorCode::kInvalid,
-                       fmt::format("--placement: unknown policy '{}'{}", options.placement,
-                                   suggestion(options.placement, names)),
-                       {}},
-                      err);
-    }
-    const std::vector<Pool>& pools = scenario.fleet.pools;
-    if (*placement == PlacementKind::kMedley &&
-        std::any_of(pools.begin(), pools.end(),
-                    [](const Pool& pool) { return pool.table.has_value(); })) {
-      return complain(
-          {ErrorCode::kInvalid,
-           "--placement: pools with step_times are placed by round_robin, least_queued, "
-           "least_outstanding or least_pending_tokens",
-           {}},
-          err);
-    }
+    const Result<PlacementKind> placement =
+        policy_named("--placement", options.placement, scenario.fleet);
+    if (!placement.ok())
+      return complain(placement.error(), err);
     scenario.fleet.placement = *placement;
   }
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
@@ -384,8 +335,8 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   if (timeline) {
     timeline->add(*faults, result.simulated_s);
     const Status written = write_file(
-        options.report,
-        simulate::to_html(report, scenario.fleet, *timeline, result, command_of(options)));
+        options.report, simulate::to_html(report, scenario.fleet, *timeline, result,
+                                          Command(options).add("--report", "report.html").text()));
     if (!written.ok())
       return complain(written.error(), err);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <optional>
 #include <string>
 
 namespace medley::cli {
@@ -15,6 +16,10 @@ struct SimulateOptions {
   std::string decisions;     // the decision log; empty: none
   std::string trace;         // in place of the scenario's trace file, same format; empty: as stated
   std::string placement;     // in place of the scenario's; empty: as stated
+  // Policies to run side by side in place of one run: "medley,round_robin".
+  std::optional<std::string> compare;
+  std::optional<std::string> loads;  // of --compare: "0.5,1"; without, 1
+  std::optional<std::string> seeds;  // of --compare: "11..20", "1,5"; without, the scenario's
 };
 
 // Tables or JSON on `out`, prose on `err`. Exit status: 0 answered, 2 unusable input, 6 an

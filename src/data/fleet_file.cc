@@ -478,6 +478,9 @@ class FleetReader {
       pool.chips = static_cast<int>(*chips);
     if (const auto slots = fields.whole("slots", Whole{1, 1 << 24}))
       pool.slots = static_cast<int>(*slots);
+    pool.max_context = fields.whole("max_context", Whole{2, kMaxTokens});
+    pool.prefill_tokens_per_s =
+        fields.number("prefill_tokens_per_s", Bounds{.max = 1e9, .above_min = true});
     read_place(fields, pool);
     read_measured_speed(fields, pool);
     read_batching(fields, pool.batching);
@@ -509,6 +512,10 @@ class FleetReader {
       pool.engine.upstream_model = pool.model.id;
     }
     resolve_constants(pool);
+    if (pool.prefill_tokens_per_s && (pool.table || !pool.statically_scheduled())) {
+      return node.find("prefill_tokens_per_s")
+          ->key_error("only for pools of statically scheduled devices, which have such a lane");
+    }
     return pool;
   }
 

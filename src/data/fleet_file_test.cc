@@ -95,6 +95,8 @@ pools:
     model: llama-3.1-70b
     precision: int8
     slots: 47
+    max_context: 4096
+    prefill_tokens_per_s: 20000
     engine: {type: emulated}
   - name: burst
     device: metered
@@ -131,6 +133,8 @@ TEST(FleetFile, ReadsTheWholeVocabulary) {
   EXPECT_EQ(chat.constants.engine, "vllm");
   EXPECT_EQ(f.pools[1].chips, 576);
   EXPECT_EQ(*f.pools[1].slots, 47);
+  EXPECT_EQ(*f.pools[1].max_context, 4096);
+  EXPECT_EQ(*f.pools[1].prefill_tokens_per_s, 20000);
   EXPECT_EQ(f.pools[1].constants.law, StepLaw::kDataflow);
   EXPECT_FALSE(f.pools[1].constants.class_default);
   EXPECT_FALSE(f.pools[2].accelerator.has_value());
@@ -263,6 +267,13 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:2:80: pools[0].step_times: missing key 'model'"},
       {head + ", kv_blocks: 5, step_times: {format: vidur_tables, path: x, layers: 2, model: m}}\n",
        "fleet.yaml:2:123: pools[0].step_times.model: only for splitwise_perf_model"},
+      {head + ", prefill_tokens_per_s: 20000}\n",
+       "fleet.yaml:2:54: pools[0].prefill_tokens_per_s: only for pools of statically scheduled "
+       "devices, which have such a lane"},
+      {head + ", max_context: 1}\n",
+       "fleet.yaml:2:67: pools[0].max_context: expected a whole number from 2 to 1099511627776, "
+       "got "
+       "'1'"},
       {"labels: {x: {zones: some}}\n" + head + "}\n",
        "fleet.yaml:1:21: labels.x.zones: expected a list of zones, or any"},
       {"labels: {x: {zones: any}, y: {zones: any}}\n" + head + "}\n",

@@ -16,6 +16,7 @@ namespace {
 
 constexpr long long kMaxTokens = 1 << 30;
 constexpr double kLatest = 1e9;  // seconds, some 31 years
+constexpr int kMostCopies = 1000;
 
 const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload",
                                            "medley"};
@@ -23,7 +24,7 @@ const std::vector<std::string> kPlacements = {"medley", "round_robin", "least_qu
                                               "least_outstanding", "least_pending_tokens"};
 const std::vector<std::string> kClasses = {"guaranteed", "standard", "flex", "batch"};
 
-Result<TraceSpec> read_trace_spec(const Node& node) {
+Result<TraceSpec> read_trace_spec(const Node& node, std::optional<TraceCopies>& copies) {
   Fields fields(node);
   TraceSpec spec;
   spec.path = node.resolve(fields.required_text("path"));
@@ -31,6 +32,12 @@ Result<TraceSpec> read_trace_spec(const Node& node) {
   spec.time_scale = fields.number("time_scale", 1, {.max = 1e6, .above_min = true});
   spec.start_s = fields.seconds("start_s", 0, {.max = kLatest});
   spec.max_request_tokens = fields.whole("max_request_tokens", Whole{2, kMaxTokens});
+  if (fields.child("copies") || fields.child("wrap_s")) {
+    copies.emplace();
+    copies->count = static_cast<int>(fields.required_whole("copies", {1, kMostCopies}));
+    if (const auto wrap = fields.required("wrap_s"))
+      fields.take(copies->wrap_s, wrap->seconds({.max = kLatest, .above_min = true}));
+  }
   MEDLEY_TRY_STATUS(fields.finish());
   return spec;
 }
@@ -71,12 +78,70 @@ std::size_t default_offer(const Fleet& fleet) {
   return own.ok() ? own->number() : 0;
 }
 
+// One name, or weights by name.
+Status read_models(const Node& node, const Fleet& fleet, std::vector<double>& weights) {
+  const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
+    MEDLEY_TRY(const OfferId offer, offer_named(fleet, name));
+    return static_cast<std::size_t>(offer.number());
+  };
+  if (node.is_map())
+    return read_weights(node, place_of, weights.data(), weights.size());
+  MEDLEY_TRY(const std::string name, node.text());
+  const Result<std::size_t> place = place_of(name);
+  if (!place.ok())
+    return node.error(place.error().message, place.error().code);
+  std::fill(weights.begin(), weights.end(), 0.0);
+  weights[*place] = 1;
+  return Done{};
+}
+
+// The same for all classes, or a map from classes to either form. Weights are numbers: a map that
+// holds maps, or something else for a class, is by class.
+Status read_models_by_class(const Node& node, const Fleet& fleet, Mix& mix) {
+  bool by_class = false;
+  if (node.is_map()) {
+    MEDLEY_TRY(const auto entries, node.entries());
+    by_class = std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
+      const auto& [key, value] = entry;
+      return value.is_map() || (service_class_named(key) && !value.number().ok());
+    });
+  }
+  if (!by_class) {
+    MEDLEY_TRY_STATUS(read_models(node, fleet, mix.models.front()));
+    mix.models.fill(mix.models.front());
+    return Done{};
+  }
+  Fields fields(node);
+  for (const ServiceClass service_class : kServiceClasses) {
+    if (const auto child = fields.child(name_of(service_class))) {
+      Status status = read_models(*child, fleet, mix.models[index_of(service_class)]);
+      if (!status.ok())
+        fields.fail(std::move(status).error());
+    }
+  }
+  return fields.finish();
+}
+
+Result<LongerRule> read_longer(const Node& node, ServiceClass of) {
+  Fields fields(node);
+  LongerRule rule;
+  rule.than_tokens = fields.required_whole("than_tokens", {1, kMaxTokens});
+  if (const auto become = fields.required_choice("become", kClasses)) {
+    rule.become = kServiceClasses[*become];
+    if (rule.become == of)
+      fields.fail(fields.child("become")->error("is the class that it has anyway"));
+  }
+  MEDLEY_TRY_STATUS(fields.finish());
+  return rule;
+}
+
 Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
   mix.labels.assign(fleet.labels.size(), 0);
-  mix.models.assign(fleet.offers.size(), 0);
   mix.classes[index_of(ServiceClass::kStandard)] = 1;
   mix.labels[fleet.default_label.number()] = 1;
-  mix.models[default_offer(fleet)] = 1;
+  mix.models.front().assign(fleet.offers.size(), 0);
+  mix.models.front()[default_offer(fleet)] = 1;
+  mix.models.fill(mix.models.front());
 
   const auto node = scenario.child("mix");
   if (!node)
@@ -103,21 +168,16 @@ Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
     };
     check(read_weights(*labels, place_of, mix.labels.data(), mix.labels.size()));
   }
-  if (const auto model = fields.child("model")) {
-    const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
-      MEDLEY_TRY(const OfferId offer, offer_named(fleet, name));
-      return static_cast<std::size_t>(offer.number());
-    };
-    if (model->is_map()) {
-      check(read_weights(*model, place_of, mix.models.data(), mix.models.size()));
-    } else if (const auto name = model->text(); !name.ok()) {
-      fields.fail(name.error());
-    } else if (const auto place = place_of(*name); !place.ok()) {
-      fields.fail(model->error(place.error().message, place.error().code));
-    } else {
-      mix.models.assign(mix.models.size(), 0);
-      mix.models[*place] = 1;
+  if (const auto model = fields.child("model"))
+    check(read_models_by_class(*model, fleet, mix));
+  mix.max_tokens_at_least = fields.whole("max_tokens_at_least", Whole{1, kMaxTokens});
+  if (const auto longer = fields.child("longer")) {
+    Fields rules(*longer);
+    for (const ServiceClass service_class : kServiceClasses) {
+      if (const auto rule = rules.child(name_of(service_class)))
+        rules.take(mix.longer[index_of(service_class)], read_longer(*rule, service_class));
     }
+    check(rules.finish());
   }
   return fields.finish();
 }
@@ -247,7 +307,7 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
   if (trace && workload) {
     fields.fail(workload->key_error("a scenario has either a trace or a workload"));
   } else if (trace) {
-    fields.take(scenario.trace, read_trace_spec(*trace));
+    fields.take(scenario.trace, read_trace_spec(*trace, scenario.copies));
   } else if (workload) {
     fields.take(scenario.workload, read_workload(*workload));
   } else {

@@ -30,12 +30,24 @@
 
 namespace medley::data {
 
+// Requests that are too long for the class they drew: of another class instead.
+struct LongerRule {
+  long long than_tokens = 0;  // of the prompt and the answer, this counted as 64 tokens at least
+  ServiceClass become = ServiceClass::kStandard;
+};
+inline constexpr long long kLeastAnswer = 64;  // tokens that a client asks room for, see LongerRule
+
 // How requests get what the trace does not say: drawn in proportion to the weights, which sum up
 // to 1.
 struct Mix {
   std::array<double, kServiceClassCount> classes{};
-  std::vector<double> labels;  // by LabelId
-  std::vector<double> models;  // by OfferId
+  // By the class drawn; applied once, before the model is drawn.
+  std::array<std::optional<LongerRule>, kServiceClassCount> longer;
+  // Every request states a limit on its answer: the true length, but no less than this. Empty: none
+  // does.
+  std::optional<long long> max_tokens_at_least;
+  std::vector<double> labels;                                  // by LabelId
+  std::array<std::vector<double>, kServiceClassCount> models;  // by class and OfferId
 };
 
 // A replica that is lost, or slower by `slowdown`, from `at_s` on for `for_s` seconds, or for good.
@@ -49,7 +61,8 @@ struct Fault {
 struct Scenario {
   std::string name, file;
   Fleet fleet;
-  std::optional<TraceSpec> trace;  // exactly one of these two
+  std::optional<TraceSpec> trace;     // exactly one of these two
+  std::optional<TraceCopies> copies;  // of the trace
   std::optional<WorkloadSpec> workload;
   Mix mix;
   std::vector<Fault> faults;  // in file order

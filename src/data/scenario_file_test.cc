@@ -73,7 +73,9 @@ TEST(ScenarioFile, ReadsATableScenarioAsItIsDocumented) {
   EXPECT_EQ(s.seed, 1u);
   EXPECT_EQ(s.mix.classes[index_of(ServiceClass::kStandard)], 1);
   EXPECT_EQ(s.mix.labels, std::vector<double>{1});
-  EXPECT_EQ(s.mix.models, std::vector<double>{1});
+  EXPECT_EQ(s.mix.models[0], std::vector<double>{1});
+  EXPECT_FALSE(s.copies.has_value());
+  EXPECT_FALSE(s.mix.max_tokens_at_least.has_value());
 }
 
 TEST(ScenarioFile, DrawsFromTheMixInProportion) {
@@ -84,7 +86,8 @@ TEST(ScenarioFile, DrawsFromTheMixInProportion) {
                "seed: 42\nexpected: {completed: 100, ttft_s: {p50: 0.2, p99: 1.5}}\n");
   EXPECT_EQ(s.mix.classes, (std::array<double, 4>{0.25, 0, 0, 0.75}));
   EXPECT_EQ(s.mix.labels, (std::vector<double>{0.6, 0.4}));
-  EXPECT_EQ(s.mix.models, (std::vector<double>{1, 0, 0}));
+  for (const std::vector<double>& models : s.mix.models)
+    EXPECT_EQ(models, (std::vector<double>{1, 0, 0}));
   EXPECT_EQ(s.seed, 42u);
   EXPECT_EQ(s.expected, (std::map<std::string, double>{
                             {"completed", 100}, {"ttft_s.p50", 0.2}, {"ttft_s.p99", 1.5}}));
@@ -97,8 +100,36 @@ TEST(ScenarioFile, AsksForTheOnlyNameWithoutAMix) {
   const Scenario s = scenario(std::string(kPools) + kWorkload);
   EXPECT_EQ(s.name, "run");
   EXPECT_EQ(s.fleet.offers[0].name, "chat");
-  EXPECT_EQ(s.mix.models, (std::vector<double>{1, 0, 0}));
+  EXPECT_EQ(s.mix.models[0], (std::vector<double>{1, 0, 0}));
   EXPECT_EQ(s.mix.labels, (std::vector<double>{0, 1})) << "the default label";
+}
+
+TEST(ScenarioFile, MixesModelsByClass) {
+  const Scenario s =
+      scenario(std::string(kPools) + kWorkload +
+               "mix:\n  model: {guaranteed: llama-3.1-8b, flex: {chat: 1, llama-3.2-1b: 3}}\n");
+  EXPECT_EQ(s.mix.models[index_of(ServiceClass::kGuaranteed)], (std::vector<double>{0, 1, 0}));
+  EXPECT_EQ(s.mix.models[index_of(ServiceClass::kFlex)], (std::vector<double>{0.25, 0, 0.75}));
+  EXPECT_EQ(s.mix.models[index_of(ServiceClass::kBatch)], (std::vector<double>{1, 0, 0}))
+      << "as without a mix";
+}
+
+TEST(ScenarioFile, GivesLongRequestsAnotherClass) {
+  const Scenario s = scenario(std::string(kPools) + kWorkload +
+                              "mix:\n  max_tokens_at_least: 64\n"
+                              "  longer: {guaranteed: {than_tokens: 4096, become: standard}}\n");
+  const auto& rule = s.mix.longer[index_of(ServiceClass::kGuaranteed)];
+  EXPECT_EQ(rule->than_tokens, 4096);
+  EXPECT_EQ(rule->become, ServiceClass::kStandard);
+  EXPECT_FALSE(s.mix.longer[index_of(ServiceClass::kStandard)].has_value());
+  EXPECT_EQ(s.mix.max_tokens_at_least, 64);
+}
+
+TEST(ScenarioFile, PutsCopiesOfATraceUponOneAnother) {
+  const Scenario s =
+      scenario(std::string(kPools) + "trace: {path: x, format: azure, copies: 3, wrap_s: 58m}\n");
+  EXPECT_EQ(s.copies->count, 3);
+  EXPECT_EQ(s.copies->wrap_s, 3480);
 }
 
 TEST(ScenarioFile, NumbersReplicasThroughAllPools) {
@@ -168,6 +199,28 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
        "run.yaml:7:16: mix.labels.publik: no label 'publik' in the fleet, did you mean 'public'?"},
       {base + "mix: {model: chad}\n",
        "run.yaml:7:14: mix.model: no model 'chad' in the fleet, did you mean 'chat'?"},
+      {base + "mix: {model: {chad: 1}}\n",
+       "run.yaml:7:15: mix.model.chad: no model 'chad' in the fleet, did you mean 'chat'?"},
+      {base + "mix: {model: {chat: lots}}\n",
+       "run.yaml:7:21: mix.model.chat: expected a number of at least 0, got 'lots'"},
+      {base + "mix: {model: {flex: {chad: 1}}}\n",
+       "run.yaml:7:22: mix.model.flex.chad: no model 'chad' in the fleet, did you mean 'chat'?"},
+      {base + "mix: {model: {flx: {chat: 1}}}\n",
+       "run.yaml:7:15: mix.model: unknown key 'flx', did you mean 'flex'?"},
+      {base + "mix: {longer: {flex: {than_tokens: 10, become: flex}}}\n",
+       "run.yaml:7:48: mix.longer.flex.become: is the class that it has anyway"},
+      {base + "mix: {longer: {flex: {become: batch}}}\n",
+       "run.yaml:7:22: mix.longer.flex: missing key 'than_tokens'"},
+      {base + "mix: {max_tokens_at_least: 0}\n",
+       "run.yaml:7:28: mix.max_tokens_at_least: expected a whole number from 1 to 1073741824, got "
+       "'0'"},
+      {std::string(kPools) + "trace: {path: x, format: azure, copies: 3}\n",
+       "run.yaml:6:8: trace: missing key 'wrap_s'"},
+      {std::string(kPools) + "trace: {path: x, format: azure, wrap_s: 3}\n",
+       "run.yaml:6:8: trace: missing key 'copies'"},
+      {std::string(kPools) + "trace: {path: x, format: azure, copies: 2, wrap_s: 0}\n",
+       "run.yaml:6:52: trace.wrap_s: expected a duration above 0 and at most 1000000000 seconds, "
+       "got '0'"},
       {base + "faults: [{replica: b/3, at_s: 1}]\n",
        "run.yaml:7:20: faults[0].replica: pool 'b' has the replicas 0 to 2, got 'b/3'"},
       {base + "faults: [{replica: 5, at_s: 1}]\n",

@@ -53,6 +53,13 @@ struct TraceRequest {
 // Whether a trace of this kind says what prompts have in common.
 bool tells_prefixes(TraceFormat format, const std::vector<TraceRequest>& requests);
 
+// Several copies of a trace upon one another, each turned on a circle of `wrap_s` seconds of the
+// trace's own time by an offset of its own, so that their peaks do not coincide.
+struct TraceCopies {
+  int count = 1;
+  double wrap_s = 1;
+};
+
 // Requests in file order, which is the order of arrival; a request's id is its place.
 Result<std::vector<TraceRequest>> read_trace(const TraceSpec& spec);
 inline constexpr std::size_t kMaxTraceBytes = std::size_t{4} << 30;  // of text, unpacked

@@ -29,6 +29,22 @@ bool Label::allows(const std::string& zone) const {
   return any_zone || std::find(zones.begin(), zones.end(), zone) != zones.end();
 }
 
+bool Pool::statically_scheduled() const {
+  if (!accelerator)
+    return false;
+  switch (accelerator->kind) {
+    case AcceleratorKind::kLpu:
+      return true;
+    // Some of these stream weights from beside the arithmetic as LPUs do, others from DRAM: the
+    // constants say.
+    case AcceleratorKind::kWafer:
+    case AcceleratorKind::kDataflow:
+      return constants.dataflow.t_layer_s > 0;
+    default:
+      return false;
+  }
+}
+
 std::size_t Fleet::replica_count() const {
   std::size_t count = 0;
   for (const Pool& pool : pools)

@@ -106,6 +106,10 @@ struct Pool {
   int replicas = 1;
   int chips = 0;             // statically scheduled devices: chips of one replica
   std::optional<int> slots;  // sequences at once; default from the step model
+  std::optional<long long>
+      max_context;  // tokens of one sequence at most; the model and the memory may allow fewer
+  // Statically scheduled devices: the rate of the lane for prompts, in place of the step model's.
+  std::optional<double> prefill_tokens_per_s;
   std::string zone;
   Jurisdiction jurisdiction;
   Batching batching;
@@ -116,6 +120,8 @@ struct Pool {
   StepConstants constants;
 
   bool emulated() const { return engine.type == EngineType::kEmulated; }
+  // Served by slots of a fixed schedule rather than by batches. Needs accelerator and constants.
+  bool statically_scheduled() const;
 };
 
 // A name that requests may ask for, and the pools that may answer it, by class.

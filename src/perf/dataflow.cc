@@ -25,7 +25,7 @@ int chips_needed(const Accelerator& accelerator, const Model& model, Precision p
 }
 
 Result<DataflowModel> DataflowModel::make(const Setup& setup) {
-  const auto& [accelerator, model, precision, chips, constants] = setup;
+  const auto& [accelerator, model, precision, chips, constants, prefill_tokens_per_s] = setup;
   const auto invalid = [](std::string message) {
     return Error{ErrorCode::kInvalid, std::move(message)};
   };
@@ -78,6 +78,7 @@ Result<DataflowModel> DataflowModel::make(const Setup& setup) {
   result.token_time_ = Seconds(model.layers * per_layer + constants.t_head_s) +
                        weights * active_share / (feed * static_cast<double>(group));
   result.power_ = Watts(constants.chip_w * result.chips_);
+  result.prefill_tokens_per_s_ = prefill_tokens_per_s;
   return result;
 }
 
@@ -91,7 +92,9 @@ int DataflowModel::slots(long long context) const {
 StepCost DataflowModel::step(const StepShape& shape) const {
   MEDLEY_CHECK(shape.decodes > 0 || !shape.chunks.empty());
   Seconds time = token_time_;
-  if (shape.decodes == 0) {
+  if (shape.decodes == 0 && prefill_tokens_per_s_) {
+    time = Seconds(static_cast<double>(shape.prefill_tokens()) / *prefill_tokens_per_s_);
+  } else if (shape.decodes == 0) {
     long long passes = 0;
     for (const PrefillChunk& chunk : shape.chunks) {
       passes += (chunk.tokens + tokens_per_pass_ - 1) / tokens_per_pass_;

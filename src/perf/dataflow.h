@@ -11,6 +11,8 @@
 // The prefill law was never validated: no published prefill data with chip counts was found.
 #pragma once
 
+#include <optional>
+
 #include "base/quantity.h"
 #include "base/result.h"
 #include "domain/accelerator.h"
@@ -28,6 +30,8 @@ class DataflowModel final : public StepModel {
     Precision precision;
     int chips = 0;  // of one replica; 0: chips_needed()
     const DataflowConstants& constants;
+    // Where somebody knows or assumes what the prefill lane takes: goes before the law above.
+    std::optional<double> prefill_tokens_per_s{};
   };
   // Fails when SRAM size, feed rate or the constants are unknown, or when the weights leave no room
   // for one token of context. Where the feed rate is not known the share of the SRAM bandwidth that
@@ -57,6 +61,7 @@ class DataflowModel final : public StepModel {
   Seconds token_time_;
   long long kv_tokens_ = 0;
   Watts power_;
+  std::optional<double> prefill_tokens_per_s_;
 };
 
 // ⌈W / (u·S)⌉ with u the share of the SRAM meant for weights. Precondition: the SRAM size is known.

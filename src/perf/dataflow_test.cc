@@ -90,6 +90,20 @@ TEST(Dataflow, KeepsThePrefillLaneBusyOneStageTimeAPass) {
               1e-15);
 }
 
+TEST(Dataflow, TakesThePrefillRateThatSomebodyStates) {
+  const auto model = DataflowModel::make({.accelerator = groq(),
+                                          .model = llama2_70b(),
+                                          .precision = Precision::kInt8,
+                                          .chips = 576,
+                                          .constants = groq_constants(),
+                                          .prefill_tokens_per_s = 20000});
+  ASSERT_TRUE(model.ok());
+  const std::array prompt = {PrefillChunk{.tokens = 1000}, PrefillChunk{.tokens = 500}};
+  EXPECT_NEAR(model->step({.chunks = prompt}).time.value(), 0.075, 1e-15);
+  EXPECT_EQ(model->step({.decodes = 3}).time, dataflow(llama2_70b(), 576).token_time())
+      << "decodes keep their own time";
+}
+
 TEST(Dataflow, SaysHowManyChipsAModelNeedsThatDoesNotFit) {
   const auto refused = DataflowModel::make({.accelerator = groq(),
                                             .model = llama2_70b(),

@@ -33,20 +33,6 @@ Error at_pool(const Pool& pool, std::string_view message) {
   return {ErrorCode::kInvalid, fmt::format("pool '{}': {}", pool.name, message), {}};
 }
 
-bool statically_scheduled(const Pool& pool) {
-  switch (pool.accelerator->kind) {
-    case AcceleratorKind::kLpu:
-      return true;
-    // Some of these stream weights from beside the arithmetic as LPUs do, others from DRAM: the
-    // constants say.
-    case AcceleratorKind::kWafer:
-    case AcceleratorKind::kDataflow:
-      return pool.constants.dataflow.t_layer_s > 0;
-    default:
-      return false;
-  }
-}
-
 // Times as measured, watts as the step model has them.
 class MeasuredSteps final : public StepModel {
  public:
@@ -79,14 +65,15 @@ Result<PoolModel> slotted_model(const Pool& pool) {
                                     .model = pool.model,
                                     .precision = pool.precision,
                                     .chips = pool.chips,
-                                    .constants = pool.constants.dataflow});
+                                    .constants = pool.constants.dataflow,
+                                    .prefill_tokens_per_s = pool.prefill_tokens_per_s});
   if (!steps)
     return at_pool(pool, steps.error());
   PoolModel result;
   result.kind = ServingKind::kSlotted;
   result.kv_tokens = steps->kv_tokens();
-  result.max_context =
-      std::min(pool.model.max_context.value_or(result.kv_tokens), result.kv_tokens);
+  result.max_context = std::min({pool.model.max_context.value_or(result.kv_tokens),
+                                 result.kv_tokens, pool.max_context.value_or(result.kv_tokens)});
   // Where not one typical context fits, one stream still runs, with what context there is.
   const long long typical = std::min(DataflowModel::kTypicalContext, result.max_context);
   result.max_running = pool.slots.value_or(std::max(1, steps->slots(typical)));
@@ -265,7 +252,9 @@ long long longest_sequence(const Batching& batching, long long blocks) {
   return std::max(1LL, blocks - std::max(kept_free, 1LL)) * batching.block_tokens;
 }
 
-Result<PoolModel> make_pool_model(const Pool& pool) {
+namespace {
+
+Result<PoolModel> modelled(const Pool& pool) {
   if (pool.metered)
     return metered_model(pool);
   if (pool.table) {
@@ -273,12 +262,20 @@ Result<PoolModel> make_pool_model(const Pool& pool) {
   }
   if (pool.slots && *pool.slots < 1)
     return at_pool(pool, "slots must be at least 1");
-  if (pool.accelerator && statically_scheduled(pool))
+  if (pool.statically_scheduled())
     return slotted_model(pool);
   if (const std::string_view wrong = complaint(pool.batching); !wrong.empty()) {
     return at_pool(pool, wrong);
   }
   return pool.accelerator ? batched_model(pool) : Result<PoolModel>(machine_model(pool));
+}
+
+}  // namespace
+
+Result<PoolModel> make_pool_model(const Pool& pool) {
+  MEDLEY_TRY(PoolModel model, modelled(pool));
+  model.max_context = std::min(model.max_context, pool.max_context.value_or(model.max_context));
+  return model;
 }
 
 Result<PerfModel> make_perf_model(const Fleet& fleet) {

@@ -123,6 +123,22 @@ TEST(PerfModel, GivesAnLpuSlotsForATypicalContext) {
   Pool pool = lpu_pool();
   pool.slots = 12;
   EXPECT_EQ(make_pool_model(pool)->max_running, 12);
+  pool.slots.reset();
+  pool.max_context = 2048;
+  EXPECT_EQ(make_pool_model(pool)->max_context, 2048);
+  EXPECT_EQ(make_pool_model(pool)->max_running, model->kv_tokens / 2048) << "shorter, so more";
+  pool.prefill_tokens_per_s = 1000;
+  const std::array prompt = {PrefillChunk{.tokens = 500}};
+  EXPECT_NEAR(make_pool_model(pool)->steps->step({.chunks = prompt}).time.value(), 0.5, 1e-12);
+}
+
+TEST(PerfModel, BoundsTheContextByWhatTheFleetStates) {
+  Pool pool = h100_pool();
+  const long long fits = make_pool_model(pool)->max_context;
+  pool.max_context = 4096;
+  EXPECT_EQ(make_pool_model(pool)->max_context, 4096);
+  pool.max_context = fits + 1;
+  EXPECT_EQ(make_pool_model(pool)->max_context, fits) << "a bound makes no room";
 }
 
 TEST(PerfModel, TimesThisMachineByWhatItsEngineMeasured) {

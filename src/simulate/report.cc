@@ -19,6 +19,18 @@ double mean_energy_price(const Fleet& fleet) {
 
 }  // namespace
 
+std::optional<double> Report::value_goodput() const {
+  return value_offered > 0 ? std::optional(value_kept / value_offered) : std::nullopt;
+}
+
+std::optional<double> Report::money_per_good() const {
+  return kept > 0 ? std::optional(money / static_cast<double>(kept)) : std::nullopt;
+}
+
+std::optional<double> Report::joules_per_good() const {
+  return kept > 0 && joules > 0 ? std::optional(joules / static_cast<double>(kept)) : std::nullopt;
+}
+
 ReportBuilder::ReportBuilder(const Fleet& fleet, bool curves)
     : fleet_(fleet), curves_(curves), owners_(fleet.pools_of_replicas()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i)
@@ -27,8 +39,10 @@ ReportBuilder::ReportBuilder(const Fleet& fleet, bool curves)
 
 void ReportBuilder::add(const RequestRecord& record) {
   ClassReport& of_class = classes_[index_of(record.request.service_class)];
+  const double value = fleet_.policy(record.request.service_class).value.value();
   ++report_.requests;
   ++of_class.requests;
+  report_.value_offered += value;
   switch (record.outcome) {
     case RequestOutcome::kRejected:
       ++report_.rejected;
@@ -55,6 +69,7 @@ void ReportBuilder::add(const RequestRecord& record) {
       break;
   }
   if (record.kept) {
+    report_.value_kept += value;
     ++report_.kept;
     ++of_class.kept;
   }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,11 +57,22 @@ struct Report {
   double joules = 0, money = 0;  // of the fleet, with the idle hardware whose power is known
   double request_joules = 0,
          request_money = 0;  // the part that requests account for: what the CSV adds up to
+  double value_kept = 0, value_offered = 0;  // money: of kept requests, of all, by their classes
   Latencies latencies;
   std::vector<ClassReport> classes;  // those that occur
   std::vector<PoolReport> pools;     // all, in file order
   std::string decision_digest;
   std::map<std::string, long long> refused_for;  // reason to requests
+
+  // Share of all value that was kept; empty where nothing is worth anything.
+  std::optional<double> value_goodput() const;
+  // Of the value kept, what is left after what the requests cost, kept or not. Idle hardware is not
+  // in it: no decision about a request changes that.
+  double net_value() const { return value_kept - request_money; }
+  // Of the fleet, idle hardware included, by kept requests; empty where none was kept, or where no
+  // energy is known.
+  std::optional<double> money_per_good() const;
+  std::optional<double> joules_per_good() const;
 };
 
 // Adds records up; they need not be kept.

@@ -13,6 +13,10 @@ json::value known(bool is_known, double figure) {
   return is_known ? json::value(figure) : json::value();
 }
 
+json::value known(const std::optional<double>& figure) {
+  return known(figure.has_value(), figure.value_or(0));
+}
+
 json::object to_object(const Summary& summary) {
   const bool some = summary.count > 0;
   return {{"mean", known(some, summary.mean)},
@@ -56,6 +60,12 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"joules", known(some_energy, report.joules)},
                    {"request_money", report.request_money},
                    {"request_joules", known(some_energy, report.request_joules)},
+                   {"value_offered", report.value_offered},
+                   {"value_kept", report.value_kept},
+                   {"value_goodput", known(report.value_goodput())},
+                   {"net_value", report.net_value()},
+                   {"money_per_good", known(report.money_per_good())},
+                   {"joules_per_good", known(report.joules_per_good())},
                    {"decision_digest", report.decision_digest}};
   add_latencies(out, report.latencies);
   json::object classes;

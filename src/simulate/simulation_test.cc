@@ -216,5 +216,29 @@ TEST(Report, AddsUpWhatTheRowsSay) {
   EXPECT_EQ(std::count(csv.str().begin(), csv.str().end(), '\n'), 301);
 }
 
+TEST(Report, SaysWhatTheKeptRequestsAreWorth) {
+  sched::TestFleet made = one_pool(1);
+  made.fleet.placement = PlacementKind::kRoundRobin;  // takes all, late or not
+  made.fleet.classes[index_of(ServiceClass::kStandard)].targets = {.ttft = milliseconds(100)};
+  made.fleet.classes[index_of(ServiceClass::kFlex)].targets = {.ttft = milliseconds(1)};
+  std::vector<Arrival> arrivals = {arrival(0, seconds(1), 100, 2), arrival(1, seconds(5), 100, 2),
+                                   arrival(2, seconds(9), 100, 2)};
+  arrivals[2].request.service_class = ServiceClass::kFlex;
+  const SimulationResult result = run(made, arrivals);
+  const Report report = make_report("test", made.fleet, result);
+  EXPECT_EQ(report.kept, 2) << "a step takes longer than flex has here";
+  EXPECT_NEAR(report.value_offered, 0.005 + 0.005 + 0.002, 1e-12);
+  EXPECT_NEAR(report.value_kept, 0.01, 1e-12);
+  EXPECT_NEAR(report.value_goodput().value(), 0.01 / 0.012, 1e-12);
+  EXPECT_NEAR(report.net_value(), 0.01 - report.request_money, 1e-12);
+  EXPECT_GT(report.request_money, 0) << "of the one that was late too";
+  EXPECT_NEAR(report.money_per_good().value(), report.money / 2, 1e-12);
+  EXPECT_NEAR(report.joules_per_good().value(), report.joules / 2, 1e-9);
+
+  const Report nothing = make_report("test", made.fleet, run(made, {}));
+  EXPECT_FALSE(nothing.value_goodput() || nothing.money_per_good() || nothing.joules_per_good())
+      << "unknown is not 0";
+}
+
 }  // namespace
 }  // namespace medley::simulate

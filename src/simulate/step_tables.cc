@@ -166,6 +166,7 @@ Result<perf::PoolModel> make_table_model(const Pool& pool) {
   model.max_running = pool.batching.max_running;
   model.kv_tokens = *pool.batching.kv_blocks * pool.batching.block_tokens;
   model.max_context = perf::longest_sequence(pool.batching, *pool.batching.kv_blocks);
+  model.max_context = std::min(model.max_context, pool.max_context.value_or(model.max_context));
   model.chunk_tokens =
       pool.batching.kind == BatchingKind::kChunkedPrefill ? pool.batching.chunk_tokens : 0;
   return model;

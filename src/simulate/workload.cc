@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
@@ -13,7 +14,11 @@ namespace medley::simulate {
 namespace {
 
 // Streams of random numbers, one a purpose.
-enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel };  // on: generator.cc
+enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kCopy = 110 };  // others: generator.cc
+
+// As many as a generated workload may have.
+constexpr std::size_t kMostRequests = 100'000'000;
+constexpr double kLatest = 1e9;  // seconds, as for the rows of a trace
 
 std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed,
                               std::vector<std::size_t>& stream_of) {
@@ -40,8 +45,16 @@ void draw_mix(const data::Scenario& scenario, std::vector<Arrival>& arrivals) {
     request.id = RequestId(i);
     request.service_class =
         kServiceClasses[Prng::stream(scenario.seed, kClass, i).pick(scenario.mix.classes)];
+    if (const auto& rule = scenario.mix.longer[index_of(request.service_class)]) {
+      const long long answer = std::max(arrivals[i].output_tokens, data::kLeastAnswer);
+      if (request.prompt_tokens.count() + answer > rule->than_tokens)
+        request.service_class = rule->become;
+    }
+    if (const auto& least = scenario.mix.max_tokens_at_least)
+      request.output_cap = Tokens(std::max(arrivals[i].output_tokens, *least));
     request.label = LabelId(Prng::stream(scenario.seed, kLabel, i).pick(scenario.mix.labels));
-    request.model = OfferId(Prng::stream(scenario.seed, kModel, i).pick(scenario.mix.models));
+    request.model = OfferId(Prng::stream(scenario.seed, kModel, i)
+                                .pick(scenario.mix.models[index_of(request.service_class)]));
   }
 }
 
@@ -52,20 +65,22 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
     error.message = fmt::format("{}: request {}: {}", scenario.trace->path, row, error.message);
     return error;
   };
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
     Request& request = arrivals[i].request;
-    if (rows[i].service_class)
-      request.service_class = *rows[i].service_class;
-    if (!rows[i].label.empty()) {
-      Result<LabelId> label = data::label_named(scenario.fleet, rows[i].label);
+    const std::size_t place = i % rows.size();  // of several copies
+    const data::TraceRequest& row = rows[place];
+    if (row.service_class)
+      request.service_class = *row.service_class;
+    if (!row.label.empty()) {
+      Result<LabelId> label = data::label_named(scenario.fleet, row.label);
       if (!label.ok())
-        return in_row(i, label.error());
+        return in_row(place, label.error());
       request.label = *label;
     }
-    if (!rows[i].model.empty()) {
-      Result<OfferId> model = data::offer_named(scenario.fleet, rows[i].model);
+    if (!row.model.empty()) {
+      Result<OfferId> model = data::offer_named(scenario.fleet, row.model);
       if (!model.ok())
-        return in_row(i, model.error());
+        return in_row(place, model.error());
       request.model = *model;
     }
   }
@@ -106,22 +121,72 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
   return Done{};
 }
 
+// When the rows of each copy come, in place of when they stand in the trace.
+void turn_copies(const data::Scenario& scenario, const std::vector<data::TraceRequest>& rows,
+                 std::vector<Arrival>& arrivals) {
+  const double wrap_s = scenario.copies->wrap_s;
+  for (std::size_t first = 0; first < arrivals.size(); first += rows.size()) {
+    const std::size_t copy = first / rows.size();
+    const double offset_s = Prng::stream(scenario.seed, kCopy, copy).uniform() * wrap_s;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const double since_first_s = rows[i].arrived_s - rows.front().arrived_s;
+      const double turned_s = std::fmod(since_first_s + offset_s, wrap_s);
+      arrivals[first + i].request.arrived_at = round_to_instant(
+          Seconds(turned_s * scenario.trace->time_scale + scenario.trace->start_s));
+    }
+  }
+}
+
+Result<std::vector<Arrival>> arrivals_of_trace(const data::Scenario& scenario) {
+  data::TraceSpec spec = *scenario.trace;
+  if (scenario.copies) {  // the trace's own time first: it is turned before it is scaled
+    spec.time_scale = 1;
+    spec.start_s = 0;
+  }
+  MEDLEY_TRY(const std::vector<data::TraceRequest> rows, data::read_trace(spec));
+  const auto copies = static_cast<std::size_t>(scenario.copies ? scenario.copies->count : 1);
+  if (rows.size() > kMostRequests / copies) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: trace.copies: {} copies of {} requests are more than {}",
+                             scenario.file, copies, rows.size(), kMostRequests),
+                 "trace.copies"};
+  }
+  if (const data::TraceSpec& stated = *scenario.trace;
+      scenario.copies && scenario.copies->wrap_s * stated.time_scale + stated.start_s > kLatest) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("{}: trace.wrap_s: time_scale and start_s move arrivals to {:.3g} s, "
+                             "expected at most {:.0f}",
+                             scenario.file,
+                             scenario.copies->wrap_s * stated.time_scale + stated.start_s, kLatest),
+                 "trace.wrap_s"};
+  }
+  std::vector<Arrival> arrivals(rows.size() * copies);
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    const data::TraceRequest& row = rows[i % rows.size()];
+    arrivals[i].request.arrived_at = row.arrived;
+    arrivals[i].request.prompt_tokens = row.prompt;
+    arrivals[i].output_tokens = row.output.count();
+  }
+  // Drawn by copy and row, so that a request keeps its class, label and model wherever it comes.
+  draw_mix(scenario, arrivals);
+  MEDLEY_TRY_STATUS(take_from_rows(scenario, rows, arrivals));
+  if (scenario.copies) {
+    turn_copies(scenario, rows, arrivals);
+    std::stable_sort(arrivals.begin(), arrivals.end(), [](const Arrival& a, const Arrival& b) {
+      return a.request.arrived_at < b.request.arrived_at;
+    });
+    for (std::size_t i = 0; i < arrivals.size(); ++i)
+      arrivals[i].request.id = RequestId(i);
+  }
+  return arrivals;
+}
+
 }  // namespace
 
 Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario) {
+  if (scenario.trace)
+    return arrivals_of_trace(scenario);
   std::vector<Arrival> arrivals;
-  if (scenario.trace) {
-    MEDLEY_TRY(const std::vector<data::TraceRequest> rows, data::read_trace(*scenario.trace));
-    arrivals.resize(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      arrivals[i].request.arrived_at = rows[i].arrived;
-      arrivals[i].request.prompt_tokens = rows[i].prompt;
-      arrivals[i].output_tokens = rows[i].output.count();
-    }
-    draw_mix(scenario, arrivals);
-    MEDLEY_TRY_STATUS(take_from_rows(scenario, rows, arrivals));
-    return arrivals;
-  }
   const data::WorkloadSpec& workload = scenario.workload.value();
   std::vector<std::size_t> stream_of;  // by row; empty: all of the one stream
   arrivals = generate(workload, scenario.seed, stream_of);

@@ -11,8 +11,8 @@
 namespace medley::simulate {
 
 // The trace's or the generator's requests with class, label and model drawn from the mix. Each
-// request has random streams of its own: a longer trace or another share of one class leaves the
-// other draws alone.
+// request has random streams of its own: a longer trace, another share of one class or another
+// rate leaves the other draws alone.
 Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario);
 
 // By time. A fault without an end lasts until the simulation's.

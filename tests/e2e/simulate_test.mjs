@@ -143,3 +143,66 @@ test('rows that cannot be written are an error', { skip: fs.existsSync('/dev/ful
   assert.equal(status, 1);
   assert.match(err, /'\/dev\/full' is incomplete: No space left on device/);
 });
+
+test('policies side by side', async (t) => {
+  const files = folder(t);
+  const scenario = path.join(root, 'scenarios/burst-and-loss.yaml');
+  const line = [scenario, '--compare', 'medley,round_robin', '--load', '0.5,1', '--seeds', '1..2,7'];
+  const all = await simulate(...line, '--report', files.file('one.html'));
+  assert.deepEqual(all.map((entry) => [entry.load, entry.policy]),
+    [[0.5, 'medley'], [0.5, 'round_robin'], [1, 'medley'], [1, 'round_robin']]);
+  for (const entry of all) {
+    assert.deepEqual(entry.seeds, [1, 2, 7]);
+    const { mean, low, high } = entry.value_goodput;
+    assert.ok(low <= mean && mean <= high && mean > 0 && mean <= 1);
+    assert.deepEqual(Object.keys(entry.attainment), ['guaranteed', 'standard', 'flex', 'batch']);
+    assert.ok(entry.dollars_per_good > 0 && entry.joules_per_good > 0);
+    assert.equal(entry.share_of_bound, null);
+    assert.equal(entry.bound_gap, null);
+  }
+  assert.ok(all[2].value_goodput.mean > all[3].value_goodput.mean, 'medley does better than taking turns');
+  // One run is what simulate says of it; the same command writes the same page.
+  const [alone] = await simulate(scenario, '--compare', 'medley');
+  const one = await simulate(scenario);
+  assert.equal(alone.value_goodput.mean, one.value_goodput);
+  assert.equal(alone.dollars_per_good, one.money_per_good);
+  assert.equal(alone.value_goodput.low, null);
+  close(one.net_value, one.value_kept - one.request_money);
+  await simulate(...line, '--report', files.file('two.html'));
+  const page = fs.readFileSync(files.file('one.html'), 'utf8');
+  assert.equal(page, fs.readFileSync(files.file('two.html'), 'utf8'));
+  assert.doesNotMatch(page, /<script|https?:/);
+  const { out, err } = await medley('simulate', ...line);
+  assert.match(out, /^ +1 +round_robin +[0-9.]+ % .* -[0-9.]+ ± [0-9.]+$/m);
+  assert.equal(err, '', 'no progress bar where nobody looks');
+});
+
+test('what cannot be compared', async () => {
+  const scenario = path.join(root, 'scenarios/burst-and-loss.yaml');
+  for (const [args, message] of [
+    [['--compare', 'medly'], /--compare: unknown policy 'medly', did you mean 'medley'\?/],
+    [['--compare', ''], /--compare/],
+    [['--compare', 'medley,medley'], /--compare: 'medley' stands there twice/],
+    [['--compare', 'medley', '--load', '1,0'], /--load: expected numbers from 0\.001 to 1000 like 0\.5,1, got '0'/],
+    [['--compare', 'medley', '--load', ''], /--load/],
+    [['--compare', 'medley', '--seeds', '20..11'], /--seeds: expected seeds like 11\.\.20 or 1,5,7, got '20\.\.11'/],
+    [['--compare', 'medley', '--seeds', '0..99999999'], /--seeds: more than 10000 seeds/],
+    [['--compare', 'medley', '--seeds', '1,1'], /--seeds: 1 stands there twice/],
+    [['--compare', 'medley', '--placement', 'medley'], /--compare/],
+    [['--seeds', '1..2'], /--seeds requires --compare/],
+  ]) {
+    const { status, out, err } = await medley('simulate', scenario, ...args);
+    assert.equal(status, 2, args.join(' '));
+    assert.match(err, message);
+    assert.equal(out, '');
+  }
+});
+
+test('the scenario that policies are compared on', { skip: fs.existsSync(azure) ? false : `no ${azure}` }, async () => {
+  const report = await simulate(path.join(root, 'scenarios/mixed_fleet.yaml'), '--trace', azure);
+  assert.equal(report.requests, 58098);
+  // 893.9 s of arrivals, then what is left of them.
+  assert.ok(report.simulated_s > 893 && report.simulated_s < 1300, report.simulated_s);
+  // A fifth of them, less those that fit no 4k: 8.3 %.
+  assert.ok(Math.abs(report.classes.guaranteed.requests / 58098 - 0.2 * 0.917) < 0.005);
+});

@@ -1,0 +1,225 @@
+#include "cli/compare.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "cli/scenario_input.h"
+#include "cli/simulate.h"
+#include "cli/table.h"
+#include "cli/write_file.h"
+#include "data/yaml.h"
+#include "simulate/arena.h"
+
+namespace medley::cli {
+namespace {
+
+constexpr std::size_t kMostSeeds = 10'000, kMostRuns = 1'000'000;
+constexpr double kLeastLoad = 1e-3, kMostLoad = 1e3;
+
+Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
+
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    parts.emplace_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
+template <typename T>
+bool holds(const std::vector<T>& values, const T& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+Result<std::vector<PlacementKind>> read_policies(const std::string& text, const Fleet& fleet) {
+  std::vector<PlacementKind> policies;
+  for (const std::string& name : split(text)) {
+    MEDLEY_TRY(const PlacementKind policy, policy_named("--compare", name, fleet));
+    if (holds(policies, policy))
+      return invalid(fmt::format("--compare: '{}' stands there twice", name));
+    policies.push_back(policy);
+  }
+  return policies;
+}
+
+Result<std::vector<double>> read_loads(const std::string& text) {
+  std::vector<double> loads;
+  for (const std::string& part : split(text)) {
+    const std::optional<double> load = data::parse_number(part);
+    if (!load || *load < kLeastLoad || *load > kMostLoad) {
+      return invalid(fmt::format("--load: expected numbers from {} to {} like 0.5,1, got '{}'",
+                                 kLeastLoad, kMostLoad, part));
+    }
+    if (holds(loads, *load))
+      return invalid(fmt::format("--load: {} stands there twice", part));
+    loads.push_back(*load);
+  }
+  return loads;
+}
+
+std::optional<std::uint64_t> read_seed(std::string_view text) {
+  std::uint64_t seed = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  constexpr std::uint64_t kMostSeed = std::numeric_limits<std::int64_t>::max();  // as in a scenario
+  if (failure != std::errc() || end != text.data() + text.size() || seed > kMostSeed)
+    return std::nullopt;
+  return seed;
+}
+
+// "11..20" is eleven to twenty.
+Result<std::vector<std::uint64_t>> read_seeds(const std::string& text) {
+  std::vector<std::uint64_t> seeds;
+  for (const std::string& part : split(text)) {
+    const std::size_t dots = part.find("..");
+    const auto first = read_seed(std::string_view(part).substr(0, dots));
+    const auto last =
+        dots == std::string::npos ? first : read_seed(std::string_view(part).substr(dots + 2));
+    if (!first || !last || *last < *first) {
+      return invalid(fmt::format("--seeds: expected seeds like 11..20 or 1,5,7, got '{}'", part));
+    }
+    if (*last - *first >= kMostSeeds - seeds.size())
+      return invalid(fmt::format("--seeds: more than {} seeds", kMostSeeds));
+    for (std::uint64_t seed = *first; seed <= *last; ++seed) {
+      if (holds(seeds, seed))
+        return invalid(fmt::format("--seeds: {} stands there twice", seed));
+      seeds.push_back(seed);
+    }
+  }
+  return seeds;
+}
+
+// Runs done, drawn over itself on a terminal.
+class ProgressBar {
+ public:
+  explicit ProgressBar(std::FILE* to) : to_(::isatty(::fileno(to)) == 1 ? to : nullptr) {}
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  ~ProgressBar() { clear(); }
+
+  void show(std::size_t done, std::size_t all) {
+    if (to_ == nullptr)
+      return;
+    constexpr std::size_t kWidth = 40;
+    const std::size_t filled = kWidth * done / all;
+    fmt::print(to_, "\r[{}{}] {} of {} runs", std::string(filled, '#'),
+               std::string(kWidth - filled, '.'), done, all);
+    std::fflush(to_);
+  }
+  void clear() {
+    if (to_ == nullptr)
+      return;
+    std::fputs("\r\x1b[K", to_);
+    std::fflush(to_);
+    to_ = nullptr;
+  }
+
+ private:
+  std::FILE* to_;  // null: not a terminal, or cleared
+};
+
+std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
+
+template <typename Text>
+std::string or_dash(const std::optional<double>& figure, const Text& text) {
+  return figure ? text(*figure) : std::string("-");
+}
+
+void print_table(const simulate::Arena& arena, std::FILE* out) {
+  const std::vector<simulate::Standing> all = simulate::standings(arena);
+  const auto points = [](double share) { return fmt::format("{:+.1f}", share * 100); };
+  const auto short_figure = [](double figure) { return fmt::format("{:.4g}", figure); };
+  const auto occurs = [&](ServiceClass service_class) {
+    return std::any_of(all.begin(), all.end(), [&](const simulate::Standing& standing) {
+      return standing.attainment[index_of(service_class)].has_value();
+    });
+  };
+  fmt::print(
+      out, "{}\n{} runs of up to {} requests; every device here is simulated\n\n",
+      printable(arena.name), arena.runs.size(),
+      std::max_element(arena.runs.begin(), arena.runs.end(), [](const auto& a, const auto& b) {
+        return a.requests < b.requests;
+      })->requests);
+  const Align right = Align::kRight;
+  std::vector<Column> columns = {
+      {"load", right}, {"policy"}, {"value goodput", right}, {"95 %, ±", right}};
+  for (const ServiceClass service_class : kServiceClasses) {
+    if (occurs(service_class))
+      columns.push_back({std::string(name_of(service_class)), right});
+  }
+  columns.push_back({arena.currency + "/good", right});
+  columns.push_back({"J/good", right});
+  columns.push_back({"of bound", right});
+  if (arena.policies.size() > 1)
+    columns.push_back({fmt::format("points to {}", name_of(arena.policies.front())), right});
+  Table table(std::move(columns));
+  for (const simulate::Standing& standing : all) {
+    if (standing.policy == 0 && standing.load > 0)
+      table.add_rule();
+    const Estimate& goodput = standing.value_goodput;
+    std::vector<std::string> row = {fmt::format("{:.4g}", arena.loads[standing.load]),
+                                    std::string(name_of(arena.policies[standing.policy])),
+                                    percent(goodput.mean), or_dash(goodput.margin, percent)};
+    for (const ServiceClass service_class : kServiceClasses) {
+      if (occurs(service_class))
+        row.push_back(or_dash(standing.attainment[index_of(service_class)], percent));
+    }
+    row.push_back(or_dash(standing.money_per_good, short_figure));
+    row.push_back(or_dash(standing.joules_per_good, short_figure));
+    row.push_back(or_dash(standing.share_of_bound, percent));
+    if (const std::optional<Estimate>& ahead = standing.ahead_of_first) {
+      row.push_back(ahead->margin
+                        ? fmt::format("{} ± {:.1f}", points(ahead->mean), *ahead->margin * 100)
+                        : points(ahead->mean));
+    }
+    table.add_row(std::move(row));
+  }
+  fmt::print(out, "{}", table.text());
+}
+
+Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
+  MEDLEY_TRY(const data::Scenario scenario, read_scenario(options));
+  simulate::ArenaOptions arena;
+  MEDLEY_TRY(arena.policies, read_policies(options.compare.value(), scenario.fleet));
+  if (options.loads) {
+    MEDLEY_TRY(arena.loads, read_loads(*options.loads));
+  }
+  arena.seeds = {scenario.seed};
+  if (options.seeds) {
+    MEDLEY_TRY(arena.seeds, read_seeds(*options.seeds));
+  }
+  if (arena.seeds.size() > kMostRuns / (arena.policies.size() * arena.loads.size()))
+    return invalid(fmt::format("--compare: more than {} runs", kMostRuns));
+  ProgressBar bar(err);
+  arena.progress = [&bar](std::size_t done, std::size_t all) { bar.show(done, all); };
+  return simulate::run_arena(scenario, arena);
+}
+
+}  // namespace
+
+int run_compare(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
+  const Result<simulate::Arena> arena = run(options, err);
+  if (!arena.ok())
+    return complain(arena.error(), err);
+  if (!options.report.empty()) {
+    const Command command = Command(options).add("--report", "report.html");
+    const Status written = write_file(options.report, simulate::to_html(*arena, command.text()));
+    if (!written.ok())
+      return complain(written.error(), err);
+  }
+  if (options.json) {
+    fmt::print(out, "{}\n", simulate::to_json(*arena));
+  } else {
+    print_table(*arena, out);
+  }
+  return 0;
+}
+
+}  // namespace medley::cli

@@ -1,0 +1,89 @@
+#include "cli/scenario_input.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/nearest.h"
+#include "cli/simulate.h"
+#include "cli/table.h"
+#include "data/catalog.h"
+
+namespace medley::cli {
+namespace {
+
+Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
+
+}  // namespace
+
+Result<data::Scenario> read_scenario(const SimulateOptions& options) {
+  MEDLEY_TRY(
+      data::Scenario scenario,
+      data::read_scenario(options.scenario, options.catalog.empty() ? data::default_catalog_folder()
+                                                                    : options.catalog));
+  if (options.trace.empty())
+    return scenario;
+  if (!scenario.trace) {
+    return invalid(fmt::format("--trace: {} generates its workload and has no trace to replace",
+                               scenario.file));
+  }
+  scenario.trace->path = options.trace;
+  return scenario;
+}
+
+Result<PlacementKind> policy_named(std::string_view flag, const std::string& name,
+                                   const Fleet& fleet) {
+  const std::optional<PlacementKind> placement = placement_named(name);
+  if (!placement) {
+    std::vector<std::string> names;
+    for (int i = 0; i < 5; ++i)
+      names.emplace_back(name_of(static_cast<PlacementKind>(i)));
+    return invalid(fmt::format("{}: unknown policy '{}'{}", flag, name, suggestion(name, names)));
+  }
+  if (*placement == PlacementKind::kMedley &&
+      std::any_of(fleet.pools.begin(), fleet.pools.end(),
+                  [](const Pool& pool) { return pool.table.has_value(); })) {
+    return invalid(
+        fmt::format("{}: pools with step_times are placed by round_robin, least_queued, "
+                    "least_outstanding or least_pending_tokens",
+                    flag));
+  }
+  return *placement;
+}
+
+Command::Command(const SimulateOptions& options) {
+  add("", options.scenario);
+  add("--trace", options.trace);
+  add("--placement", options.placement);
+  add("--compare", options.compare.value_or(""));
+  add("--load", options.loads.value_or(""));
+  add("--seeds", options.seeds.value_or(""));
+  add("--catalog", options.catalog);
+}
+
+Command& Command::add(std::string_view flag, std::string_view value) {
+  if (value.empty())
+    return *this;
+  text_ += flag.empty() ? " " : fmt::format(" {} ", flag);
+  const bool plain = value.find_first_not_of(
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                         "_-./:=,+@") == std::string_view::npos;
+  if (plain) {
+    text_ += value;
+    return *this;
+  }
+  text_ += "'";
+  for (const char c : value)
+    text_ += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  text_ += "'";
+  return *this;
+}
+
+int complain(const Error& error, std::FILE* err) {
+  fmt::print(err, "medley simulate: {}\n", printable(error.message));
+  return error.code == ErrorCode::kUnavailable ? 1 : 2;
+}
+
+}  // namespace medley::cli

@@ -1,0 +1,96 @@
+// The arena: policies side by side on the same requests, over loads and seeds, in parallel.
+//
+// A load is a factor on the rate of arrivals, a seed takes the place of the scenario's. Each policy
+// meets exactly the same requests at a load and seed, so that differences can be taken in pairs.
+// The result does not depend on the number of threads; each thread holds one run, and beyond these
+// only the requests of the loads and seeds in work are kept.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/statistics.h"
+#include "data/scenario_file.h"
+#include "simulate/report.h"
+#include "simulate/simulation.h"
+
+namespace medley::simulate {
+
+// The scenario with arrivals `load` times as dense and another seed. Fails where a workload cannot
+// come so fast.
+Result<data::Scenario> scenario_at(const data::Scenario& scenario, double load, std::uint64_t seed);
+
+// What no policy could exceed on the same requests.
+struct NetValueBound {
+  double net_value = 0;  // money: value kept less what the requests cost
+  double gap = 0;        // how far the bound may still come down, as a share of it
+};
+
+struct ArenaOptions {
+  std::vector<PlacementKind> policies;  // at least one, each once
+  std::vector<double> loads = {1};      // at least one, above 0
+  std::vector<std::uint64_t> seeds;     // at least one
+  // Called once for every load and seed, from several threads. Empty: no bound is known.
+  std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
+      bound;
+  // Hears of every run that has ended, from one thread at a time.
+  std::function<void(std::size_t done, std::size_t all)> progress;
+  int threads = 0;  // 0: as many as the machine has
+};
+
+// What one run came to.
+struct ArenaFigures {
+  long long requests = 0, kept = 0;
+  std::array<long long, kServiceClassCount> class_requests{}, class_kept{};
+  double value_offered = 0, value_kept = 0, net_value = 0;  // money, as Report has them
+  double money = 0, joules = 0;                             // of the fleet, as Report has them
+
+  double value_goodput() const { return value_offered > 0 ? value_kept / value_offered : 0; }
+};
+
+struct Arena {
+  std::string name, currency;
+  std::vector<PlacementKind> policies;
+  std::vector<double> loads;
+  std::vector<std::uint64_t> seeds;
+  std::vector<ArenaFigures> runs;                    // see run()
+  std::vector<std::optional<NetValueBound>> bounds;  // by load, then seed
+
+  // All three by their places in the lists above.
+  const ArenaFigures& run(std::size_t policy, std::size_t load, std::size_t seed) const {
+    return runs.at((load * seeds.size() + seed) * policies.size() + policy);
+  }
+};
+
+// Errors: what make_arrivals and its kin find wrong with the scenario, at a load too.
+Result<Arena> run_arena(const data::Scenario& scenario, const ArenaOptions& options);
+
+// A policy at a load, over all seeds.
+struct Standing {
+  std::size_t policy = 0, load = 0;  // places in the arena's lists
+  Estimate value_goodput;
+  // Of all seeds together. Empty: no such request, nothing kept, no energy known.
+  std::array<std::optional<double>, kServiceClassCount> attainment;
+  std::optional<double> money_per_good, joules_per_good;
+  std::optional<double> share_of_bound, bound_gap;  // means over the seeds; empty without a bound
+  // Its goodput less that of the first policy with the same requests; empty for the first one.
+  std::optional<Estimate> ahead_of_first;
+};
+
+// By load, then policy, both as in the arena's lists.
+std::vector<Standing> standings(const Arena& arena);
+// Goodput of policy `a` less that of `b`, in pairs of runs with the same load and seed.
+Estimate paired_difference(const Arena& arena, std::size_t a, std::size_t b, std::size_t load);
+
+// One JSON value, one line: an array of standings (docs/arena.md lists its keys).
+std::string to_json(const Arena& arena);
+
+// A page with pictures (docs/arena.md), the same bytes for the same arena and command.
+std::string to_html(const Arena& arena, const std::string& command);
+
+}  // namespace medley::simulate

@@ -1,0 +1,150 @@
+#include "simulate/workload.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "data/testing_shared.h"
+
+namespace medley::simulate {
+namespace {
+
+const data::Catalog& catalog() {
+  static const auto read = data::read_catalog("catalog");
+  EXPECT_TRUE(read.ok()) << read.error().message;
+  return *read;
+}
+
+data::Scenario scenario(const std::string& text) {
+  auto read = data::parse_scenario(
+      "pools:\n  - {name: a, device: h100_sxm, model: llama-3.1-8b}\n"
+      "labels: {public: {zones: any}, internal: {zones: [local]}}\n"
+      "accept: {chat: [llama-3.1-8b]}\n" +
+          text,
+      "run.yaml", catalog());
+  EXPECT_TRUE(read.ok()) << (read.ok() ? "" : read.error().message);
+  return read.ok() ? std::move(read).value() : data::Scenario{};
+}
+
+// Ten rows, a second apart from 5 s on; the prompt of each tells its row.
+class Copies : public testing::Test {
+ protected:
+  Copies() {
+    std::ofstream out(path_);
+    out << "arrived_s,prompt_tokens,output_tokens\n";
+    for (int row = 0; row < 10; ++row)
+      out << 5 + row << "," << 100 + row << "," << 10 * row << "\n";
+  }
+  ~Copies() override { std::filesystem::remove(path_); }
+
+  std::vector<Arrival> arrivals(const std::string& keys, const std::string& more = "") const {
+    const auto made = make_arrivals(
+        scenario("trace: {path: " + path_ + ", format: medley" + keys + "}\n" + more));
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().message);
+    return made.ok() ? *made : std::vector<Arrival>();
+  }
+
+  const std::string path_ = data::own_temporary("workload_test.csv");
+};
+
+double seconds(const Arrival& arrival) { return to_seconds(arrival.request.arrived_at).value(); }
+
+TEST_F(Copies, AreTurnedOnACircleAndSortedByTime) {
+  const std::vector<Arrival> made = arrivals(", copies: 3, wrap_s: 8, time_scale: 2, start_s: 100");
+  ASSERT_EQ(made.size(), 30u);
+  std::map<long long, std::vector<double>> by_row;
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    EXPECT_EQ(made[i].request.id.number(), i) << "ids are in order of arrival";
+    if (i > 0) {
+      EXPECT_GE(made[i].request.arrived_at, made[i - 1].request.arrived_at);
+    }
+    EXPECT_GE(seconds(made[i]), 100);
+    EXPECT_LT(seconds(made[i]), 100 + 2 * 8);
+    by_row[made[i].request.prompt_tokens.count()].push_back((seconds(made[i]) - 100) / 2);
+  }
+  ASSERT_EQ(by_row.size(), 10u);
+  // Where each copy has its first row, all others follow, round the circle.
+  for (const double first : by_row[100]) {
+    for (int row = 1; row < 10; ++row) {
+      const double expected = std::fmod(first + row, 8);
+      const std::vector<double>& times = by_row[100 + row];
+      EXPECT_TRUE(std::any_of(times.begin(), times.end(), [&](double time) {
+        return std::abs(time - expected) < 1e-6;
+      })) << row;
+    }
+  }
+}
+
+TEST_F(Copies, AreTurnedByTheSeed) {
+  const auto first = arrivals(", copies: 2, wrap_s: 8");
+  EXPECT_EQ(seconds(arrivals(", copies: 2, wrap_s: 8")[0]), seconds(first[0]));
+  EXPECT_NE(seconds(arrivals(", copies: 2, wrap_s: 8", "seed: 2\n")[0]), seconds(first[0]));
+}
+
+TEST_F(Copies, KeepTheirDrawsAtAnotherRate) {
+  const std::string mix = "mix: {classes: {guaranteed: 1, standard: 1, flex: 1, batch: 1}}\n";
+  const auto slow = arrivals(", copies: 3, wrap_s: 8", mix);
+  const auto fast = arrivals(", copies: 3, wrap_s: 8, time_scale: 0.1", mix);
+  for (std::size_t i = 0; i < slow.size(); ++i) {
+    EXPECT_EQ(slow[i].request.service_class, fast[i].request.service_class);
+    EXPECT_NEAR(seconds(fast[i]), seconds(slow[i]) * 0.1, 1e-8);
+  }
+}
+
+TEST_F(Copies, TakeNoMoreThanAWorkloadMay) {
+  std::ofstream out(path_, std::ios::trunc);
+  out << "arrived_s,prompt_tokens,output_tokens\n";
+  for (int row = 0; row < 100'001; ++row)
+    out << "0,1,1\n";
+  out.close();
+  const auto made = make_arrivals(
+      scenario("trace: {path: " + path_ + ", format: medley, copies: 1000, wrap_s: 1}\n"));
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message,
+            "run.yaml: trace.copies: 1000 copies of 100001 requests are more than 100000000");
+}
+
+TEST_F(Copies, ComeWithinReach) {
+  const auto made = make_arrivals(scenario("trace: {path: " + path_ +
+                                           ", format: medley, copies: 2, wrap_s: 1e6, time_scale: "
+                                           "2000}\n"));
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message,
+            "run.yaml: trace.wrap_s: time_scale and start_s move arrivals to 2e+09 s, expected at "
+            "most 1000000000");
+}
+
+TEST_F(Copies, OfAnEmptyTraceAreNone) {
+  std::ofstream(path_, std::ios::trunc) << "arrived_s,prompt_tokens,output_tokens\n";
+  EXPECT_TRUE(arrivals(", copies: 3, wrap_s: 8").empty());
+}
+
+TEST_F(Copies, LongRequestsBecomeAnotherClassBeforeTheirModelIsDrawn) {
+  // Rows 7 to 9 take more than 170 tokens; up to row 6 the answer counts as 64.
+  const auto made = arrivals("",
+                             "mix: {classes: {guaranteed: 1}, max_tokens_at_least: 50, "
+                             "longer: {guaranteed: {than_tokens: 170, become: flex}}, "
+                             "model: {guaranteed: chat, flex: llama-3.1-8b}}\n");
+  ASSERT_EQ(made.size(), 10u);
+  for (std::size_t row = 0; row < made.size(); ++row) {
+    const Request& request = made[row].request;
+    EXPECT_EQ(request.service_class, row < 7 ? ServiceClass::kGuaranteed : ServiceClass::kFlex)
+        << row;
+    EXPECT_EQ(request.model, OfferId(row < 7 ? 0 : 1)) << row;
+    EXPECT_EQ(request.output_cap.value().count(), std::max<long long>(50, made[row].output_tokens));
+  }
+}
+
+TEST(Workload, StatesNoLimitOnAnswersUnlessAsked) {
+  const auto made = make_arrivals(
+      scenario("workload: {requests: 3, rate_per_s: 1, prompt_tokens: 5, output_tokens: 5}\n"));
+  ASSERT_TRUE(made.ok());
+  EXPECT_FALSE((*made)[0].request.output_cap.has_value());
+}
+
+}  // namespace
+}  // namespace medley::simulate
