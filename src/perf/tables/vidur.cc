@@ -60,6 +60,13 @@ class Sizes {
     return values_.back();
   }
   const Value& at(long long size) const {
+    // Most tables are even grids: then its place follows from the first two.
+    if (sizes_.size() > 1 && size >= sizes_.front()) {
+      const auto place =
+          static_cast<std::size_t>((size - sizes_.front()) / (sizes_[1] - sizes_.front()));
+      if (place < sizes_.size() && sizes_[place] == size)
+        return values_[place];
+    }
     const auto found = std::lower_bound(sizes_.begin(), sizes_.end() - 1, size);
     return values_[static_cast<std::size_t>(found - sizes_.begin())];
   }
@@ -107,40 +114,53 @@ class VidurModel final : public StepModel {
       chunk_squares += static_cast<double>(chunk.tokens) * static_cast<double>(chunk.tokens);
     }
     bool beyond = false;
-    double layer_ms = padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
+    double layer_ms = operations(tokens);
     if (shape.decodes > 0) {
       const Sizes<double>& sizes = decode_.at(shape.decodes);
       const long long size = round_up(shape.decode_context / shape.decodes, kKvGrid);
-      const double attention = sizes.at(size);
       beyond = decode_.is_beyond(shape.decodes) || sizes.is_beyond(size);
-      layer_ms += shape.decodes > 1 ? attention * kBatchingOverhead : attention;
+      layer_ms += attention(sizes, shape.decodes, size);
     }
     if (!shape.chunks.empty()) {
-      const double attention = prefill_.at(kv_before).at(std::llround(std::sqrt(chunk_squares)));
+      const double of_chunks = prefill_.at(kv_before).at(std::llround(std::sqrt(chunk_squares)));
       beyond = beyond || prefill_.is_beyond(kv_before);
-      layer_ms += shape.chunks.size() > 1 ? attention * kBatchingOverhead : attention;
+      layer_ms += shape.chunks.size() > 1 ? of_chunks * kBatchingOverhead : of_chunks;
     }
-    StepCost cost{Seconds(layer_ms * layers_ * 1e-3), Joules()};
+    StepCost cost{seconds(layer_ms), Joules()};
     cost.extrapolated = beyond;
     return cost;
   }
   // The mean context, rounded down, grows by one a step; steps of one kv_cache_size are equal.
   std::optional<StepCost> run(const StepShape& first, long long steps) const override {
+    const Sizes<double>& sizes = decode_.at(first.decodes);
+    const bool beyond_batches = decode_.is_beyond(first.decodes);
+    const double operations_ms = operations(first.decodes);
+    long long mean = first.decode_context / first.decodes;
     StepCost sum;
     for (long long done = 0; done < steps;) {
-      const StepShape shape = later_step(first, done);
-      const long long mean = shape.decode_context / shape.decodes;
-      const long long equal = std::min(round_up(mean, kKvGrid) - mean + 1, steps - done);
-      const StepCost each = step(shape);
-      sum.time += each.time * static_cast<double>(equal);
-      sum.extrapolated += each.extrapolated * equal;
+      const long long size = round_up(mean, kKvGrid);
+      const long long equal = std::min(size - mean + 1, steps - done);
+      const double layer_ms = operations_ms + attention(sizes, first.decodes, size);
+      sum.time += seconds(layer_ms) * static_cast<double>(equal);
+      sum.extrapolated += equal * (beyond_batches || sizes.is_beyond(size) ? 1 : 0);
       done += equal;
+      mean += equal;
     }
     return sum;
   }
   Watts idle_power() const override { return {}; }
 
  private:
+  // Milliseconds of a layer.
+  double operations(long long tokens) const {
+    return padded_.at(round_up(tokens, kTokenGrid)) + kv_save_.at(tokens);
+  }
+  static double attention(const Sizes<double>& sizes, long long decodes, long long size) {
+    const double of_one = sizes.at(size);
+    return decodes > 1 ? of_one * kBatchingOverhead : of_one;
+  }
+  Seconds seconds(double layer_ms) const { return Seconds(layer_ms * layers_ * 1e-3); }
+
   double layers_;
   Steps padded_;                 // all operations looked up at the padded token count
   Steps kv_save_;                // the one looked up at the true count
