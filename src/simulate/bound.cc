@@ -1,0 +1,879 @@
+#include "simulate/bound.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "sched/admission.h"
+
+namespace medley::simulate {
+namespace {
+
+constexpr double kForever = std::numeric_limits<double>::infinity();
+constexpr double kRounding = 1 - 1e-9;  // a target met exactly is met
+
+// --- what one request takes of a batched replica ---
+
+// At least so many seconds, or joules, by what is in the steps of a replica:
+//   Σ steps ≥ prompt·(prompt tokens) + decode·(decodes) + context·(context tokens of decodes)
+//             + attention·Σ prompts length²/2
+struct Takes {
+  double prompt = 0, decode = 0, context = 0, attention = 0;
+
+  double of_prompt(double tokens) const {
+    return prompt * tokens + attention * tokens * tokens / 2;
+  }
+  // Of all the tokens of an answer but the first, which the prompt's last step gives.
+  double of_answer(double prompt_tokens, double decodes) const {
+    return decodes * (decode + context * (prompt_tokens + (decodes + 1) / 2));
+  }
+};
+
+// The most that the rules of the batching let into one step.
+struct StepLimits {
+  long long prompt = 1, decodes = 1, together = 1;
+  bool apart = false;  // prompts and decodes never share a step
+};
+
+StepLimits limits_of(const Batching& batching, const perf::PoolModel& model) {
+  const long long running = std::max(1, model.max_running);
+  switch (batching.kind) {
+    case BatchingKind::kChunkedPrefill:
+      return {batching.chunk_tokens, running, std::max(batching.chunk_tokens, running)};
+    case BatchingKind::kTokenBudget:
+      return {batching.max_batched_tokens, std::min(running, batching.max_batched_tokens),
+              batching.max_batched_tokens};
+    case BatchingKind::kPrefillFirst:
+      return {batching.max_batched_tokens, running, 0, true};
+    case BatchingKind::kMixed:
+      break;
+  }
+  // A prompt longer than the budget may go alone.
+  const long long longest = std::max(batching.max_batched_tokens, model.max_context);
+  return {longest, std::min(running, batching.max_batched_tokens), longest};
+}
+
+perf::StepShape decodes_alone(long long decodes, long long context) {
+  return {.decodes = decodes,
+          .decode_context = context,
+          .decode_context_min = context / decodes,
+          .decode_context_max = (context + decodes - 1) / decodes};
+}
+
+// What a step costs above its tokens' own share is divided by the most tokens that can be in it:
+// the share of a token is never less. Slopes are taken where steps are small; that they hold
+// everywhere is checked, and mended, at some hundred shapes, of which the extreme ones decide for
+// costs that are linear, convex (roofline) or capped. Of measured tables it is a sample.
+template <typename Cost>
+Takes takes(const StepLimits& limits, const perf::PoolModel& model, const Cost& cost_of) {
+  const auto cost = [&](long long prompt, long long before, long long decodes, long long context) {
+    perf::StepShape shape = decodes > 0 ? decodes_alone(decodes, context) : perf::StepShape{};
+    const perf::PrefillChunk chunk{prompt, before};
+    if (prompt > 0)
+      shape.chunks = {&chunk, 1};
+    return cost_of(model.steps->step(shape));
+  };
+  const auto slope = [](double low, double high, long long by) {
+    return std::max(0.0, (high - low) / static_cast<double>(by));
+  };
+  const auto held = [&](long long decodes) {
+    const long long most = decodes * std::max(1LL, model.max_context);
+    return std::max(decodes, model.kv_tokens > 0 ? std::min(model.kv_tokens, most) : most);
+  };
+
+  Takes takes;
+  const long long prompt = std::max(2LL, limits.prompt), little = std::max(1LL, prompt / 8);
+  takes.attention = slope(cost(little, 0, 0, 0), cost(little, 1000, 0, 0), little * 1000);
+  takes.prompt =
+      std::max(0.0, slope(cost(little, 0, 0, 0), cost(prompt, 0, 0, 0), prompt - little) -
+                        takes.attention * static_cast<double>(prompt + little) / 2);
+  const long long few = std::max(2LL, limits.decodes / 8);
+  if (held(few) > few)
+    takes.context = slope(cost(0, 0, few, few), cost(0, 0, few, held(few)), held(few) - few);
+  takes.decode =
+      std::max(0.0, slope(cost(0, 0, 1, 1), cost(0, 0, few, few), few - 1) - takes.context);
+
+  struct Shape {
+    double prompt, decodes, context, whole;
+  };
+  std::vector<Shape> shapes;
+  for (long long decodes = 0;; decodes = std::clamp(2 * decodes, 1LL, limits.decodes)) {
+    const long long room = limits.apart ? (decodes == 0 ? limits.prompt : 0)
+                                        : std::clamp(limits.together - decodes, 0LL, limits.prompt);
+    for (const long long chunk : {0LL, 1LL, room / 8, room / 4, room / 2, room}) {
+      for (const long long context : {decodes, (decodes + held(decodes)) / 2, held(decodes)}) {
+        if (chunk > room || chunk + decodes == 0)
+          continue;
+        shapes.push_back({static_cast<double>(chunk), static_cast<double>(decodes),
+                          decodes > 0 ? static_cast<double>(context) : 0,
+                          cost(chunk, 0, decodes, context)});
+      }
+    }
+    if (decodes == limits.decodes)
+      break;
+  }
+  const auto own = [&](const Shape& shape) {
+    return takes.of_prompt(shape.prompt) + takes.decode * shape.decodes +
+           takes.context * shape.context;
+  };
+  double fits = 1;
+  for (const Shape& shape : shapes)
+    fits = own(shape) > shape.whole ? std::min(fits, shape.whole / own(shape)) : fits;
+  takes.prompt *= fits, takes.decode *= fits, takes.context *= fits, takes.attention *= fits;
+
+  double with_prompt = kForever, without = kForever;
+  for (const Shape& shape : shapes) {
+    double& fixed = shape.prompt > 0 ? with_prompt : without;
+    fixed = std::min(fixed, std::max(0.0, shape.whole - own(shape)));
+  }
+  const auto most = [](long long tokens) { return static_cast<double>(tokens); };
+  if (limits.apart) {
+    takes.prompt += with_prompt / most(limits.prompt);
+    takes.decode += without / most(limits.decodes);
+    return takes;
+  }
+  const double fixed = std::min(with_prompt, without);
+  takes.prompt += fixed / most(limits.together) + (with_prompt - fixed) / most(limits.prompt);
+  takes.decode += fixed / most(limits.together);
+  return takes;
+}
+
+// --- the program ---
+
+// One capacity, cut into slices of several widths, widest first; each width is kWider of the next.
+// Work counts in the narrowest width of which its window holds but a few slices, and in all wider
+// ones: where it can wait for longer than a slice, that slice does not bind it.
+constexpr std::size_t kWider = 4;
+constexpr double kMostSlices = 16;  // of a window, about
+
+struct Level {
+  double slice_s = 0, capacity = 0;   // of one slice
+  std::size_t first = 0, slices = 0;  // of the program's variables
+};
+struct Row {
+  double slice_s = 0, capacity = 0;  // of one slice of the narrowest width
+  std::vector<Level> levels;
+};
+
+// Some of a row's capacity at any moments of a window.
+struct Need {
+  std::size_t row = 0;
+  double from_s = 0, until_s = 0, amount = 0;
+};
+// The same as `slices` of the program's variables, from `first` on.
+struct Use {
+  std::uint32_t first = 0, slices = 0;
+  double amount = 0;
+};
+
+// A pool that a request may go to. It needs two capacities at most.
+struct Option {
+  double gain = 0;  // its value less its cost there
+  std::array<Use, 2> uses;
+  std::uint32_t count = 0;
+};
+
+// max Σ gain·x over shares x of options, Σ x ≤ 1 of a request and Σ amount·x ≤ capacity of every
+// slice; and its dual.
+class Program {
+ public:
+  std::size_t add_row(double slice_s, double capacity) {
+    rows_.push_back({slice_s, capacity, {}});
+    return rows_.size() - 1;
+  }
+  void add_request() { starts_.push_back(gains_.size()); }
+  // Of the request added last. With all of time to choose from there is no limit.
+  void add_option(double gain, std::initializer_list<Need> needs) {
+    gains_.push_back(gain);
+    for (const Need& need : needs) {
+      const bool binds = need.amount > 0 && need.until_s < kForever;
+      needs_.push_back(binds ? need : Need{});
+    }
+    MEDLEY_CHECK(needs.size() == 2);
+  }
+  void finish();
+
+  std::size_t variables() const { return capacity_.size(); }
+  const std::vector<double>& capacity() const { return capacity_; }
+  // A scale of what a unit of each variable's capacity may be worth.
+  const std::vector<double>& worth() const { return worth_; }
+
+  // The dual at these prices; `left` becomes its gradient, capacity less use.
+  double dual(const std::vector<double>& prices, std::vector<double>& left);
+  // Fills the slices greedily, what gains most at these prices first, and answers what that earns.
+  double fill(const std::vector<double>& prices);
+
+ private:
+  static std::size_t level_of(const Row& row, double window_s);
+  Use use_of(const Need& need) const;
+  void add_up(const std::vector<double>& prices);
+  std::size_t cheapest(const Use& use, std::size_t start) const;
+
+  std::vector<Row> rows_;
+  double start_s_ = 0;  // of the first slices
+  std::vector<double> gains_;
+  std::vector<Need> needs_;          // two an option
+  std::vector<std::size_t> starts_;  // of requests: their first option; one more at the end
+  std::vector<Option> options_;      // dearest first within a request
+
+  std::vector<double> capacity_, worth_;
+  std::vector<std::uint32_t> parent_;  // the slice one width wider that holds it; itself: none
+  std::vector<double> price_;          // of a unit in a slice, all wider ones included
+};
+
+// From the narrowest.
+std::size_t Program::level_of(const Row& row, double window_s) {
+  std::size_t level = 0;
+  for (double slice_s = row.slice_s; window_s > kMostSlices * slice_s; slice_s *= kWider)
+    ++level;
+  return level;
+}
+
+Use Program::use_of(const Need& need) const {
+  if (need.amount <= 0)
+    return {};
+  const Row& row = rows_[need.row];
+  const std::size_t narrower = level_of(row, need.until_s - need.from_s);
+  const Level& level = row.levels[row.levels.size() - 1 - narrower];
+  const auto first = static_cast<std::size_t>((need.from_s - start_s_) / level.slice_s);
+  const auto last = static_cast<std::size_t>((need.until_s - start_s_) / level.slice_s);
+  MEDLEY_CHECK(last < level.slices);
+  return {static_cast<std::uint32_t>(level.first + first),
+          static_cast<std::uint32_t>(last - first + 1), need.amount};
+}
+
+void Program::finish() {
+  starts_.push_back(gains_.size());
+  start_s_ = kForever;
+  double last_s = 0;  // the last time that something begins
+  for (const Need& need : needs_) {
+    if (need.amount > 0) {
+      start_s_ = std::min(start_s_, need.from_s);
+      last_s = std::max(last_s, need.from_s);
+    }
+  }
+  // How far every width of every row must reach.
+  std::vector<std::vector<double>> ends(rows_.size());
+  for (const Need& need : needs_) {
+    if (need.amount <= 0)
+      continue;
+    std::vector<double>& of_row = ends[need.row];
+    const std::size_t level = level_of(rows_[need.row], need.until_s - need.from_s);
+    of_row.resize(std::max(of_row.size(), level + 1));
+    of_row[level] = std::max(of_row[level], need.until_s - start_s_);
+  }
+  double value = 0;
+  for (std::size_t i = 0; i + 1 < starts_.size(); ++i) {
+    const auto first = gains_.begin() + static_cast<std::ptrdiff_t>(starts_[i]);
+    const auto last = gains_.begin() + static_cast<std::ptrdiff_t>(starts_[i + 1]);
+    value += first == last ? 0 : std::max(0.0, *std::max_element(first, last));
+  }
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    Row& row = rows_[r];
+    std::vector<double>& of_row = ends[r];
+    if (of_row.empty())
+      continue;
+    // On to the width of which two hold everything.
+    double width_s = row.slice_s * std::pow(kWider, static_cast<double>(of_row.size()));
+    const double end_s = *std::max_element(of_row.begin(), of_row.end());
+    for (; width_s < end_s; width_s *= kWider)
+      of_row.push_back(0);
+    row.levels.resize(of_row.size());
+    std::size_t slices = 0;
+    for (std::size_t l = 0; l < of_row.size(); ++l) {
+      const double wider = std::pow(kWider, static_cast<double>(l));
+      slices = std::max((slices + kWider - 1) / kWider,
+                        1 + static_cast<std::size_t>(of_row[l] / (row.slice_s * wider)));
+      row.levels[of_row.size() - 1 - l] = {row.slice_s * wider, row.capacity * wider, 0, slices};
+    }
+    const double busy_slices = 1 + (last_s - start_s_) / row.slice_s;
+    const double capacity_while_busy =
+        busy_slices * row.capacity * static_cast<double>(rows_.size());
+    for (std::size_t l = 0; l < row.levels.size(); ++l) {
+      Level& level = row.levels[l];
+      level.first = capacity_.size();
+      for (std::size_t s = 0; s < level.slices; ++s) {
+        const std::size_t parent = l == 0 ? level.first + s : row.levels[l - 1].first + s / kWider;
+        parent_.push_back(static_cast<std::uint32_t>(parent));
+        capacity_.push_back(level.capacity);
+        worth_.push_back(value / capacity_while_busy);
+      }
+    }
+  }
+  MEDLEY_CHECK(capacity_.size() < UINT32_MAX);
+  price_.resize(capacity_.size());
+
+  options_.resize(gains_.size());
+  for (std::size_t o = 0; o < gains_.size(); ++o) {
+    options_[o].gain = gains_[o];
+    for (std::size_t n = 2 * o; n < 2 * o + 2; ++n) {
+      if (needs_[n].amount > 0)
+        options_[o].uses[options_[o].count++] = use_of(needs_[n]);
+    }
+  }
+  for (std::size_t i = 0; i + 1 < starts_.size(); ++i) {
+    std::stable_sort(options_.begin() + static_cast<std::ptrdiff_t>(starts_[i]),
+                     options_.begin() + static_cast<std::ptrdiff_t>(starts_[i + 1]),
+                     [](const Option& a, const Option& b) { return a.gain > b.gain; });
+  }
+  gains_.clear(), needs_.clear();
+}
+
+void Program::add_up(const std::vector<double>& prices) {
+  for (std::size_t i = 0; i < prices.size(); ++i)  // wider slices stand before narrower ones
+    price_[i] = prices[i] + (parent_[i] == i ? 0 : price_[parent_[i]]);
+}
+
+// The first from `start` on, and round, so that equal slices are not all filled from the front.
+std::size_t Program::cheapest(const Use& use, std::size_t start) const {
+  const std::size_t begin = use.first, end = begin + use.slices, from = begin + start % use.slices;
+  std::size_t best = from;
+  double least = price_[from];
+  const auto look = [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      const bool is_less = price_[i] < least;
+      best = is_less ? i : best;
+      least = is_less ? price_[i] : least;
+    }
+  };
+  look(from + 1, end);
+  look(begin, from);
+  return best;
+}
+
+double Program::dual(const std::vector<double>& prices, std::vector<double>& left) {
+  add_up(prices);
+  double value = 0;
+  for (std::size_t i = 0; i < prices.size(); ++i) {
+    value += prices[i] * capacity_[i];
+    left[i] = 0;
+  }
+  for (std::size_t r = 0; r + 1 < starts_.size(); ++r) {
+    double best = 0;
+    const Option* chosen = nullptr;
+    std::array<std::size_t, 2> at{}, chosen_at{};
+    for (std::size_t o = starts_[r]; o < starts_[r + 1] && options_[o].gain > best; ++o) {
+      const Option& option = options_[o];
+      double net = option.gain;
+      for (std::size_t u = 0; u < option.count && net > best; ++u) {
+        at[u] = cheapest(option.uses[u], r);
+        net -= price_[at[u]] * option.uses[u].amount;
+      }
+      if (net > best) {
+        best = net;
+        chosen = &option;
+        chosen_at = at;
+      }
+    }
+    value += best;
+    for (std::size_t u = 0; chosen != nullptr && u < chosen->count; ++u)
+      left[chosen_at[u]] += chosen->uses[u].amount;
+  }
+  for (std::size_t i = prices.size(); i-- > 0;) {
+    if (parent_[i] != i)
+      left[parent_[i]] += left[i];
+    left[i] = capacity_[i] - left[i];
+  }
+  return value;
+}
+
+double Program::fill(const std::vector<double>& prices) {
+  add_up(prices);
+  std::vector<double> free = capacity_;
+  const auto room = [&](std::size_t slice) {
+    double least = free[slice];
+    for (; parent_[slice] != slice; slice = parent_[slice])
+      least = std::min(least, free[parent_[slice]]);
+    return std::max(0.0, least);
+  };
+  const auto take = [&](std::size_t slice, double amount) {
+    free[slice] -= amount;
+    for (; parent_[slice] != slice; slice = parent_[slice])
+      free[parent_[slice]] -= amount;
+  };
+  const auto net = [&](const Option& option, std::size_t request) {
+    double net = option.gain;
+    for (std::size_t u = 0; u < option.count; ++u)
+      net -= price_[cheapest(option.uses[u], request)] * option.uses[u].amount;
+    return net;
+  };
+
+  struct Wish {
+    double net;
+    std::size_t request, option;
+  };
+  std::vector<Wish> wishes;
+  for (std::size_t r = 0; r + 1 < starts_.size(); ++r) {
+    for (std::size_t o = starts_[r]; o < starts_[r + 1]; ++o) {
+      if (options_[o].gain > 0)
+        wishes.push_back({net(options_[o], r), r, o});
+    }
+  }
+  std::stable_sort(wishes.begin(), wishes.end(),
+                   [](const Wish& a, const Wish& b) { return a.net > b.net; });
+  double earned = 0;
+  std::vector<double> open(starts_.size(), 1);  // share of each request not served yet
+  std::vector<std::pair<std::size_t, double>> taken;
+  std::vector<std::size_t> order;
+  for (const Wish& wish : wishes) {
+    double& share = open[wish.request];
+    if (share <= 0)
+      continue;
+    const Option& option = options_[wish.option];
+    double served = share;
+    taken.clear();
+    for (std::size_t u = 0; u < option.count; ++u) {
+      const Use& use = option.uses[u];
+      const double wanted = served * use.amount;
+      const std::size_t before = taken.size();
+      double missing = wanted;
+      order.resize(use.slices);
+      std::iota(order.begin(), order.end(), use.first);
+      std::sort(order.begin(), order.end(), [this](std::size_t a, std::size_t b) {
+        return price_[a] != price_[b] ? price_[a] < price_[b] : a < b;
+      });
+      for (std::size_t i = 0; i < order.size() && missing > 0; ++i) {
+        const std::size_t slice = order[i];
+        const double amount = std::min(missing, room(slice));
+        if (amount <= 0)
+          continue;
+        take(slice, amount);
+        taken.emplace_back(slice, amount);
+        missing -= amount;
+      }
+      if (missing > 0) {  // less of the request, so less of what its other need has taken
+        const double kept = 1 - missing / wanted;
+        for (std::size_t i = 0; i < before; ++i)
+          take(taken[i].first, taken[i].second * (kept - 1));
+        served *= kept;
+      }
+    }
+    earned += served * option.gain;
+    share -= served;
+  }
+  return earned;
+}
+
+// --- from requests to the program ---
+
+// The seconds after the start by which first token and end are due, if the targets are to be kept.
+// Infinite: no target says.
+struct Due {
+  double arrived_s = 0, first_token_s = kForever, end_s = kForever;
+};
+
+// Whoever must be running at a moment, wherever its work is put, shares the cost of that moment.
+class MustRun {
+ public:
+  void add(double from_s, double until_s) {
+    if (from_s < until_s)
+      turns_.insert(turns_.end(), {{from_s, 1}, {until_s, -1}});
+  }
+  void finish() {
+    std::sort(turns_.begin(), turns_.end());
+    double sum_s = 0, last_s = 0;
+    int running = 0;
+    for (const auto& [at_s, change] : turns_) {
+      if (running > 0) {
+        total_s_ += at_s - last_s;
+        sum_s += (at_s - last_s) / running;
+      }
+      running += change;
+      last_s = at_s;
+      at_.push_back(at_s);
+      shared_s_.push_back(sum_s);
+    }
+  }
+  // Of what was added.
+  double share_s(double from_s, double until_s) const {
+    return from_s < until_s ? until(until_s) - until(from_s) : 0;
+  }
+  double total_s() const { return total_s_; }
+
+ private:
+  double until(double at_s) const {
+    const auto found = std::lower_bound(at_.begin(), at_.end(), at_s);
+    return shared_s_[static_cast<std::size_t>(found - at_.begin())];
+  }
+  std::vector<std::pair<double, int>> turns_;
+  std::vector<double> at_, shared_s_;
+  double total_s_ = 0;
+};
+
+// Of a row: some megabytes for a workload of days.
+constexpr double kMostNarrowSlices = 100'000;
+
+class Builder {
+ public:
+  Builder(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+          const BoundOptions& options)
+      : fleet_(fleet), perf_(perf), count_costs_(options.count_costs) {
+    if (!arrivals.empty()) {
+      const Duration lasts =
+          arrivals.back().request.arrived_at - arrivals.front().request.arrived_at;
+      slice_s_ = std::max(options.slice_s, to_seconds(lasts).value() / kMostNarrowSlices);
+    }
+    for (std::size_t i = 0; i < fleet.pools.size(); ++i)
+      pools_.push_back(describe(PoolId(i)));
+    std::vector<Visit> visits;
+    std::vector<std::size_t> starts;
+    for (const Arrival& arrival : arrivals) {
+      starts.push_back(visits.size());
+      for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
+        if (std::optional<Visit> visit = visit_to(PoolId(i), arrival))
+          visits.push_back(*visit);
+      }
+    }
+    starts.push_back(visits.size());
+    divide_power(visits, starts);
+    for (std::size_t r = 0; r < arrivals.size(); ++r) {
+      program_.add_request();
+      const double value = fleet.policy(arrivals[r].request.service_class).value.value();
+      for (std::size_t v = starts[r]; v < starts[r + 1]; ++v)
+        add_option(value, visits[v]);
+    }
+    program_.finish();
+  }
+  Program take() { return std::move(program_); }
+
+ private:
+  // What is the same for all requests of a pool.
+  struct PoolFacts {
+    StepLimits limits;              // batched
+    Takes seconds, joules;          // batched
+    double token_s = 0, watts = 0;  // slotted
+    // Slotted: power is drawn while the lane is busy, while a slot is filled, and while somebody
+    // must be running. It is no less than by any of the three; the one that tells most is counted.
+    enum class Pays { kLane, kSlots, kMustRun } pays = Pays::kSlots;
+    MustRun must_run;
+    std::optional<std::size_t> first_row, second_row;  // what its options need, in that order
+  };
+
+  // A request on an idle replica of a pool that it may have.
+  struct Visit {
+    std::size_t pool = 0;
+    Due due;
+    double first = 0, second = 0;  // what it needs of the pool's rows
+    double second_from_s = 0;      // not before
+    double joules = 0, money = 0;
+    bool only_here = false;  // no other pool could keep it
+  };
+
+  PoolFacts describe(PoolId id) {
+    const Pool& pool = fleet_.pool(id);
+    const perf::PoolModel& model = perf_.pool(id);
+    PoolFacts facts;
+    const double replicas = pool.replicas, slice_s = slice_s_;
+    switch (model.kind) {
+      case perf::ServingKind::kBatched:
+        facts.limits = limits_of(pool.batching, model);
+        facts.seconds =
+            takes(facts.limits, model, [](const auto& cost) { return cost.time.value(); });
+        facts.joules =
+            takes(facts.limits, model, [](const auto& cost) { return cost.energy.value(); });
+        facts.first_row = facts.second_row = program_.add_row(slice_s, replicas * slice_s);
+        break;
+      case perf::ServingKind::kSlotted: {
+        const perf::StepCost token = model.steps->step({.decodes = 1});
+        facts.token_s = token.time.value();
+        facts.watts = (token.energy / token.time).value();
+        facts.first_row = program_.add_row(slice_s, replicas * slice_s);
+        facts.second_row = program_.add_row(slice_s, replicas * slice_s * model.max_running);
+        break;
+      }
+      case perf::ServingKind::kMetered: {
+        // A quota holds for every minute and every day, whenever it begins.
+        constexpr double kMinute = 60, kDay = 86400;
+        const Metered& metered = pool.metered.value();
+        if (metered.tokens_per_minute) {
+          facts.first_row =
+              program_.add_row(kMinute, static_cast<double>(*metered.tokens_per_minute));
+        }
+        if (metered.requests_per_day)
+          facts.second_row = program_.add_row(kDay, static_cast<double>(*metered.requests_per_day));
+        break;
+      }
+    }
+    return facts;
+  }
+
+  std::optional<Visit> visit_to(PoolId id, const Arrival& arrival) const {
+    if (sched::forbidden_by_law(fleet_, perf_, arrival.request, id) != sched::Forbidden::kNo)
+      return std::nullopt;
+    const Pool& pool = fleet_.pool(id);
+    const perf::PoolModel& model = perf_.pool(id);
+    const bool is_empty =
+        pool.replicas < 1 || (pool.metered && (pool.metered->tokens_per_minute == 0 ||
+                                               pool.metered->requests_per_day == 0));
+    if (is_empty)
+      return std::nullopt;
+    const long long prompt = arrival.request.prompt_tokens.count();
+    const long long longest = model.max_context > 0 ? model.max_context : model.kv_tokens;
+    if (longest > 0 && prompt + arrival.output_tokens > longest)
+      return std::nullopt;  // a cut answer is not kept
+    switch (model.kind) {
+      case perf::ServingKind::kBatched:
+        return visit_batched(id, arrival);
+      case perf::ServingKind::kSlotted:
+        return visit_slotted(id, arrival);
+      case perf::ServingKind::kMetered:
+        break;
+    }
+    // The service draws its delay: it may be none.
+    const Metered& metered = pool.metered.value();
+    const std::optional<Due> due = due_of(arrival, 0, metered.tpot_s);
+    if (!due)
+      return std::nullopt;
+    return Visit{
+        .pool = id.number(),
+        .due = {due->arrived_s, due->first_token_s, due->first_token_s},  // paid when sent
+        .first = static_cast<double>(prompt + arrival.output_tokens),
+        .second = 1,
+        .second_from_s = due->arrived_s,
+        .money = metered.price(arrival.request.prompt_tokens, Tokens(arrival.output_tokens))};
+  }
+
+  std::optional<Visit> visit_batched(PoolId id, const Arrival& arrival) const {
+    const PoolFacts& facts = pools_[id.number()];
+    const perf::StepModel& steps = *perf_.pool(id).steps;
+    const long long prompt = arrival.request.prompt_tokens.count();
+    // Its prompt alone, in as few steps as can be, each with the context of the middle one.
+    const long long chunk = facts.limits.prompt, full = prompt / chunk, rest = prompt % chunk;
+    double first_s = rest > 0 ? prompt_time(steps, rest, prompt - rest) : 0;
+    if (full > 0)
+      first_s += static_cast<double>(full) * prompt_time(steps, chunk, (full - 1) * chunk / 2);
+    const double token_s = steps.step(decodes_alone(1, prompt)).time.value();
+    const std::optional<Due> due = due_of(arrival, first_s, token_s);
+    if (!due)
+      return std::nullopt;
+    const auto tokens = static_cast<double>(prompt);
+    const auto decodes = static_cast<double>(arrival.output_tokens - 1);
+    return Visit{
+        .pool = id.number(),
+        .due = *due,
+        .first = facts.seconds.of_prompt(tokens),
+        .second = facts.seconds.of_answer(tokens, decodes),
+        .second_from_s = due->arrived_s + first_s,
+        .joules = facts.joules.of_prompt(tokens) + facts.joules.of_answer(tokens, decodes)};
+  }
+
+  std::optional<Visit> visit_slotted(PoolId id, const Arrival& arrival) const {
+    const PoolFacts& facts = pools_[id.number()];
+    const double lane_s =
+        prompt_time(*perf_.pool(id).steps, arrival.request.prompt_tokens.count(), 0);
+    const double answer_s = facts.token_s * static_cast<double>(arrival.output_tokens);
+    std::optional<Due> due = due_of(arrival, lane_s + facts.token_s, facts.token_s);
+    if (!due)
+      return std::nullopt;
+    due->first_token_s -= facts.token_s;  // the lane is left a token before
+    due->end_s = due->first_token_s + answer_s;
+    return Visit{.pool = id.number(),
+                 .due = *due,
+                 .first = lane_s,
+                 .second = lane_s + answer_s,
+                 .second_from_s = due->arrived_s};
+  }
+
+  static double prompt_time(const perf::StepModel& steps, long long tokens, long long before) {
+    const perf::PrefillChunk chunk{tokens, before};
+    perf::StepShape shape;
+    shape.chunks = {&chunk, 1};
+    return steps.step(shape).time.value();
+  }
+
+  // Empty: a replica that needs `first_s` to the first token and then `token_s` a token cannot keep
+  // the request's targets.
+  std::optional<Due> due_of(const Arrival& arrival, double first_s, double token_s) const {
+    const Targets targets = sched::effective_targets(fleet_, arrival.request);
+    const auto seconds = [](const std::optional<Duration>& target) {
+      return target ? to_seconds(*target).value() : kForever;
+    };
+    const auto more = static_cast<double>(arrival.output_tokens - 1);
+    const double ttft_s = seconds(targets.ttft), deadline_s = seconds(targets.deadline);
+    const double tpot_s = more > 0 ? seconds(targets.tpot) : 0;
+    if (first_s * kRounding > ttft_s || (more > 0 && token_s * kRounding > tpot_s) ||
+        (first_s + more * token_s) * kRounding > deadline_s)
+      return std::nullopt;
+    Due due{to_seconds(arrival.request.arrived_at).value()};
+    due.first_token_s =
+        due.arrived_s + std::max(first_s, std::min(ttft_s, deadline_s - more * token_s));
+    due.end_s = std::min(due.arrived_s + std::max(deadline_s, first_s + more * token_s),
+                         more > 0 ? due.first_token_s + more * tpot_s : due.first_token_s);
+    return due;
+  }
+
+  // Gives every visit of a slotted pool its part of the power, see PoolFacts::pays.
+  void divide_power(std::vector<Visit>& visits, const std::vector<std::size_t>& starts) {
+    struct Sums {
+      double lane_s = 0, slots_s = 0;
+    };
+    std::vector<Sums> only_here(pools_.size()), all(pools_.size());
+    const auto is_slotted = [&](const Visit& visit) {
+      return perf_.pools[visit.pool].kind == perf::ServingKind::kSlotted;
+    };
+    const auto slots_s = [&](const Visit& visit) {
+      return visit.second / perf_.pools[visit.pool].max_running;
+    };
+    for (std::size_t r = 0; r + 1 < starts.size(); ++r) {
+      for (std::size_t v = starts[r]; v < starts[r + 1]; ++v) {
+        Visit& visit = visits[v];
+        if (!is_slotted(visit))
+          continue;
+        visit.only_here = starts[r + 1] - starts[r] == 1;
+        if (visit.only_here)
+          pools_[visit.pool].must_run.add(visit.due.first_token_s - visit.first,
+                                          visit.due.arrived_s + visit.second);
+        for (Sums* sums : {&all[visit.pool], &only_here[visit.pool]}) {
+          if (sums == &all[visit.pool] || visit.only_here)
+            *sums = {sums->lane_s + visit.first, sums->slots_s + slots_s(visit)};
+        }
+      }
+    }
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+      using Pays = PoolFacts::Pays;
+      pools_[i].must_run.finish();
+      const Sums& sums = only_here[i].slots_s > 0 ? only_here[i] : all[i];
+      pools_[i].pays = sums.lane_s >= sums.slots_s ? Pays::kLane : Pays::kSlots;
+      if (pools_[i].must_run.total_s() > std::max(sums.lane_s, sums.slots_s))
+        pools_[i].pays = Pays::kMustRun;
+    }
+    for (Visit& visit : visits) {
+      if (!is_slotted(visit))
+        continue;
+      const PoolFacts& facts = pools_[visit.pool];
+      double on_s = 0;
+      switch (facts.pays) {
+        case PoolFacts::Pays::kLane:
+          on_s = visit.first;
+          break;
+        case PoolFacts::Pays::kSlots:
+          on_s = slots_s(visit);
+          break;
+        case PoolFacts::Pays::kMustRun:
+          if (visit.only_here) {
+            on_s = facts.must_run.share_s(visit.due.first_token_s - visit.first,
+                                          visit.due.arrived_s + visit.second);
+          }
+          break;
+      }
+      visit.joules = facts.watts * on_s;
+    }
+  }
+
+  void add_option(double value, const Visit& visit) {
+    const PoolFacts& facts = pools_[visit.pool];
+    const double cost = visit.money + visit.joules * joule_price(visit.due);
+    program_.add_option(count_costs_ ? value - cost : value,
+                        {{facts.first_row.value_or(0), visit.due.arrived_s, visit.due.first_token_s,
+                          facts.first_row ? visit.first : 0},
+                         {facts.second_row.value_or(0), visit.second_from_s, visit.due.end_s,
+                          facts.second_row ? visit.second : 0}});
+  }
+
+  // Least price of a joule from its arrival until an hour after its end is due: a step is paid when
+  // the last of those that share it ends.
+  double joule_price(const Due& due) const {
+    constexpr double kHour = 3600;
+    double least = kForever;
+    for (int hour = 0; hour <= 24; ++hour) {
+      const double at_s = std::min(due.arrived_s + hour * kHour, due.end_s + kHour);
+      least = std::min(least, fleet_.energy_price(round_to_instant(Seconds(at_s))).value());
+    }
+    return least;
+  }
+
+  const Fleet& fleet_;
+  const perf::PerfModel& perf_;
+  const bool count_costs_;
+  double slice_s_ = 1;
+  std::vector<PoolFacts> pools_;
+  Program program_;
+};
+
+// A bound below `enough_share` of all value need not be lowered further.
+Bound lowest(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+             const BoundOptions& options, double enough_share) {
+  MEDLEY_CHECK(options.slice_s > 0 && options.iterations >= 1);
+  Program program = Builder(fleet, perf, arrivals, options).take();
+  Bound result;
+  for (const Arrival& arrival : arrivals)
+    result.all_value += fleet.policy(arrival.request.service_class).value.value();
+
+  // Subgradient steps with momentum, each price's own width by AdaGrad (Duchi, Hazan and Singer
+  // 2011). All widths grow while that still leads down, and shrink when it does not. On the Azure
+  // trace other constants (half or double the first width, momentum .9 or .97, growth 1 or 1.2) end
+  // within a thousandth of the same bound.
+  constexpr double kFirstWidth = 0.05, kMomentum = 0.95, kGrowth = 1.5, kShrinkage = 0.5;
+  constexpr int kLookBack = 20;  // steps
+  const std::size_t count = program.variables();
+  std::vector<double> prices(count), best_prices(count), left(count), squares(count), drift(count);
+  std::vector<double> best_after;
+  result.value = kForever;
+  double width = kFirstWidth, earlier = kForever;
+  while (result.iterations < options.iterations) {
+    const double value = program.dual(prices, left);
+    if (value < result.value) {
+      result.value = value;
+      best_prices = prices;
+    }
+    best_after.push_back(result.value);
+    ++result.iterations;
+    if (result.value < enough_share * result.all_value)
+      break;
+    if (result.iterations % kLookBack == 0) {
+      width *= value < earlier ? kGrowth : kShrinkage;
+      earlier = value;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const double slope = left[i] / program.capacity()[i];
+      squares[i] += slope * slope;
+      drift[i] = kMomentum * drift[i] + (1 - kMomentum) * slope;
+      if (squares[i] > 0) {
+        const double step = width * program.worth()[i] * drift[i] / std::sqrt(squares[i]);
+        prices[i] = std::max(0.0, prices[i] - step);
+      }
+    }
+  }
+  result.reached = std::max(program.fill(best_prices), program.fill(prices));
+  result.lowered = best_after[best_after.size() - 1 - best_after.size() / 10] - result.value;
+  return result;
+}
+
+}  // namespace
+
+Bound bound(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
+            const BoundOptions& options) {
+  return lowest(fleet, perf, arrivals, options, 0);
+}
+
+LoadOne load_one(const Fleet& fleet, const perf::PerfModel& perf,
+                 const std::function<std::vector<Arrival>(double)>& arrivals_at, double least,
+                 double most, const BoundOptions& options) {
+  MEDLEY_CHECK(0 < least && least <= most);
+  BoundOptions by_value = options;
+  by_value.count_costs = false;
+  const auto at = [&](double load) {
+    return LoadOne{load, lowest(fleet, perf, arrivals_at(load), by_value, kLoadOneShare)};
+  };
+  const auto keeps = [](const LoadOne& tried) { return tried.bound.share() >= kLoadOneShare; };
+  if (LoadOne tried = at(most); keeps(tried))
+    return tried;
+  LoadOne found = at(least);
+  while (keeps(found) && most > found.load * 1.01) {
+    const LoadOne tried = at(std::sqrt(found.load * most));
+    if (keeps(tried))
+      found = tried;
+    else
+      most = tried.load;
+  }
+  return found;
+}
+
+}  // namespace medley::simulate
