@@ -15,6 +15,7 @@
 #include "cli/write_file.h"
 #include "data/yaml.h"
 #include "simulate/arena.h"
+#include "simulate/bound.h"
 
 namespace medley::cli {
 namespace {
@@ -197,6 +198,11 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
   }
   if (arena.seeds.size() > kMostRuns / (arena.policies.size() * arena.loads.size()))
     return invalid(fmt::format("--compare: more than {} runs", kMostRuns));
+  arena.bound = [](const Fleet& fleet, const perf::PerfModel& perf,
+                   const std::vector<simulate::Arrival>& arrivals) {
+    const simulate::Bound bound = simulate::bound(fleet, perf, arrivals);
+    return simulate::NetValueBound{bound.value, bound.gap()};
+  };
   ProgressBar bar(err);
   arena.progress = [&bar](std::size_t done, std::size_t all) { bar.show(done, all); };
   return simulate::run_arena(scenario, arena);

@@ -32,15 +32,17 @@ void DecisionLogFile::add(const sched::LoggedResult& result) { write(sched::log_
 
 void DecisionLogFile::write(std::string line) {
   line += '\n';
-  failed_ = failed_ || std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size();
+  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() && reason_ == 0)
+    reason_ = errno;
 }
 
 Status DecisionLogFile::flush() {
-  failed_ = failed_ || std::fflush(file_.get()) != 0;
-  if (failed_) {
+  if (std::fflush(file_.get()) != 0 && reason_ == 0)
+    reason_ = errno;
+  if (reason_ != 0) {
     return Error{
         ErrorCode::kUnavailable,
-        fmt::format("the decision log '{}' is incomplete: {}", path_, std::strerror(errno)),
+        fmt::format("the decision log '{}' is incomplete: {}", path_, std::strerror(reason_)),
         {}};
   }
   return Done{};

@@ -31,7 +31,7 @@ class DecisionLogFile final : public sched::ExplanationSink {
   std::string path_;
   const Fleet& fleet_;
   std::unique_ptr<std::FILE, Closer> file_;
-  bool failed_ = false;
+  int reason_ = 0;  // errno of the first failure
 };
 
 }  // namespace medley::cli

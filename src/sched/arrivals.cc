@@ -13,9 +13,13 @@ constexpr double kLeastSeenS = 10;         // a few arrivals in the first second
 constexpr double kRefreshS = 1;            // what a pool can do for a class changes slowly
 constexpr double kLeastProbability = 0.5;  // a pool that keeps its targets less often is no home
 constexpr double kBurst = 2;               // D; the study's value on this trace
-constexpr double kMostLoad = 0.9;          // ρ
-constexpr double kMostAffected = 1.5;      // K
-constexpr double kNearlyFull = 0.8;  // of a lane: where its work begins to displace other work
+// While requests come no nearer to their targets than this, a replica has slack: nothing is
+// displaced. A lane that serves in turn fills up sooner than a batch.
+constexpr double kBusy = 0.6, kLaneBusy = 0.3, kBusySpan = 0.3;
+constexpr double kLeastLeft = 0.02;    // of a pool, for a class that dearer ones leave nothing
+constexpr double kMostLoad = 0.9;      // ρ
+constexpr double kMostAffected = 1.5;  // K
+constexpr double kNearlyFull = 0.8;    // of a replica: where its work begins to displace other work
 
 double decayed(double sum, double seconds) { return sum * std::exp(-seconds / kWindowS); }
 
@@ -27,10 +31,7 @@ Arrivals::Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predic
 void Arrivals::arrived(Instant now, const Request& request) {
   if (!first_)
     first_ = now;
-  Kind& kind = kinds_[{request.service_class, request.model}];
-  const ClassPolicy& policy = fleet_.policy(request.service_class);
-  kind.value = policy.value.value();
-  kind.ttft = policy.targets.ttft;
+  Kind& kind = kinds_[{request.service_class, request.model, request.label}];
   const double gone = to_seconds(now - kind.last).value();
   const auto prompt = static_cast<double>(request.prompt_tokens.count());
   kind.count = decayed(kind.count, gone) + 1;
@@ -40,70 +41,112 @@ void Arrivals::arrived(Instant now, const Request& request) {
   kind.sample = request;
 }
 
-void Arrivals::refresh(Instant now, Kind& kind) const {
-  if (kind.fresh_at && to_seconds(now - *kind.fresh_at).value() < kRefreshS)
+void Arrivals::refresh(Instant now) const {
+  if (fresh_at_ && to_seconds(now - *fresh_at_).value() < kRefreshS)
     return;
-  kind.fresh_at = now;
-  kind.lanes.assign(fleet_.pools.size(), {});
-  const double seen_s = to_seconds(now - *first_).value();
-  const double rate = decayed(kind.count, to_seconds(now - kind.last).value()) /
-                      (kWindowS * (1 - std::exp(-std::max(seen_s, kLeastSeenS) / kWindowS)));
-  const double mean = kind.prompt / kind.count;
-  const double spread = kind.prompt_squared / kind.count / (mean * mean);
-  Request typical = kind.sample;
-  typical.arrived_at = now;
-  typical.prompt_tokens = Tokens(std::max(1LL, std::llround(mean)));
-  typical.targets = fleet_.policy(typical.service_class).targets;
-  double capability = 0;
-  std::vector<double> weights(fleet_.pools.size(), 0);
-  for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
-    const PoolId pool(i);
-    if (perf_.pool(pool).kind == perf::ServingKind::kMetered ||
-        forbidden_by_law(fleet_, perf_, typical, pool) != Forbidden::kNo) {
-      continue;
+  fresh_at_ = now;
+  const std::size_t pools = fleet_.pools.size();
+  std::array<ServiceClass, kServiceClassCount> dearest_first = kServiceClasses;
+  std::stable_sort(dearest_first.begin(), dearest_first.end(), [&](ServiceClass a, ServiceClass b) {
+    return fleet_.policy(a).value > fleet_.policy(b).value;
+  });
+  const double seen_s = first_ ? to_seconds(now - *first_).value() : 0;
+  const double window_s = kWindowS * (1 - std::exp(-std::max(seen_s, kLeastSeenS) / kWindowS));
+  std::vector<double> used(pools, 0);  // replicas that the classes so far take
+  for (const ServiceClass service_class : dearest_first) {
+    std::vector<Lane>& lanes = lanes_[index_of(service_class)];
+    lanes.assign(pools, {});
+    std::vector<double> joins = used;
+    for (const auto& [key, kind] : kinds_) {
+      if (std::get<ServiceClass>(key) != service_class)
+        continue;
+      const double rate = decayed(kind.count, to_seconds(now - kind.last).value()) / window_s;
+      const double mean = kind.prompt / kind.count;
+      const double spread = kind.prompt_squared / kind.count / (mean * mean);
+      Request typical = kind.sample;
+      typical.arrived_at = now;
+      typical.prompt_tokens = Tokens(std::max(1LL, std::llround(mean)));
+      typical.targets = fleet_.policy(service_class).targets;
+      // What each pool could take of it, per second.
+      std::vector<Forecast> idle(pools);
+      std::vector<double> usage(pools, 0), room(pools, 0);
+      double all = 0;
+      for (std::size_t i = 0; i < pools; ++i) {
+        const PoolId pool(i);
+        if (forbidden_by_law(fleet_, perf_, typical, pool) != Forbidden::kNo)
+          continue;
+        idle[i] = predictor_.forecast_alone(now, typical, pool);
+        if (predictor_.probability(now, typical, pool, idle[i]) < kLeastProbability)
+          continue;
+        usage[i] = predictor_.usage_s(pool, typical);
+        const double replicas = fleet_.pool(pool).replicas;
+        room[i] = std::max(kLeastLeft * replicas, replicas - used[i]) / usage[i];
+        all += room[i];
+      }
+      for (std::size_t i = 0; i < pools; ++i) {
+        if (!(room[i] > 0))
+          continue;
+        const double here = rate * room[i] / all;
+        joins[i] += here * usage[i];
+        Lane& lane = lanes[i];
+        const double per_replica = here / fleet_.pools[i].replicas;
+        lane.rate += per_replica;
+        lane.work_s += per_replica * idle[i].work_s;
+        lane.work_squared += per_replica * idle[i].work_s * idle[i].work_s * spread;
+        lane.join_s += per_replica * std::max(0.0, idle[i].ttft_s - idle[i].work_s);
+        lane.usage_s += per_replica * usage[i];
+      }
     }
-    const Forecast idle = predictor_.forecast_idle(now, typical, pool);
-    if (predictor_.probability(now, typical, pool, idle) < kLeastProbability)
-      continue;
-    Kind::Lane& lane = kind.lanes[i];
-    lane.work_s = idle.work_s;
-    lane.work_squared = idle.work_s * idle.work_s * spread;
-    lane.usage_s = predictor_.usage_s(pool, typical);
-    lane.join_s = std::max(0.0, idle.ttft_s - idle.work_s);
-    weights[i] = predictor_.prefill_tokens_per_s(pool);
-    capability += weights[i] * fleet_.pool(pool).replicas;
-  }
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] > 0)
-      kind.lanes[i].rate = rate * weights[i] / capability;
+    used = joins;
+    for (std::size_t i = 0; i < pools; ++i) {
+      Lane& lane = lanes[i];
+      lane.load = used[i] / fleet_.pools[i].replicas;
+      if (lane.rate > 0) {
+        lane.work_s /= lane.rate;
+        lane.work_squared /= lane.rate;
+        lane.join_s /= lane.rate;
+        lane.usage_s /= lane.rate;
+      }
+    }
   }
 }
 
 double Arrivals::harm(Instant now, const Request& request, double worth, PoolId pool,
                       const Forecast& forecast) const {
+  refresh(now);
+  const bool slotted = perf_.pool(pool).kind == perf::ServingKind::kSlotted;
+  const double busy = slotted ? kLaneBusy : kBusy;
   const double lane_s = forecast.wait_s, work_s = forecast.work_s;
+  const double usage_s = predictor_.usage_s(pool, request);
   double most = 0;
-  for (auto& [key, kind] : kinds_) {
-    if (kind.value <= worth || !kind.ttft || kind.count <= 0)
+  for (const ServiceClass service_class : kServiceClasses) {
+    const ClassPolicy& policy = fleet_.policy(service_class);
+    const double value = policy.value.value();
+    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
+    if (value <= worth || !(lane.rate > 0))
       continue;
-    refresh(now, kind);
-    const Kind::Lane& lane = kind.lanes[pool.number()];
-    if (!(lane.rate > 0) || !(lane.work_s > 0))
-      continue;
-    const double load = std::min(kMostLoad, lane.rate * lane.work_s);
-    const double decay = 2 * (1 - load) / (kBurst * lane.rate * lane.work_squared);
-    const double limit = to_seconds(*kind.ttft).value() - lane.work_s - lane.join_s;
-    const auto missed = [&](double backlog) {
-      return backlog < limit ? std::exp(-decay * (limit - backlog))
-                             : 1 + lane.rate * (backlog - limit);
-    };
-    const double affected = std::min(kMostAffected, 1 / (1 - load));
-    // Where their work alone fills the lane, whatever else is taken on displaces them.
-    const double full =
-        std::clamp((lane.rate * lane.usage_s - kNearlyFull) / (1 - kNearlyFull), 0.0, 1.0);
-    const double displaced = predictor_.usage_s(pool, request) / lane.usage_s;
-    const double pushed = affected * (missed(lane_s + work_s) - missed(lane_s));
-    most = std::max(most, kind.value * std::min(displaced, std::max(pushed, full * displaced)));
+    // Where their work alone fills a replica, and it is busy now, whatever else it takes on
+    // displaces them.
+    const double displaced = usage_s / lane.usage_s;
+    const double full = std::clamp((lane.load - kNearlyFull) / (1 - kNearlyFull), 0.0, 1.0);
+    double state = 0;  // how near its targets a request of that class would come there now
+    if (policy.targets.ttft)
+      state = forecast.ttft_s / to_seconds(*policy.targets.ttft).value();
+    if (policy.targets.tpot)
+      state = std::max(state, forecast.tpot_s / to_seconds(*policy.targets.tpot).value());
+    double lost = full * displaced * std::clamp((state - busy) / kBusySpan, 0.0, 1.0);
+    if (policy.targets.ttft && lane.work_s > 0) {
+      const double load = std::min(kMostLoad, lane.rate * lane.work_s);
+      const double decay = 2 * (1 - load) / (kBurst * lane.rate * lane.work_squared);
+      const double limit = to_seconds(*policy.targets.ttft).value() - lane.work_s - lane.join_s;
+      const auto missed = [&](double backlog) {
+        return backlog < limit ? std::exp(-decay * (limit - backlog))
+                               : 1 + lane.rate * (backlog - limit);
+      };
+      const double affected = std::min(kMostAffected, 1 / (1 - load));
+      lost = std::max(lost, affected * (missed(lane_s + work_s) - missed(lane_s)));
+    }
+    most = std::max(most, value * std::min(displaced, lost));
   }
   return most;
 }

@@ -8,10 +8,15 @@
 //   harm = v·K·(m(L + w) − m(L)),  m(B) = exp(−γ(θ − B)) up to θ and 1 + λ(B − θ) beyond,
 //   γ = 2(1 − ρ)/(D·λ·E[x²]),  K = min(1.5, 1/(1 − ρ)),  at most v·w/E[x].
 //
-// Rates and lengths are running means by class and offer.
+// Rates and lengths are running means by class, offer and label. Which replicas a class will come
+// to is told by a fluid: dearer classes first, each spread over the pools that can keep its targets
+// in proportion to what dearer ones leave there.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "sched/predictor.h"
@@ -32,28 +37,28 @@ class Arrivals {
 
  private:
   struct Kind {
-    double value = 0;  // of one request kept
-    std::optional<Duration> ttft;
     // Sums over arrivals, each weighed by its age.
     double count = 0, prompt = 0, prompt_squared = 0;
     Instant last;
     Request sample;  // the last one
-    // By pool, as of `fresh_at`.
-    struct Lane {
-      double rate = 0;  // arrivals per second and replica; 0: not served there
-      double work_s = 0, work_squared = 0, join_s = 0;  // of the prefill lane
-      double usage_s = 0;                               // of the replica
-    };
-    std::vector<Lane> lanes;
-    std::optional<Instant> fresh_at;
   };
-  void refresh(Instant now, Kind& kind) const;
+  // What one class brings to a replica of a pool.
+  struct Lane {
+    double rate = 0;                                  // arrivals per second; 0: not served there
+    double work_s = 0, work_squared = 0, join_s = 0;  // of its prefill lane, means
+    double usage_s = 0;                               // of the replica, mean
+    double load = 0;  // share of the replica that this class and dearer ones take
+  };
+  void refresh(Instant now) const;
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   const Predictor& predictor_;
   std::optional<Instant> first_;
-  mutable std::map<std::pair<ServiceClass, OfferId>, Kind> kinds_;
+  std::map<std::tuple<ServiceClass, OfferId, LabelId>, Kind> kinds_;
+  // Renewed once a second.
+  mutable std::array<std::vector<Lane>, kServiceClassCount> lanes_;
+  mutable std::optional<Instant> fresh_at_;
 };
 
 }  // namespace medley::sched

@@ -84,8 +84,10 @@ long long Predictor::output_tokens(const Request& request) const {
 }
 
 double Predictor::usage_s(PoolId pool, const Request& request) const {
-  const double prefill =
-      static_cast<double>(request.prompt_tokens.count()) / prefill_tokens_per_s(pool);
+  const auto prompt = static_cast<double>(request.prompt_tokens.count());
+  if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
+    return (prompt + static_cast<double>(output_tokens(request))) / capability(pool);
+  const double prefill = prompt / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
   return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
@@ -127,8 +129,12 @@ double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) 
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
+  return forecast_with(now, request, pool, account, observed_[pool.number()]);
+}
+
+Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId pool,
+                                  const ReplicaAccount& account, const Observed& observed) const {
   const perf::PoolModel& model = perf_.pool(pool);
-  const Observed& observed = observed_[pool.number()];
   const long long prompt = request.prompt_tokens.count();
   const Tokens expected(output_tokens(request));
   const auto output = static_cast<double>(expected.count());
@@ -192,6 +198,13 @@ Forecast Predictor::forecast_idle(Instant now, const Request& request, PoolId po
   idle.pool = pool;
   idle.prefill_free_at = now;
   return forecast(now, request, pool, idle);
+}
+
+Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId pool) const {
+  ReplicaAccount idle;
+  idle.pool = pool;
+  idle.prefill_free_at = now;
+  return forecast_with(now, request, pool, idle, {});
 }
 
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {

@@ -32,6 +32,8 @@ class Predictor {
                     const ReplicaAccount& account) const;
   // The same on a replica that holds nothing.
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
+  // The same where nothing else ever comes to the pool either: what it could do at best.
+  Forecast forecast_alone(Instant now, const Request& request, PoolId pool) const;
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
   // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the
@@ -61,6 +63,8 @@ class Predictor {
     double prompt_tokens_per_s = 0;         // dispatched to the pool, running
     Instant last_dispatch;
   };
+  Forecast forecast_with(Instant now, const Request& request, PoolId pool,
+                         const ReplicaAccount& account, const Observed& observed) const;
   struct Prefill {
     double own_s;        // this prompt alone
     double per_token_s;  // added to a step by each prompt token

@@ -125,8 +125,10 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
           residents_harm(view, pool, account, forecast) +
           (facts.metered ? 0 : view.arrivals.harm(view.now, request, worth, pool, forecast));
       const double score = worth - forecast.money - harm;
-      const bool slack = has_slack(view.now, view.perf.pool(pool), account);
-      if (last_chance ? !slack && (!kept || worth <= harm) : worth <= harm) {
+      // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
+      const bool idle = last_chance && account.outstanding() == 0;
+      if ((worth <= harm && !idle) ||
+          (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account))) {
         why = Forbidden::kFull;
         continue;
       }
