@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/prng.h"
 #include "data/catalog.h"
 #include "data/fleet_file.h"
