@@ -2,9 +2,10 @@
 //
 // A point is predicted twice. Left out: by constants fitted without any point of its (model,
 // device), in three steps, each starting from the one before: all devices, then its device, then
-// its device at its precision; the first starts from the class default of the catalogue. In sample:
-// by constants fitted on all points of its device and precision, which is what `medley perf fit`
-// writes. Pure but for what the catalogue holds.
+// its device at its precision; the first starts from others' figures or round numbers where the
+// catalogue's default lies near these points, else from that. In sample: by constants fitted on all
+// points of its device and precision, which is what `medley perf fit` writes. Pure but for what the
+// catalogue holds.
 #pragma once
 
 #include <map>

@@ -88,7 +88,6 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     double score = 0, probability = 0;
   };
   std::optional<Best> best_kept, best_lost;  // targets within reach there; lost there
-  double best_probability = 0;
 
   for (std::size_t i = 0; i < filtered.size(); ++i) {
     if (filtered[i] != Forbidden::kNo)
@@ -127,8 +126,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       const double score = worth - forecast.money - harm;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool idle = last_chance && account.outstanding() == 0;
-      if ((worth <= harm && !idle) ||
-          (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account))) {
+      if (worth <= harm && !idle) {
+        why = Forbidden::kDearer;
+        continue;
+      }
+      if (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
         why = Forbidden::kFull;
         continue;
       }
@@ -152,7 +154,6 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     }
     if (!best_here)
       continue;
-    best_probability = std::max(best_probability, best_here->probability);
     std::optional<Best>& best = best_here->probability >= kLeastProbability ? best_kept : best_lost;
     if (!best || best_here->score > best->score)
       best = best_here;
