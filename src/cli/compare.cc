@@ -40,10 +40,10 @@ bool holds(const std::vector<T>& values, const T& value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
-Result<std::vector<PlacementKind>> read_policies(const std::string& text, const Fleet& fleet) {
-  std::vector<PlacementKind> policies;
+Result<std::vector<PlacementPolicy>> read_policies(const std::string& text, const Fleet& fleet) {
+  std::vector<PlacementPolicy> policies;
   for (const std::string& name : split(text)) {
-    MEDLEY_TRY(const PlacementKind policy, policy_named("--compare", name, fleet));
+    MEDLEY_TRY(const PlacementPolicy policy, policy_named("--compare", name, fleet));
     if (holds(policies, policy))
       return invalid(fmt::format("--compare: '{}' stands there twice", name));
     policies.push_back(policy);

@@ -33,16 +33,14 @@ Result<data::Scenario> read_scenario(const SimulateOptions& options) {
   return scenario;
 }
 
-Result<PlacementKind> policy_named(std::string_view flag, const std::string& name,
-                                   const Fleet& fleet) {
-  const std::optional<PlacementKind> placement = placement_named(name);
+Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& name,
+                                     const Fleet& fleet) {
+  const std::optional<PlacementPolicy> placement = placement_named(name);
   if (!placement) {
-    std::vector<std::string> names;
-    for (int i = 0; i < 5; ++i)
-      names.emplace_back(name_of(static_cast<PlacementKind>(i)));
-    return invalid(fmt::format("{}: unknown policy '{}'{}", flag, name, suggestion(name, names)));
+    return invalid(
+        fmt::format("{}: unknown policy '{}'{}", flag, name, suggestion(name, placement_names())));
   }
-  if (*placement == PlacementKind::kMedley &&
+  if (!counts_only(placement->kind) &&
       std::any_of(fleet.pools.begin(), fleet.pools.end(),
                   [](const Pool& pool) { return pool.table.has_value(); })) {
     return invalid(

@@ -17,8 +17,8 @@ struct SimulateOptions;
 Result<data::Scenario> read_scenario(const SimulateOptions& options);
 
 // A placement policy that the fleet can have; `flag` stands for its origin in errors.
-Result<PlacementKind> policy_named(std::string_view flag, const std::string& name,
-                                   const Fleet& fleet);
+Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& name,
+                                     const Fleet& fleet);
 
 // "medley simulate FILE" and those flags that change what comes out, quoted for a shell.
 class Command {

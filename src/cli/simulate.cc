@@ -268,7 +268,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
     return complain(read.error(), err);
   data::Scenario& scenario = *read;
   if (!options.placement.empty()) {
-    const Result<PlacementKind> placement =
+    const Result<PlacementPolicy> placement =
         policy_named("--placement", options.placement, scenario.fleet);
     if (!placement.ok())
       return complain(placement.error(), err);

@@ -25,8 +25,6 @@ constexpr std::string_view kThisMachine = "this_machine";
 constexpr std::string_view kMetered = "metered";
 constexpr std::string_view kTableModel = "default";
 
-const std::vector<std::string> kPlacementNames = {"medley", "round_robin", "least_queued",
-                                                  "least_outstanding", "least_pending_tokens"};
 const std::vector<std::string> kBatchingNames = {"chunked_prefill", "prefill_first", "token_budget",
                                                  "mixed"};
 const std::vector<std::string> kEngineNames = {"emulated", "llama_embedded", "openai_http"};
@@ -421,11 +419,11 @@ class FleetReader {
   void read_placement() {
     const bool tables = std::any_of(fleet_.pools.begin(), fleet_.pools.end(),
                                     [](const Pool& pool) { return pool.table.has_value(); });
-    const auto placement = fields_.choice("placement", kPlacementNames);
-    fleet_.placement = placement ? static_cast<PlacementKind>(*placement)
-                       : tables  ? PlacementKind::kRoundRobin
-                                 : PlacementKind::kMedley;
-    if (tables && fleet_.placement == PlacementKind::kMedley) {
+    if (const auto named = read_placement_policy(fields_))
+      fleet_.placement = *named;
+    else if (tables)
+      fleet_.placement = PlacementKind::kRoundRobin;
+    if (tables && !counts_only(fleet_.placement.kind)) {
       fields_.fail(fields_.child("placement")
                        ->error("pools with step_times are placed by round_robin, least_queued, "
                                "least_outstanding or "
@@ -757,6 +755,20 @@ Result<Fleet> read_fleet(const Node& node, const Catalog& catalog, const FleetOp
   read_fleet_keys(fields, catalog, options, fleet);
   MEDLEY_TRY_STATUS(fields.finish());
   return fleet;
+}
+
+std::optional<PlacementPolicy> read_placement_policy(Fields& fields) {
+  const auto node = fields.child("placement");
+  if (!node)
+    return std::nullopt;
+  std::string name;
+  fields.take(name, node->text());
+  if (fields.failed())
+    return std::nullopt;
+  const auto policy = placement_named(name);
+  if (!policy)
+    fields.fail(node->choice(placement_names()).error());
+  return policy;
 }
 
 Result<Fleet> read_fleet(const std::string& path, const Catalog& catalog,

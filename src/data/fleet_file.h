@@ -37,6 +37,10 @@ Result<Fleet> read_fleet(const Node& node, const Catalog& catalog,
 void read_fleet_keys(Fields& fields, const Catalog& catalog, const FleetOptions& options,
                      Fleet& fleet);
 
+// The policy that `placement` names (domain/placement_policy.h); empty where the key is absent.
+// Errors end in `fields`.
+std::optional<PlacementPolicy> read_placement_policy(Fields& fields);
+
 // The place of a pool's offer: the name requests ask for, by the name of the model or an alias of
 // it. kNotFound names the nearest.
 Result<OfferId> offer_named(const Fleet& fleet, const std::string& name);

@@ -20,8 +20,6 @@ constexpr int kMostCopies = 1000;
 
 const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vllm_workload",
                                            "medley"};
-const std::vector<std::string> kPlacements = {"medley", "round_robin", "least_queued",
-                                              "least_outstanding", "least_pending_tokens"};
 const std::vector<std::string> kClasses = {"guaranteed", "standard", "flex", "batch"};
 
 Result<TraceSpec> read_trace_spec(const Node& node, std::optional<TraceCopies>& copies) {
@@ -286,11 +284,11 @@ void read_scenario_fleet(Fields& fields, const Catalog& catalog, Fleet& fleet) {
           inlined->key_error("the fleet comes from 'fleet' here; leave one of the two out"));
     }
   }
-  if (const auto placement = fields.choice("placement", kPlacements)) {
-    fleet.placement = static_cast<PlacementKind>(*placement);
+  if (const auto placement = read_placement_policy(fields)) {
+    fleet.placement = *placement;
     const bool tables = std::any_of(fleet.pools.begin(), fleet.pools.end(),
                                     [](const Pool& pool) { return pool.table.has_value(); });
-    if (tables && fleet.placement == PlacementKind::kMedley) {
+    if (tables && !counts_only(fleet.placement.kind)) {
       fields.fail(fields.child("placement")->error("not for pools with step_times"));
     }
   }

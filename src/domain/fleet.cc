@@ -8,22 +8,11 @@ namespace {
 constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "prefill_first",
                                                         "token_budget", "mixed"};
 constexpr std::array<std::string_view, 3> kEngines = {"emulated", "llama_embedded", "openai_http"};
-constexpr std::array<std::string_view, 5> kPlacements = {
-    "medley", "round_robin", "least_queued", "least_outstanding", "least_pending_tokens"};
 
 }  // namespace
 
 std::string_view name_of(BatchingKind kind) { return kBatchings[static_cast<std::size_t>(kind)]; }
 std::string_view name_of(EngineType type) { return kEngines[static_cast<std::size_t>(type)]; }
-std::string_view name_of(PlacementKind kind) { return kPlacements[static_cast<std::size_t>(kind)]; }
-
-std::optional<PlacementKind> placement_named(std::string_view name) {
-  for (std::size_t i = 0; i < kPlacements.size(); ++i) {
-    if (kPlacements[i] == name)
-      return static_cast<PlacementKind>(i);
-  }
-  return std::nullopt;
-}
 
 bool Label::allows(const std::string& zone) const {
   return any_zone || std::find(zones.begin(), zones.end(), zone) != zones.end();

@@ -12,6 +12,7 @@
 #include "domain/accelerator.h"
 #include "domain/ids.h"
 #include "domain/model.h"
+#include "domain/placement_policy.h"
 #include "domain/service_class.h"
 #include "domain/step_constants.h"
 
@@ -130,16 +131,6 @@ struct Offer {
   std::array<std::vector<PoolId>, kServiceClassCount> pools;
 };
 
-enum class PlacementKind {
-  kMedley,
-  kRoundRobin,
-  kLeastQueued,
-  kLeastOutstanding,
-  kLeastPendingTokens
-};
-std::string_view name_of(PlacementKind kind);
-std::optional<PlacementKind> placement_named(std::string_view name);
-
 struct Fleet {
   Site site;
   std::array<ClassPolicy, kServiceClassCount> classes{
@@ -149,7 +140,7 @@ struct Fleet {
   LabelId default_label;
   std::vector<Pool> pools;
   std::vector<Offer> offers;
-  PlacementKind placement = PlacementKind::kMedley;
+  PlacementPolicy placement;
 
   const Pool& pool(PoolId id) const { return pools.at(id.number()); }
   std::size_t replica_count() const;

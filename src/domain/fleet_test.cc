@@ -53,12 +53,6 @@ TEST(Metered, PricesPromptAndOutputByTheMillion) {
 TEST(Fleet, NamesItsEnums) {
   EXPECT_EQ(name_of(BatchingKind::kTokenBudget), "token_budget");
   EXPECT_EQ(name_of(EngineType::kLlamaEmbedded), "llama_embedded");
-  for (const auto kind :
-       {PlacementKind::kMedley, PlacementKind::kRoundRobin, PlacementKind::kLeastQueued,
-        PlacementKind::kLeastOutstanding, PlacementKind::kLeastPendingTokens}) {
-    EXPECT_EQ(placement_named(name_of(kind)), kind);
-  }
-  EXPECT_EQ(placement_named("best"), std::nullopt);
 }
 
 }  // namespace

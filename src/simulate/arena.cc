@@ -66,7 +66,7 @@ class Runner {
         cells_(options.loads.size() * options.seeds.size()) {
     for (Cell& cell : cells_)
       cell.users = tasks_per_cell_;
-    for (const PlacementKind policy : options.policies) {
+    for (const PlacementPolicy& policy : options.policies) {
       fleets_.push_back(scenario.fleet);
       fleets_.back().placement = policy;
     }

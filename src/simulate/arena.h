@@ -32,9 +32,9 @@ struct NetValueBound {
 };
 
 struct ArenaOptions {
-  std::vector<PlacementKind> policies;  // at least one, each once
-  std::vector<double> loads = {1};      // at least one, above 0
-  std::vector<std::uint64_t> seeds;     // at least one
+  std::vector<PlacementPolicy> policies;  // at least one, each once
+  std::vector<double> loads = {1};        // at least one, above 0
+  std::vector<std::uint64_t> seeds;       // at least one
   // Called once for every load and seed, from several threads. Empty: no bound is known.
   std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
       bound;
@@ -55,7 +55,7 @@ struct ArenaFigures {
 
 struct Arena {
   std::string name, currency;
-  std::vector<PlacementKind> policies;
+  std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
   std::vector<ArenaFigures> runs;                    // see run()

@@ -45,7 +45,7 @@ class Simulation {
         arrivals_(arrivals),
         scheduler_(fleet, perf),
         owners_(fleet.pools_of_replicas()),
-        reports_loads_(fleet.placement == PlacementKind::kLeastQueued),
+        reports_loads_(fleet.placement.kind == PlacementKind::kLeastQueued),
         records_(options.records),
         timeline_(options.timeline),
         step_ends_(owners_.size(), kNever) {

@@ -20,10 +20,14 @@ namespace medley::sched {
 
 class MedleyPlacement final : public Placement {
  public:
+  explicit MedleyPlacement(const PlacementPolicy& policy) : policy_(policy) {}
   Choice choose(const View& view, const Request& request, std::span<const Forbidden> filtered,
                 std::span<const ReplicaId> avoid, bool last_chance,
                 std::vector<Candidate>* candidates) override;
   bool holds_back() const override { return true; }
+
+ private:
+  const PlacementPolicy policy_;
 };
 
 }  // namespace medley::sched
