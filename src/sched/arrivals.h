@@ -36,6 +36,19 @@ class Arrivals {
 
   void arrived(Instant now, const Request& request);
 
+  // How near its limits a replica of this pool is where such a request would get this forecast
+  // there: 1 where it just keeps the tightest targets of the classes that come to the pool.
+  double nearness(Instant now, PoolId pool, const Forecast& forecast) const;
+
+  // Requests of one class, offer, label and about one length.
+  struct Group {
+    Request typical;    // arrived now
+    double rate = 0;    // per second
+    double spread = 1;  // mean square of the prompt's length over its square mean
+  };
+  // Those that came in the last minutes, the rarest left out.
+  std::vector<Group> groups(Instant now) const;
+
   // Expected value, in money, that later arrivals of classes dearer than `worth` lose on a replica
   // of this pool when the request joins it with this forecast. Never negative.
   double harm(Instant now, const Request& request, double worth, PoolId pool,
@@ -61,7 +74,8 @@ class Arrivals {
   const perf::PerfModel& perf_;
   const Predictor& predictor_;
   std::optional<Instant> first_;
-  std::map<std::tuple<ServiceClass, OfferId, LabelId>, Kind> kinds_;
+  // By class, offer, label and the power of two above the prompt's length.
+  std::map<std::tuple<ServiceClass, OfferId, LabelId, int>, Kind> kinds_;
   // Renewed once a second.
   mutable std::array<std::vector<Lane>, kServiceClassCount> lanes_;
   mutable std::optional<Instant> fresh_at_;

@@ -52,7 +52,7 @@ class Backlog {
   static std::size_t capacity(ServiceClass service_class);
 
  private:
-  using Key = std::tuple<ServiceClass, LabelId, OfferId>;
+  using Key = std::tuple<ServiceClass, LabelId, OfferId, int>;
   static Key key_of(const Request& request);
   void inserted(Group::iterator at);
 

@@ -30,6 +30,20 @@ bool Quotas::can_ever(PoolId pool, long long tokens) const {
   return !metered || !metered->tokens_per_minute || tokens <= *metered->tokens_per_minute;
 }
 
+double Quotas::spent_share(Instant now, PoolId pool) const {
+  const std::optional<Metered>& metered = fleet_.pool(pool).metered;
+  if (!metered || !metered->tokens_per_minute)
+    return 0;
+  const Spent& spent = spent_[pool.number()];
+  long long tokens = spent.tokens;
+  for (const auto& [at, of_it] : spent.minute) {
+    if (at + std::chrono::minutes(1) > now)
+      break;
+    tokens -= of_it;
+  }
+  return static_cast<double>(tokens) / static_cast<double>(*metered->tokens_per_minute);
+}
+
 void Quotas::spend(Instant now, PoolId pool, long long tokens) {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
   if (!metered)

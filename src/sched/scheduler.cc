@@ -7,6 +7,7 @@
 #include "sched/arrivals.h"
 #include "sched/backlog.h"
 #include "sched/ledger.h"
+#include "sched/market.h"
 #include "sched/placement/placement.h"
 #include "sched/predictor.h"
 #include "sched/quota.h"
@@ -49,6 +50,7 @@ class Scheduler::Impl {
         ledger_(fleet_),
         predictor_(fleet_, perf_, ledger_),
         arrivals_(fleet_, perf_, predictor_),
+        market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
@@ -60,6 +62,10 @@ class Scheduler::Impl {
     out_ = &decisions;
     quiet_alarms_ = std::holds_alternative<AlarmRang>(event) ? quiet_alarms_ + 1 : 0;
     std::visit([this](const auto& e) { on(e); }, event);
+    if (uses_prices_) {
+      if (auto program = market_.due(now))
+        decide(SolvePrices{std::move(*program)});
+    }
     set_alarm();
     out_ = nullptr;
   }
@@ -224,6 +230,11 @@ class Scheduler::Impl {
     }
   }
 
+  void on(const PricesSolved& event) {
+    market_.solved(now_, event.duals);
+    release_backlog();
+  }
+
   // --- placement
   // --------------------------------------------------------------------------------------------
 
@@ -348,7 +359,7 @@ class Scheduler::Impl {
     }
     if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
       return {};
-    const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_};
+    const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
     return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
                               candidates);
   }
@@ -530,6 +541,10 @@ class Scheduler::Impl {
     } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
       digest_.add(cancel->request.number());
       digest_.add(cancel->replica.number());
+    } else if (std::holds_alternative<SolvePrices>(decision)) {
+      const LinearProgram& program = std::get<SolvePrices>(decision).program;
+      digest_.add(program.rows());
+      digest_.add(program.columns());
     } else {
       digest_.add(
           static_cast<std::uint64_t>(std::get<WakeAt>(decision).at.time_since_epoch().count()));
@@ -542,9 +557,12 @@ class Scheduler::Impl {
   Ledger ledger_;
   Predictor predictor_;
   Arrivals arrivals_;
+  Market market_;
   Quotas quotas_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;
+  const bool uses_prices_ =
+      fleet_.placement.kind == PlacementKind::kMedley && fleet_.placement.has(ScorePart::kPrices);
   std::array<ClassStats, kServiceClassCount> counts_{};
   Digest digest_;
   ExplanationSink* sink_ = nullptr;

@@ -48,6 +48,8 @@ class Core {
       } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
         words.push_back("cancel " + std::to_string(cancel->request.number()) + " on " +
                         std::to_string(cancel->replica.number()));
+      } else if (const auto* solve = std::get_if<SolvePrices>(&decision)) {
+        program = solve->program;
       } else {
         alarm = std::get<WakeAt>(decision).at.time_since_epoch();
       }
@@ -71,6 +73,7 @@ class Core {
 
   Scheduler& scheduler() { return scheduler_; }
   std::optional<Duration> alarm;
+  std::optional<LinearProgram> program;  // asked for last
   Duration last_retry_after{};
 
  private:
