@@ -247,6 +247,11 @@ class Scheduler::Impl {
     return filtered_;
   }
 
+  // Whether the last filter() left a pool to choose.
+  bool any_open() const {
+    return std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) != filtered_.end();
+  }
+
   // Closes the open pools whose context could cut off the longest answer that the client allows.
   // Answers whether any was closed.
   bool close_where_the_answer_may_be_cut(const Request& request) {
@@ -346,7 +351,7 @@ class Scheduler::Impl {
       start_candidates(filtered_);
       candidates = &candidates_;
     }
-    if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
+    if (!any_open())
       return {};
     const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_};
     return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
@@ -428,8 +433,8 @@ class Scheduler::Impl {
       if (backlog_.size(service_class) == 0)
         continue;
       for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        // What failed somewhere is picky: it says little of those behind it, and has tries of its
-        // own.
+        // What failed somewhere is picky, and so is what no pool may take now, for want of a quota
+        // say: it says little of those behind it, and has tries of its own.
         int tries = 0, picky_tries = 0;
         for (auto at = group->begin();
              at != group->end() && tries < kTriesPerGroup && picky_tries < kPickyTries;) {
@@ -439,7 +444,7 @@ class Scheduler::Impl {
           if (try_to_place(waiting)) {
             backlog_.remove(id);
           } else {
-            ++(picky ? picky_tries : tries);
+            ++(picky || !any_open() ? picky_tries : tries);
           }
         }
       }

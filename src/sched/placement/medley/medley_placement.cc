@@ -174,9 +174,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       continue;
     const PoolId pool(i);
     const std::uint64_t first = view.ledger.first_replica(pool).number();
-    bool live = false;
+    bool live = false;  // and did not fail it before
     for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
-      live = live || view.ledger.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live;
+      const ReplicaId id(first + static_cast<std::uint64_t>(r));
+      live = live || (view.ledger.replica(id).live &&
+                      std::find(avoid.begin(), avoid.end(), id) == avoid.end());
     }
     if (!live)
       continue;
