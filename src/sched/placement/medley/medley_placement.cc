@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/plant.h"
+
 namespace medley::sched {
 namespace {
 
@@ -25,7 +27,8 @@ double lateness_factor(double predicted_s, double limit_s) {
 bool has_room(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
               long long need) {
   const perf::PoolModel& model = view.perf.pool(pool);
-  const double headroom = kHeadroom[index_of(request.service_class)];
+  const double headroom =
+      planted(Bug::kHeadroomIgnored) ? 0 : kHeadroom[index_of(request.service_class)];
   // At least one sequence, so that an idle replica always has room for one request that fits at
   // all.
   const int sequences = std::max(1, static_cast<int>(model.max_running * (1 - headroom)));
@@ -123,7 +126,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       const double harm =
           residents_harm(view, pool, account, forecast) +
           (facts.metered ? 0 : view.arrivals.harm(view.now, request, worth, pool, forecast));
-      const double score = worth - forecast.money - harm;
+      const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool idle = last_chance && account.outstanding() == 0;
       if (worth <= harm && !idle) {
