@@ -256,7 +256,10 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
   const std::pair key{resident.request.model, resident.request.service_class};
   const auto [mean, is_new] = mean_output_.try_emplace(key, kPriorOutputTokens);
-  mean->second += kOutputWeight * (static_cast<double>(generated.count()) - mean->second);
+  // An engine that claims more than its context holds must not make later answers seem too long for
+  // every quota.
+  const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
+  mean->second += kOutputWeight * (static_cast<double>(length) - mean->second);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
   const double observed = to_seconds(at - *resident.first_token_at).value() /

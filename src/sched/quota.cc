@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/plant.h"
+
 namespace medley::sched {
 
 void Quotas::forget_old(Instant now, Spent& spent) {
@@ -76,6 +78,8 @@ void Quotas::refund(Instant spent_at, PoolId pool, long long tokens) {
   const auto entry = std::lower_bound(spent.day.begin(), spent.day.end(), spent_at);
   if (entry != spent.day.end() && *entry == spent_at)
     spent.day.erase(entry);
+  if (planted(Bug::kQuotaRefundedTwice) && !spent.day.empty())
+    spent.day.pop_back();
 }
 
 }  // namespace medley::sched

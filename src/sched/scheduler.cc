@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "sched/admission.h"
 #include "sched/arrivals.h"
 #include "sched/backlog.h"
@@ -150,7 +151,7 @@ class Scheduler::Impl {
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
-      ++count(resident.request).finished;
+      ++(planted(Bug::kWrongClassCounted) ? counts_[0] : count(resident.request)).finished;
     } else {
       ++count(resident.request).broken;
     }
@@ -162,6 +163,8 @@ class Scheduler::Impl {
   void on(const RequestCancelled& event) {
     if (const std::optional<Waiting> waiting = backlog_.remove(event.request)) {
       ++count(waiting->request).cancelled;
+      if (planted(Bug::kCancelledKept))
+        backlog_.push_front(*waiting);
       return;
     }
     if (ledger_.find(event.request) == nullptr)
@@ -169,6 +172,8 @@ class Scheduler::Impl {
     const Resident resident = ledger_.remove(event.request);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
+    if (planted(Bug::kSequenceLeak))
+      ++ledger_.replica(resident.replica).decoding;
     if (!resident.first_token_at)
       rebuild_prefill_lane(resident.replica);
     release_backlog();
@@ -181,9 +186,12 @@ class Scheduler::Impl {
     quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
-                    resident.failures + 1};
+                    resident.failures + (planted(Bug::kFailuresUncounted) ? 0 : 1)};
+    if (planted(Bug::kLabelDroppedOnRetry))
+      waiting.request.label = LabelId(0);
     // What a lost replica held did not fail there: it may have it again when it returns.
-    if (event.lost_its_replica || ledger_.replica(resident.replica).live)
+    if (!planted(Bug::kFailedOnForgotten) &&
+        (event.lost_its_replica || ledger_.replica(resident.replica).live))
       waiting.failed_on.push_back(resident.replica);
     if (waiting.failures >= kMaxFailures) {
       start_candidates(filter(waiting.request));
@@ -203,10 +211,12 @@ class Scheduler::Impl {
     release_backlog();
   }
 
-  void on(const ReplicaLost& event) { ledger_.set_live(event.replica, false); }
+  void on(const ReplicaLost& event) {
+    ledger_.set_live(event.replica, planted(Bug::kLostStillUsed));
+  }
 
   void on(const ReplicaReturned& event) {
-    ledger_.set_live(event.replica, true);
+    ledger_.set_live(event.replica, !planted(Bug::kReturnForgotten));
     ledger_.replica(event.replica).signal.reset();
     rebuild_prefill_lane(event.replica);
     release_backlog();
@@ -222,7 +232,7 @@ class Scheduler::Impl {
     alarm_.reset();
     release_backlog();
     while (const auto next = backlog_.next_expiry()) {
-      if (next->first > now_)
+      if (next->first > now_ || planted(Bug::kExpiredKept))
         break;
       const std::optional<Waiting> late = backlog_.remove(next->second);
       if (!try_to_place(*late, true))
@@ -256,6 +266,11 @@ class Scheduler::Impl {
       }
     }
     return filtered_;
+  }
+
+  // Whether the last filter() left a pool to choose.
+  bool any_open() const {
+    return std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) != filtered_.end();
   }
 
   // Closes the open pools whose context could cut off the longest answer that the client allows.
@@ -357,7 +372,7 @@ class Scheduler::Impl {
       start_candidates(filtered_);
       candidates = &candidates_;
     }
-    if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
+    if (!any_open())
       return {};
     const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
     return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
@@ -384,6 +399,8 @@ class Scheduler::Impl {
     quotas_.spend(now_, pool, tokens);
     ++count(request).dispatched;
     decide(Dispatch{request.id, replica});
+    if (planted(Bug::kDoubleDispatch))
+      decide(Dispatch{request.id, replica});
     explain(request, Outcome::kDispatched, replica, {});
   }
 
@@ -439,8 +456,8 @@ class Scheduler::Impl {
       if (backlog_.size(service_class) == 0)
         continue;
       for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        // What failed somewhere is picky: it says little of those behind it, and has tries of its
-        // own.
+        // What failed somewhere is picky, and so is what no pool may take now, for want of a quota
+        // say: it says little of those behind it, and has tries of its own.
         int tries = 0, picky_tries = 0;
         for (auto at = group->begin();
              at != group->end() && tries < kTriesPerGroup && picky_tries < kPickyTries;) {
@@ -450,7 +467,7 @@ class Scheduler::Impl {
           if (try_to_place(waiting)) {
             backlog_.remove(id);
           } else {
-            ++(picky ? picky_tries : tries);
+            ++(picky || !any_open() ? picky_tries : tries);
           }
         }
       }
@@ -458,6 +475,8 @@ class Scheduler::Impl {
   }
 
   void set_alarm() {
+    if (planted(Bug::kLostWakeUp) && quiet_alarms_ > 0)
+      return;
     std::optional<Instant> wanted;
     if (const auto next = backlog_.next_expiry()) {
       const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
@@ -511,7 +530,8 @@ class Scheduler::Impl {
     }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
     return std::clamp(*shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s))),
-                      kLeastRetryAfter, kMostRetryAfter);
+                      kLeastRetryAfter,
+                      planted(Bug::kRetryAfterUnbounded) ? Duration::max() : kMostRetryAfter);
   }
 
   void reject(const Request& request, RejectReason reason) {

@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "base/plant.h"
+
 namespace medley::sched {
 namespace {
 
@@ -28,7 +30,8 @@ double lateness_factor(double predicted_s, double limit_s) {
 bool has_room(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
               long long need) {
   const perf::PoolModel& model = view.perf.pool(pool);
-  const double headroom = kHeadroom[index_of(request.service_class)];
+  const double headroom =
+      planted(Bug::kHeadroomIgnored) ? 0 : kHeadroom[index_of(request.service_class)];
   // At least one sequence, so that an idle replica always has room for one request that fits at
   // all.
   const int sequences = std::max(1, static_cast<int>(model.max_running * (1 - headroom)));
@@ -156,7 +159,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
           harm += share * view.market.price(view.now, pool, request);
         harm += view.market.power_price(view.now, pool, request);
       }
-      const double score = worth - forecast.money - harm;
+      const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool idle = last_chance && account.outstanding() == 0;
       if (worth <= harm && !idle) {
@@ -207,9 +210,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       continue;
     const PoolId pool(i);
     const std::uint64_t first = view.ledger.first_replica(pool).number();
-    bool live = false;
+    bool live = false;  // and did not fail it before
     for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
-      live = live || view.ledger.replica(ReplicaId(first + static_cast<std::uint64_t>(r))).live;
+      const ReplicaId id(first + static_cast<std::uint64_t>(r));
+      live = live || (view.ledger.replica(id).live &&
+                      std::find(avoid.begin(), avoid.end(), id) == avoid.end());
     }
     if (!live)
       continue;
