@@ -184,7 +184,9 @@ double Arrivals::harm(Instant now, const Request& request, double worth, PoolId 
                                : 1 + lane.rate * (backlog - limit);
       };
       const double affected = std::min(kMostAffected, 1 / (1 - load));
-      lost = std::max(lost, affected * (missed(lane_s + work_s) - missed(lane_s)));
+      // Nobody misses it who does not come while it is ahead.
+      const double come = lane.rate * (lane_s + work_s);
+      lost = std::max(lost, std::min(come, affected * (missed(lane_s + work_s) - missed(lane_s))));
     }
     most = std::max(most, value * std::min(displaced, lost));
   }

@@ -8,7 +8,7 @@
 //   harm = v·K·(m(L + w) − m(L)),  m(B) = exp(−γ(θ − B)) up to θ and 1 + λ(B − θ) beyond,
 //   γ = 2(1 − ρ)/(D·λ·E[x²]),  K = min(1.5, 1/(1 − ρ)).
 //
-// Near saturation that is flat: all is lost already. There what joins displaces v·a/E[a], a the
+// and at most λ(L + w), who come before it is done. Near saturation that is flat: all is lost already. There what joins displaces v·a/E[a], a the
 // seconds of a replica that each takes (Predictor::usage_s), in the measure in which the classes as
 // dear or dearer fill the replica (from 0.8 to 1 of it) and the replica is busy now. Harm is the
 // larger of both, at most v·a/E[a], of the class that loses most

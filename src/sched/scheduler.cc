@@ -61,9 +61,11 @@ class Scheduler::Impl {
     MEDLEY_CHECK(now >= now_, "time went backwards");
     now_ = now;
     out_ = &decisions;
-    quiet_alarms_ = std::holds_alternative<AlarmRang>(event) ? quiet_alarms_ + 1 : 0;
+    const bool rang = std::holds_alternative<AlarmRang>(event);
+    if (!std::holds_alternative<PricesSolved>(event))
+      quiet_alarms_ = rang ? quiet_alarms_ + 1 : 0;
     std::visit([this](const auto& e) { on(e); }, event);
-    if (uses_prices_) {
+    if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
         decide(SolvePrices{std::move(*program)});
     }

@@ -350,7 +350,8 @@ class Simulation {
     scheduler_.handle(now_, event, decisions_);
     for (std::size_t i = first; i < decisions_.size(); ++i) {
       const sched::Decision decision = decisions_[i];
-      if (!std::holds_alternative<sched::WakeAt>(decision))
+      if (!std::holds_alternative<sched::WakeAt>(decision) &&
+          !std::holds_alternative<sched::SolvePrices>(decision))
         last_progress_ = now_;
       if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
         const std::size_t row = row_of(dispatch->request);
