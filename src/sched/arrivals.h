@@ -8,15 +8,17 @@
 //   harm = v·K·(m(L + w) − m(L)),  m(B) = exp(−γ(θ − B)) up to θ and 1 + λ(B − θ) beyond,
 //   γ = 2(1 − ρ)/(D·λ·E[x²]),  K = min(1.5, 1/(1 − ρ)).
 //
-// and at most λ(L + w), who come before it is done. Near saturation that is flat: all is lost already. There what joins displaces v·a/E[a], a the
+// and at most λ(L + w), who come before it is done.
+//
+// Near saturation that is flat: all is lost already. There what joins displaces v·a/E[a], a the
 // seconds of a replica that each takes (Predictor::usage_s), in the measure in which the classes as
 // dear or dearer fill the replica (from 0.8 to 1 of it) and the replica is busy now. Harm is the
 // larger of both, at most v·a/E[a], of the class that loses most
 // (docs/decisions/0050-what-later-work-loses.md).
 //
-// Rates and lengths are running means by class, offer and label. Which replicas a class will come
-// to is told by a fluid: dearer classes first, each spread over the pools that can keep its targets
-// in proportion to what dearer ones leave there.
+// Rates and lengths are running means by class, offer, label and length. Which replicas a class
+// will come to is told by a fluid: dearer classes first, each spread over the pools that can keep
+// its targets in proportion to what dearer ones leave there.
 #pragma once
 
 #include <array>
