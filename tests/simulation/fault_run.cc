@@ -150,6 +150,8 @@ Setting draw_setting(Prng& prng) {
   options.flaps = static_cast<int>(prng.below(3));
   options.moods = static_cast<int>(prng.below(6));
   options.jumps = prng.below(4) == 0 ? 1 + static_cast<int>(prng.below(3)) : 0;
+  if (prng.below(6) == 0)
+    fleet.site.power_limit_kw = 0.05 + prng.uniform();
   setting.options = options;
   return setting;
 }
@@ -208,6 +210,7 @@ class World {
     kEarlyAlarm,
     kMood,
     kJump,
+    kPrices,
     kHeal,
   };
   struct Due {
@@ -451,10 +454,32 @@ class World {
         now_ += round_to_duration(Seconds(prng_.log_normal(10, 3)));
         ++run_.jumps;
         break;
+      case Act::kPrices:
+        tell(PricesSolved{draw_prices(due.number)});
+        break;
       case Act::kHeal:
         heal();
         break;
     }
+  }
+
+  // Whoever solves the program takes his time, and may answer older ones late or not at all.
+  void solve(const LinearProgram& program) {
+    if (chance(0.1))
+      return;
+    plan(now_ + drawn(chance(0.8) ? 0.05 : 10), Act::kPrices, program.rows());
+  }
+
+  // None, or any at all: a price may hold work back, but loses none.
+  std::vector<double> draw_prices(std::size_t rows) {
+    std::vector<double> duals;
+    if (chance(0.2))
+      return duals;
+    ++run_.prices;
+    const double median = prng_.log_normal(0.01, 3);
+    for (std::size_t i = 0; i < rows; ++i)
+      duals.push_back(chance(0.5) ? 0 : prng_.log_normal(median, 1));
+    return duals;
   }
 
   // --- engines
@@ -732,6 +757,8 @@ class World {
         return;
       if (const auto* dispatch = std::get_if<Dispatch>(&decision)) {
         take_up(dispatch->request, dispatch->replica);
+      } else if (const auto* asked = std::get_if<SolvePrices>(&decision)) {
+        solve(asked->program);
       } else if (const auto* wake = std::get_if<WakeAt>(&decision)) {
         alarm_ = wake->at;
         if (options_.late_alarms && !healed_ && chance(0.2))

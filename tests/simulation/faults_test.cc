@@ -70,15 +70,16 @@ TEST(FaultSimulation, NothingIsLostAnsweredTwiceOrUnlawfulWhateverFails) {
     sum.jumps += run.jumps;
     sum.reports += run.reports;
     sum.strays += run.strays;
+    sum.prices += run.prices;
     sum.most_waiting = std::max(sum.most_waiting, run.most_waiting);
   }
   fmt::print(
       "{} runs: {} events, {} requests, {} dispatches, {} refusals, {} cancelled, {} retried at "
       "once, {} replicas lost, {} flaps, {} stalls, {} jumps of time, {} reports, {} stray events, "
-      "at most {} waiting\n",
+      "{} answers with prices, at most {} waiting\n",
       seeds.size(), sum.events, sum.requests, sum.dispatched, sum.rejected, sum.cancelled,
       sum.retried, sum.losses, sum.flaps, sum.stalls, sum.jumps, sum.reports, sum.strays,
-      sum.most_waiting);
+      sum.prices, sum.most_waiting);
   if (seeds.size() > 1) {
     // The draws reach what the test is about.
     EXPECT_GT(sum.dispatched, 20'000);
@@ -90,6 +91,7 @@ TEST(FaultSimulation, NothingIsLostAnsweredTwiceOrUnlawfulWhateverFails) {
     EXPECT_GT(sum.stalls, 1'000);
     EXPECT_GT(sum.jumps, 500);
     EXPECT_GT(sum.strays, 5'000);
+    EXPECT_GT(sum.prices, 500);
     EXPECT_GT(sum.most_waiting, 1024);
   }
 }

@@ -208,6 +208,8 @@ void ShadowBooks::before(Instant now, const Event& event) {
     replica.sent_since_report = 0;
   } else if (std::holds_alternative<AlarmRang>(event)) {
     alarm_.reset();
+  } else if (std::holds_alternative<PricesSolved>(event)) {
+    prices_told_ = true;
   }
 }
 
@@ -228,6 +230,8 @@ void ShadowBooks::decided(Instant now, const Decision& decision) {
       violated("answered once", "a Cancel on a replica that does not hold the request");
   } else if (const auto* wake = std::get_if<WakeAt>(&decision)) {
     alarm_ = wake->at;
+  } else if (const auto* asked = std::get_if<SolvePrices>(&decision)) {
+    check_program(asked->program);
   }
 }
 
@@ -425,7 +429,7 @@ void ShadowBooks::check_load(const Entry& entry, ReplicaId chosen) {
 void ShadowBooks::check_price(Instant now, const Entry& entry, ReplicaId chosen) {
   const PoolId there = replicas_[chosen.number()].pool;
   const Pool& dear = fleet_.pool(there);
-  if (!dear.metered || pool_observed_[there.number()])
+  if (prices_told_ || !dear.metered || pool_observed_[there.number()])
     return;
   const double headroom = kHeadroom[index_of(entry.request.service_class)];
   for (std::size_t p = 0; p < fleet_.pools.size(); ++p) {
@@ -533,6 +537,21 @@ void ShadowBooks::on_reject(Instant now, const Reject& reject) {
 
 // --- after the event
 // -------------------------------------------------------------------------------
+
+// What base/linear_program.h promises of a program, whatever the fleet has come to.
+void ShadowBooks::check_program(const LinearProgram& program) {
+  const auto sound = [](double number) { return std::isfinite(number) && number >= 0; };
+  bool ok = program.start.size() == program.columns() + 1 && program.start.front() == 0 &&
+            std::is_sorted(program.start.begin(), program.start.end()) &&
+            program.start.back() == static_cast<int>(program.row.size()) &&
+            program.amount.size() == program.row.size();
+  for (const int row : program.row)
+    ok = ok && row >= 0 && static_cast<std::size_t>(row) < program.rows();
+  for (const std::vector<double>* numbers : {&program.limit, &program.gain, &program.amount})
+    ok = ok && std::all_of(numbers->begin(), numbers->end(), sound);
+  if (!ok)
+    violated("program", "a program for prices that is none");
+}
 
 void ShadowBooks::check_starving(Instant now) {
   if (!plain_medley_)

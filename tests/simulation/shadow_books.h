@@ -87,6 +87,7 @@ class ShadowBooks {
   void check_load(const Entry& entry, ReplicaId chosen);
   void check_price(Instant now, const Entry& entry, ReplicaId chosen);
   static Instant half_way_to_expiry(const Entry& entry);
+  void check_program(const LinearProgram& program);
   void check_starving(Instant now);
   void refund(const Entry& entry, PoolId pool);
   // Live, lawful, not one that failed it, and empty; a metered one with room in its quota whatever
@@ -117,6 +118,7 @@ class ShadowBooks {
       useless_;  // of those that wait: when their targets are missed
   long long in_flight_ = 0;
   std::optional<Instant> alarm_;
+  bool prices_told_ = false;
   std::optional<RequestId> to_cancel_;  // this event's Cancel is still to come
   std::optional<RequestId> touched_;    // the request that this event is about
   std::optional<Violation> violation_;
