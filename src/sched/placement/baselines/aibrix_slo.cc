@@ -13,10 +13,11 @@
 //
 // Made up here: the profiles (which AIBrix measures) come from the step model: the most sequences
 // of the cell's lengths with which a replica keeps the tightest TPOT that any class asks and it can
-// keep at all, prompts in steady state included; a lane for prompts runs without a pause. A target
-// is that of TTFT or of the whole answer (TTFT + answer·TPOT, or the deadline), whichever is missed
-// by more. The queues are the core's, by class, label and model; in each, a few are tried behind a
-// head that finds no room, as they may be of other cells.
+// keep at all, prompts in steady state included; a lane for prompts runs without a pause. AIBrix
+// has targets by deployment, here they are the request's: where a TPOT is set that of the whole
+// answer (TTFT + answer·TPOT), as published, else that of TTFT or the deadline. The queues are the
+// core's, by class, label and model; in each, a few are tried behind a head that finds no room, as
+// they may be of other cells.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -129,14 +130,11 @@ class AibrixSlo final : public Baseline {
     const auto seconds = [](const std::optional<Duration>& target) {
       return target ? to_seconds(*target).value() : 0;
     };
-    double late = -std::numeric_limits<double>::infinity();
-    if (targets.ttft)
-      late = std::max(late, waited + expected.ttft_s - seconds(targets.ttft));
     if (targets.tpot)
-      late = std::max(late, end - seconds(targets.ttft) - output * seconds(targets.tpot));
-    if (targets.deadline)
-      late = std::max(late, end - seconds(targets.deadline));
-    return std::isfinite(late) ? late : end;
+      return end - seconds(targets.ttft) - output * seconds(targets.tpot);
+    if (targets.ttft)
+      return waited + expected.ttft_s - seconds(targets.ttft);
+    return end - seconds(targets.deadline);
   }
 
   // The nearest power of two of a positive number, as its exponent.

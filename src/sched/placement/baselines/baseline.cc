@@ -120,10 +120,9 @@ bool meets_targets(const View& view, const Request& request, const Forecast& for
          end_from_arrival_s(view, request, forecast) <= to_seconds(*targets.deadline).value();
 }
 
-double list_price(const View& view, const Request& request, PoolId pool) {
-  const Tokens output(view.predictor.output_tokens(request));
+double list_price(const View& view, PoolId pool, Tokens prompt, Tokens output) {
   if (const auto& metered = view.fleet.pool(pool).metered)
-    return metered->price(request.prompt_tokens, output);
+    return metered->price(prompt, output);
   const perf::PoolModel& model = view.perf.pool(pool);
   constexpr long long kSequences = 64, kContext = 1000;
   const long long batch =
@@ -141,7 +140,7 @@ double list_price(const View& view, const Request& request, PoolId pool) {
   const double prompt_s =
       1 / view.predictor.prefill_tokens_per_s(pool) /
       (model.kind == perf::ServingKind::kSlotted ? static_cast<double>(batch) : 1);
-  const double joules = watts * (prompt_s * static_cast<double>(request.prompt_tokens.count()) +
+  const double joules = watts * (prompt_s * static_cast<double>(prompt.count()) +
                                  output_s * static_cast<double>(output.count()));
   return (Joules(joules) * view.fleet.energy_price(view.now)).value();
 }

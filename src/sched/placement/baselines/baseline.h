@@ -84,6 +84,6 @@ bool meets_targets(const View& view, const Request& request, const Forecast& for
 // Of an owned pool nobody publishes a price: the energy of a token at its operating point (64
 // sequences of a thousand tokens, or what it can hold), at the tariff of the hour; capital is not
 // in it. A rented service's is its list price.
-double list_price(const View& view, const Request& request, PoolId pool);
+double list_price(const View& view, PoolId pool, Tokens prompt, Tokens output);
 
 }  // namespace medley::sched

@@ -287,7 +287,7 @@ TEST(LitellmLatency, KeepsNineOldSamplesAsPublishedAndNoneRepaired) {
 }
 
 TEST(LitellmCost, ComparesListPricesWithTheEnergyOfAToken) {
-  // Owned: 100 W·(100/25,296 s + 200·5.4 ms/8) = 13.9 J at 0.2 a kWh: 7.7e-7.
+  // Owned: 100 W·(1/25,296 s + 5.4 ms/8) = 0.0715 J at 0.2 a kWh: 3.97e-9.
   const auto stand_with = [](double per_million) {
     return Stand({{.name = "a", .replicas = 2},
                   {.name = "rented",
@@ -295,11 +295,11 @@ TEST(LitellmCost, ComparesListPricesWithTheEnergyOfAToken) {
                    .metered = {per_million, per_million}}},
                  make_litellm_cost());
   };
-  Stand cheap = stand_with(0.0025);  // 300 tokens: 7.5e-7
+  Stand cheap = stand_with(0.0019);  // 3.8e-9
   EXPECT_EQ(cheap.choose(), 2);
   running(cheap.at(2), 100);  // load does not enter
   EXPECT_EQ(cheap.choose(), 2);
-  Stand dear = stand_with(0.0027);  // 8.1e-7
+  Stand dear = stand_with(0.0021);  // 4.2e-9
   EXPECT_EQ(dear.choose(), 0);
   running(dear.at(0), 1);
   EXPECT_EQ(dear.choose(), 1);
@@ -431,12 +431,12 @@ TEST(AibrixSlo, PullsWithinCapacityTheMostUrgentFirst) {
   for (std::uint64_t i = 1; i <= 8; ++i)
     EXPECT_EQ(core.arrive(seconds(1), i, ServiceClass::kStandard), std::to_string(i) + ":0 ");
   EXPECT_EQ(core.arrive(milliseconds(1000), 20, ServiceClass::kStandard), "");
-  EXPECT_EQ(core.arrive(milliseconds(1800), 21, ServiceClass::kGuaranteed), "");
-  // 0.95 + 0.03 − 1 against 0.15 + 0.03 − 0.5.
-  EXPECT_EQ(core.finish(milliseconds(1950), 1), "20:0 ");
-  EXPECT_EQ(core.arrive(milliseconds(1960), 22, ServiceClass::kStandard), "");
-  // 0.3 + 0.03 − 0.5 against 0.14 + 0.03 − 1.
-  EXPECT_EQ(core.finish(milliseconds(2100), 2), "21:0 ");
+  EXPECT_EQ(core.arrive(milliseconds(10'900), 21, ServiceClass::kGuaranteed), "");
+  // An answer takes 1.04 s: 10 + 1.04 − 11 against 0.1 + 1.04 − 2.1.
+  EXPECT_EQ(core.finish(milliseconds(11'000), 1), "20:0 ");
+  EXPECT_EQ(core.arrive(milliseconds(11'010), 22, ServiceClass::kStandard), "");
+  // 0.6 + 1.04 − 2.1 against 0.5 + 1.04 − 11.
+  EXPECT_EQ(core.finish(milliseconds(11'500), 2), "21:0 ");
   // What waits stays, however late.
   EXPECT_EQ(core.tell(seconds(500), AlarmRang{}), "");
   EXPECT_EQ(core.finish(seconds(501), 3), "22:0 ");

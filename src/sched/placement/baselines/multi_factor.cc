@@ -35,7 +35,9 @@ class MultiFactor final : public Baseline {
       Factors& factors = factors_[i];
       option.forecast = foreseen(view, request, option);
       const bool same_pool = i > 0 && option.pool == options[i - 1].pool;
-      factors.cost = same_pool ? factors_[i - 1].cost : list_price(view, request, option.pool);
+      factors.cost = same_pool ? factors_[i - 1].cost
+                               : list_price(view, option.pool, request.prompt_tokens,
+                                            Tokens(view.predictor.output_tokens(request)));
       factors.quality = view.fleet.pool(option.pool).model.parameters;
       factors.latency = end_from_arrival_s(view, request, *option.forecast);
       factors.load = option.account->outstanding();
