@@ -78,7 +78,8 @@ class Service {
     }
     perf_ = std::move(*perf);
     MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines, make_engines());
-    driver_.emplace(loop_, fleet_, perf_, std::move(engines));
+    driver_.emplace(loop_, fleet_, perf_, std::move(engines),
+                    serve::make_threaded_price_solver(loop_));
     MEDLEY_TRY_STATUS(open_log());
     gateway_.emplace(loop_, fleet_, *driver_, metrics_,
                      serve::GatewayOptions{.started_at = unix_time(), .unix_time = unix_time});

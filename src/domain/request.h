@@ -20,4 +20,7 @@ struct Request {
   Targets targets;  // overrides of the class's targets; unset ones follow the class
 };
 
+// Requests whose prompts are about as long: the power of two above its tokens, short ones alike.
+int length_bucket(Tokens prompt_tokens);
+
 }  // namespace medley

@@ -10,13 +10,16 @@ namespace {
 
 constexpr double kWindowS = 60;            // of the running means
 constexpr double kLeastSeenS = 10;         // a few arrivals in the first second are no rate
+constexpr double kRarest = 1e-4;           // of all arrivals: groups below it say nothing
 constexpr double kRefreshS = 1;            // what a pool can do for a class changes slowly
 constexpr double kLeastProbability = 0.5;  // a pool that keeps its targets less often is no home
 constexpr double kBurst = 2;               // D; the study's value on this trace
 // While requests come no nearer to their targets than this, a replica has slack: nothing is
 // displaced. A lane that serves in turn fills up sooner than a batch.
 constexpr double kBusy = 0.6, kLaneBusy = 0.3, kBusySpan = 0.3;
+
 constexpr double kLeastLeft = 0.02;    // of a pool, for a class that dearer ones leave nothing
+constexpr double kCounts = 0.05;       // of a pool's work: a class that has less sets no limits
 constexpr double kMostLoad = 0.9;      // ρ
 constexpr double kMostAffected = 1.5;  // K
 constexpr double kNearlyFull = 0.8;    // of a replica: where its work begins to displace other work
@@ -31,7 +34,8 @@ Arrivals::Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predic
 void Arrivals::arrived(Instant now, const Request& request) {
   if (!first_)
     first_ = now;
-  Kind& kind = kinds_[{request.service_class, request.model, request.label}];
+  Kind& kind = kinds_[{request.service_class, request.model, request.label,
+                       length_bucket(request.prompt_tokens)}];
   const double gone = to_seconds(now - kind.last).value();
   const auto prompt = static_cast<double>(request.prompt_tokens.count());
   kind.count = decayed(kind.count, gone) + 1;
@@ -39,6 +43,27 @@ void Arrivals::arrived(Instant now, const Request& request) {
   kind.prompt_squared = decayed(kind.prompt_squared, gone) + prompt * prompt;
   kind.last = now;
   kind.sample = request;
+}
+
+std::vector<Arrivals::Group> Arrivals::groups(Instant now) const {
+  const double seen_s = first_ ? to_seconds(now - *first_).value() : 0;
+  const double window_s = kWindowS * (1 - std::exp(-std::max(seen_s, kLeastSeenS) / kWindowS));
+  std::vector<Group> all;
+  double total = 0;
+  for (const auto& [key, kind] : kinds_) {
+    Group group;
+    group.rate = decayed(kind.count, to_seconds(now - kind.last).value()) / window_s;
+    const double mean = kind.prompt / kind.count;
+    group.spread = kind.prompt_squared / kind.count / (mean * mean);
+    group.typical = kind.sample;
+    group.typical.arrived_at = now;
+    group.typical.prompt_tokens = Tokens(std::max(1LL, std::llround(mean)));
+    group.typical.targets = fleet_.policy(kind.sample.service_class).targets;
+    total += group.rate;
+    all.push_back(group);
+  }
+  std::erase_if(all, [total](const Group& group) { return group.rate < kRarest * total; });
+  return all;
 }
 
 void Arrivals::refresh(Instant now) const {
@@ -50,23 +75,17 @@ void Arrivals::refresh(Instant now) const {
   std::stable_sort(dearest_first.begin(), dearest_first.end(), [&](ServiceClass a, ServiceClass b) {
     return fleet_.policy(a).value > fleet_.policy(b).value;
   });
-  const double seen_s = first_ ? to_seconds(now - *first_).value() : 0;
-  const double window_s = kWindowS * (1 - std::exp(-std::max(seen_s, kLeastSeenS) / kWindowS));
+  const std::vector<Group> all_groups = groups(now);
   std::vector<double> used(pools, 0);  // replicas that the classes so far take
   for (const ServiceClass service_class : dearest_first) {
     std::vector<Lane>& lanes = lanes_[index_of(service_class)];
     lanes.assign(pools, {});
     std::vector<double> joins = used;
-    for (const auto& [key, kind] : kinds_) {
-      if (std::get<ServiceClass>(key) != service_class)
+    for (const Group& group : all_groups) {
+      const Request& typical = group.typical;
+      if (typical.service_class != service_class)
         continue;
-      const double rate = decayed(kind.count, to_seconds(now - kind.last).value()) / window_s;
-      const double mean = kind.prompt / kind.count;
-      const double spread = kind.prompt_squared / kind.count / (mean * mean);
-      Request typical = kind.sample;
-      typical.arrived_at = now;
-      typical.prompt_tokens = Tokens(std::max(1LL, std::llround(mean)));
-      typical.targets = fleet_.policy(service_class).targets;
+      const double rate = group.rate, spread = group.spread;
       // What each pool could take of it, per second.
       std::vector<Forecast> idle(pools);
       std::vector<double> usage(pools, 0), room(pools, 0);
@@ -111,6 +130,27 @@ void Arrivals::refresh(Instant now) const {
   }
 }
 
+double Arrivals::nearness(Instant now, PoolId pool, const Forecast& forecast) const {
+  refresh(now);
+  double all = 0;
+  for (const ServiceClass service_class : kServiceClasses) {
+    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
+    all += lane.rate * lane.usage_s;
+  }
+  double nearest = 0;
+  for (const ServiceClass service_class : kServiceClasses) {
+    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
+    const Targets& targets = fleet_.policy(service_class).targets;
+    if (lane.rate * lane.usage_s < kCounts * all || !(all > 0))
+      continue;
+    if (targets.ttft)
+      nearest = std::max(nearest, forecast.ttft_s / to_seconds(*targets.ttft).value());
+    if (targets.tpot)
+      nearest = std::max(nearest, forecast.tpot_s / to_seconds(*targets.tpot).value());
+  }
+  return nearest;
+}
+
 double Arrivals::harm(Instant now, const Request& request, double worth, PoolId pool,
                       const Forecast& forecast) const {
   refresh(now);
@@ -144,7 +184,9 @@ double Arrivals::harm(Instant now, const Request& request, double worth, PoolId 
                                : 1 + lane.rate * (backlog - limit);
       };
       const double affected = std::min(kMostAffected, 1 / (1 - load));
-      lost = std::max(lost, affected * (missed(lane_s + work_s) - missed(lane_s)));
+      // Nobody misses it who does not come while it is ahead.
+      const double come = lane.rate * (lane_s + work_s);
+      lost = std::max(lost, std::min(come, affected * (missed(lane_s + work_s) - missed(lane_s))));
     }
     most = std::max(most, value * std::min(displaced, lost));
   }

@@ -23,7 +23,8 @@ std::size_t Backlog::capacity(ServiceClass service_class) {
 }
 
 Backlog::Key Backlog::key_of(const Request& request) {
-  return {request.service_class, request.label, request.model};
+  return {request.service_class, request.label, request.model,
+          length_bucket(request.prompt_tokens)};
 }
 
 void Backlog::inserted(Group::iterator at) {

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/plant.h"
 #include "domain/request.h"
 
 namespace medley::sched {
@@ -30,7 +31,7 @@ class Backlog {
   using Group = std::list<Waiting>;
 
   bool has_room(ServiceClass service_class) const {
-    return size(service_class) < capacity(service_class);
+    return planted(Bug::kBacklogUnbounded) || size(service_class) < capacity(service_class);
   }
   // Precondition: has_room() for its class.
   void push(Waiting waiting);
@@ -52,7 +53,7 @@ class Backlog {
   static std::size_t capacity(ServiceClass service_class);
 
  private:
-  using Key = std::tuple<ServiceClass, LabelId, OfferId>;
+  using Key = std::tuple<ServiceClass, LabelId, OfferId, int>;
   static Key key_of(const Request& request);
   void inserted(Group::iterator at);
 

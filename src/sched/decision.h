@@ -5,6 +5,7 @@
 #include <string_view>
 #include <variant>
 
+#include "base/linear_program.h"
 #include "domain/ids.h"
 #include "domain/service_class.h"
 
@@ -37,6 +38,11 @@ struct WakeAt {
   Instant at;
 };
 
-using Decision = std::variant<Dispatch, Reject, Cancel, WakeAt>;
+// Solve it and answer PricesSolved, whenever that is done: off the path of decisions.
+struct SolvePrices {
+  LinearProgram program;
+};
+
+using Decision = std::variant<Dispatch, Reject, Cancel, WakeAt, SolvePrices>;
 
 }  // namespace medley::sched

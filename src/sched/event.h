@@ -2,6 +2,7 @@
 #pragma once
 
 #include <variant>
+#include <vector>
 
 #include "domain/load_signal.h"
 #include "domain/request.h"
@@ -45,8 +46,14 @@ struct LoadReported {
   LoadSignal signal;
 };
 struct AlarmRang {};
+// Of the program asked for last: a price for each of its rows, or none where it was not solved. The
+// core then decides without prices until it has others.
+struct PricesSolved {
+  std::vector<double> duals;
+};
 
 using Event = std::variant<RequestArrived, FirstTokenEmitted, RequestFinished, RequestCancelled,
-                           DispatchFailed, ReplicaLost, ReplicaReturned, LoadReported, AlarmRang>;
+                           DispatchFailed, ReplicaLost, ReplicaReturned, LoadReported, AlarmRang,
+                           PricesSolved>;
 
 }  // namespace medley::sched

@@ -1,6 +1,7 @@
 #include "sched/ledger.h"
 
 #include "base/check.h"
+#include "base/plant.h"
 
 namespace medley::sched {
 namespace {
@@ -90,7 +91,8 @@ Resident Ledger::remove(RequestId request) {
     account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
   }
   --account.by_class[index_of(resident.request.service_class)];
-  account.reserved_tokens -= resident.reserved_tokens;
+  if (!planted(Bug::kRoomLeak) || resident.first_token_at)
+    account.reserved_tokens -= resident.reserved_tokens;
   return resident;
 }
 

@@ -48,7 +48,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     : fleet_(fleet), perf_(perf), ledger_(ledger), observed_(fleet.pools.size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
-    double tokens_per_s = 0;
+    double tokens_per_s = 0, watts = 0;
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
       tokens_per_s = metered.tokens_per_minute
@@ -62,9 +62,11 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
       const bool slotted = model.kind == perf::ServingKind::kSlotted;
       const int batch =
           std::max(1, slotted ? model.max_running : std::min(kOperatingBatch, model.max_running));
-      tokens_per_s =
-          batch / model.steps->step(decode_shape(batch, batch * kOperatingContext)).time.value();
+      const perf::StepCost step = model.steps->step(decode_shape(batch, batch * kOperatingContext));
+      tokens_per_s = batch / step.time.value();
+      watts = slotted ? 0 : step.energy.value() / step.time.value();
     }
+    operating_watts_.push_back(watts);
     capability_.push_back(tokens_per_s);
     constexpr long long kPrompt = 1000;
     prefill_tokens_per_s_.push_back(model.kind == perf::ServingKind::kMetered
@@ -254,7 +256,10 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
   const std::pair key{resident.request.model, resident.request.service_class};
   const auto [mean, is_new] = mean_output_.try_emplace(key, kPriorOutputTokens);
-  mean->second += kOutputWeight * (static_cast<double>(generated.count()) - mean->second);
+  // An engine that claims more than its context holds must not make later answers seem too long for
+  // every quota.
+  const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
+  mean->second += kOutputWeight * (static_cast<double>(length) - mean->second);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
   const double observed = to_seconds(at - *resident.first_token_at).value() /

@@ -45,6 +45,8 @@ class Predictor {
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
   // in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
+  // What a batched replica draws at that point; 0 elsewhere.
+  double operating_watts(PoolId pool) const { return operating_watts_.at(pool.number()); }
   // Prompt tokens per second of an idle replica: what empties a backlog of prompts.
   double prefill_tokens_per_s(PoolId pool) const { return prefill_tokens_per_s_.at(pool.number()); }
 
@@ -75,8 +77,8 @@ class Predictor {
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   const Ledger& ledger_;
-  std::vector<Observed> observed_;                         // by pool
-  std::vector<double> capability_, prefill_tokens_per_s_;  // by pool
+  std::vector<Observed> observed_;                                           // by pool
+  std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/plant.h"
+
 namespace medley::sched {
 
 void Quotas::forget_old(Instant now, Spent& spent) {
@@ -28,6 +30,20 @@ bool Quotas::has_room(Instant now, PoolId pool, long long tokens) {
 bool Quotas::can_ever(PoolId pool, long long tokens) const {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
   return !metered || !metered->tokens_per_minute || tokens <= *metered->tokens_per_minute;
+}
+
+double Quotas::spent_share(Instant now, PoolId pool) const {
+  const std::optional<Metered>& metered = fleet_.pool(pool).metered;
+  if (!metered || !metered->tokens_per_minute)
+    return 0;
+  const Spent& spent = spent_[pool.number()];
+  long long tokens = spent.tokens;
+  for (const auto& [at, of_it] : spent.minute) {
+    if (at + std::chrono::minutes(1) > now)
+      break;
+    tokens -= of_it;
+  }
+  return static_cast<double>(tokens) / static_cast<double>(*metered->tokens_per_minute);
 }
 
 void Quotas::spend(Instant now, PoolId pool, long long tokens) {
@@ -62,6 +78,8 @@ void Quotas::refund(Instant spent_at, PoolId pool, long long tokens) {
   const auto entry = std::lower_bound(spent.day.begin(), spent.day.end(), spent_at);
   if (entry != spent.day.end() && *entry == spent_at)
     spent.day.erase(entry);
+  if (planted(Bug::kQuotaRefundedTwice) && !spent.day.empty())
+    spent.day.pop_back();
 }
 
 }  // namespace medley::sched

@@ -18,6 +18,8 @@ class Quotas {
   bool has_room(Instant now, PoolId pool, long long tokens);
   // False: even an untouched minute has no room for it.
   bool can_ever(PoolId pool, long long tokens) const;
+  // Of a rented service's minute, how much is spent: 0 to 1; 0 where it has no such quota.
+  double spent_share(Instant now, PoolId pool) const;
   void spend(Instant now, PoolId pool, long long tokens);
   // What was spent at `spent_at` turned out to be `actual` instead of `tokens`.
   void correct(Instant spent_at, PoolId pool, long long tokens, long long actual);

@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "sched/admission.h"
 #include "sched/arrivals.h"
 #include "sched/backlog.h"
 #include "sched/ledger.h"
+#include "sched/market.h"
 #include "sched/placement/placement.h"
 #include "sched/predictor.h"
 #include "sched/quota.h"
@@ -49,6 +51,7 @@ class Scheduler::Impl {
         ledger_(fleet_),
         predictor_(fleet_, perf_, ledger_),
         arrivals_(fleet_, perf_, predictor_),
+        market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
@@ -58,8 +61,14 @@ class Scheduler::Impl {
     MEDLEY_CHECK(now >= now_, "time went backwards");
     now_ = now;
     out_ = &decisions;
-    quiet_alarms_ = std::holds_alternative<AlarmRang>(event) ? quiet_alarms_ + 1 : 0;
+    const bool rang = std::holds_alternative<AlarmRang>(event);
+    if (!std::holds_alternative<PricesSolved>(event))
+      quiet_alarms_ = rang ? quiet_alarms_ + 1 : 0;
     std::visit([this](const auto& e) { on(e); }, event);
+    if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
+      if (auto program = market_.due(now))
+        decide(SolvePrices{std::move(*program)});
+    }
     set_alarm();
     out_ = nullptr;
   }
@@ -145,7 +154,7 @@ class Scheduler::Impl {
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
-      ++count(resident.request).finished;
+      ++(planted(Bug::kWrongClassCounted) ? counts_[0] : count(resident.request)).finished;
     } else {
       ++count(resident.request).broken;
     }
@@ -157,6 +166,8 @@ class Scheduler::Impl {
   void on(const RequestCancelled& event) {
     if (const std::optional<Waiting> waiting = backlog_.remove(event.request)) {
       ++count(waiting->request).cancelled;
+      if (planted(Bug::kCancelledKept))
+        backlog_.push_front(*waiting);
       return;
     }
     if (ledger_.find(event.request) == nullptr)
@@ -164,6 +175,8 @@ class Scheduler::Impl {
     const Resident resident = remove(event.request);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
+    if (planted(Bug::kSequenceLeak))
+      ++ledger_.replica(resident.replica).decoding;
     if (!resident.first_token_at)
       rebuild_prefill_lane(resident.replica);
     release_backlog();
@@ -176,9 +189,12 @@ class Scheduler::Impl {
     quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
-                    resident.failures + 1};
+                    resident.failures + (planted(Bug::kFailuresUncounted) ? 0 : 1)};
+    if (planted(Bug::kLabelDroppedOnRetry))
+      waiting.request.label = LabelId(0);
     // What a lost replica held did not fail there: it may have it again when it returns.
-    if (event.lost_its_replica || ledger_.replica(resident.replica).live)
+    if (!planted(Bug::kFailedOnForgotten) &&
+        (event.lost_its_replica || ledger_.replica(resident.replica).live))
       waiting.failed_on.push_back(resident.replica);
     if (waiting.failures >= kMaxFailures) {
       start_candidates(filter(waiting.request));
@@ -198,10 +214,12 @@ class Scheduler::Impl {
     release_backlog();
   }
 
-  void on(const ReplicaLost& event) { ledger_.set_live(event.replica, false); }
+  void on(const ReplicaLost& event) {
+    ledger_.set_live(event.replica, planted(Bug::kLostStillUsed));
+  }
 
   void on(const ReplicaReturned& event) {
-    ledger_.set_live(event.replica, true);
+    ledger_.set_live(event.replica, !planted(Bug::kReturnForgotten));
     ledger_.replica(event.replica).signal.reset();
     rebuild_prefill_lane(event.replica);
     release_backlog();
@@ -217,12 +235,17 @@ class Scheduler::Impl {
     alarm_.reset();
     release_backlog();
     while (const auto next = backlog_.next_expiry()) {
-      if (next->first > now_)
+      if (next->first > now_ || planted(Bug::kExpiredKept))
         break;
       const std::optional<Waiting> late = backlog_.remove(next->second);
       if (!try_to_place(*late, true))
         reject(late->request, RejectReason::kTimedOut);
     }
+  }
+
+  void on(const PricesSolved& event) {
+    market_.solved(now_, event.duals);
+    release_backlog();
   }
 
   // --- placement
@@ -246,6 +269,11 @@ class Scheduler::Impl {
       }
     }
     return filtered_;
+  }
+
+  // Whether the last filter() left a pool to choose.
+  bool any_open() const {
+    return std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) != filtered_.end();
   }
 
   // Closes the open pools whose context could cut off the longest answer that the client allows.
@@ -347,7 +375,7 @@ class Scheduler::Impl {
       start_candidates(filtered_);
       candidates = &candidates_;
     }
-    if (std::find(filtered_.begin(), filtered_.end(), Forbidden::kNo) == filtered_.end())
+    if (!any_open())
       return {};
     return placement_->choose(view(), waiting.request, filtered_, waiting.failed_on, last_chance,
                               candidates);
@@ -374,6 +402,8 @@ class Scheduler::Impl {
     quotas_.spend(now_, pool, tokens);
     ++count(request).dispatched;
     decide(Dispatch{request.id, replica});
+    if (planted(Bug::kDoubleDispatch))
+      decide(Dispatch{request.id, replica});
     explain(request, Outcome::kDispatched, replica, {});
   }
 
@@ -431,8 +461,8 @@ class Scheduler::Impl {
       if (backlog_.size(service_class) == 0)
         continue;
       for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        // What failed somewhere is picky: it says little of those behind it, and has tries of its
-        // own.
+        // What failed somewhere is picky, and so is what no pool may take now, for want of a quota
+        // say: it says little of those behind it, and has tries of its own.
         int tries = 0, picky_tries = 0;
         for (auto at = group->begin();
              at != group->end() && tries < kTriesPerGroup && picky_tries < kPickyTries;) {
@@ -442,7 +472,7 @@ class Scheduler::Impl {
           if (try_to_place(waiting)) {
             backlog_.remove(id);
           } else {
-            ++(picky ? picky_tries : tries);
+            ++(picky || !any_open() ? picky_tries : tries);
           }
         }
       }
@@ -455,7 +485,7 @@ class Scheduler::Impl {
       double rank;
       const Backlog::Group* group;
       Backlog::Group::const_iterator at;
-      int tries;
+      int tries = 0, picky_tries = 0;  // as in release_backlog()
     };
     const auto rank_of = [this](const Waiting& waiting) {
       return placement_->rank(view(), waiting.request, filter(waiting.request));
@@ -466,7 +496,7 @@ class Scheduler::Impl {
         const std::optional<double> rank = rank_of(group->front());
         if (!rank)
           return false;
-        heads.push_back({*rank, group, group->begin(), 0});
+        heads.push_back({*rank, group, group->begin()});
       }
     }
     while (!heads.empty()) {
@@ -475,11 +505,13 @@ class Scheduler::Impl {
           heads.begin(), heads.end(), [](const Head& a, const Head& b) { return a.rank < b.rank; });
       const Waiting& waiting = *head->at++;
       const RequestId id = waiting.request.id;
+      const bool picky = !waiting.failed_on.empty();
       if (try_to_place(waiting))
         backlog_.remove(id);
       else
-        ++head->tries;
-      if (head->at == head->group->end() || head->tries >= kTriesPerGroup)
+        ++(picky || !any_open() ? head->picky_tries : head->tries);
+      if (head->at == head->group->end() || head->tries >= kTriesPerGroup ||
+          head->picky_tries >= kPickyTries)
         heads.erase(head);
       else
         head->rank = *rank_of(*head->at);
@@ -488,6 +520,8 @@ class Scheduler::Impl {
   }
 
   void set_alarm() {
+    if (planted(Bug::kLostWakeUp) && quiet_alarms_ > 0)
+      return;
     std::optional<Instant> wanted;
     if (const auto next = backlog_.next_expiry()) {
       const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
@@ -509,7 +543,9 @@ class Scheduler::Impl {
   // --- helpers
   // ----------------------------------------------------------------------------------------------
 
-  View view() const { return {now_, fleet_, perf_, ledger_, predictor_, arrivals_}; }
+  View view() const {
+    return {now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
+  }
   PoolId pool_of(ReplicaId replica) const { return ledger_.replica(replica).pool; }
   ClassStats& count(const Request& request) { return counts_[index_of(request.service_class)]; }
 
@@ -548,7 +584,8 @@ class Scheduler::Impl {
     }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
     return std::clamp(*shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s))),
-                      kLeastRetryAfter, kMostRetryAfter);
+                      kLeastRetryAfter,
+                      planted(Bug::kRetryAfterUnbounded) ? Duration::max() : kMostRetryAfter);
   }
 
   void reject(const Request& request, RejectReason reason) {
@@ -578,6 +615,10 @@ class Scheduler::Impl {
     } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
       digest_.add(cancel->request.number());
       digest_.add(cancel->replica.number());
+    } else if (std::holds_alternative<SolvePrices>(decision)) {
+      const LinearProgram& program = std::get<SolvePrices>(decision).program;
+      digest_.add(program.rows());
+      digest_.add(program.columns());
     } else {
       digest_.add(
           static_cast<std::uint64_t>(std::get<WakeAt>(decision).at.time_since_epoch().count()));
@@ -590,9 +631,12 @@ class Scheduler::Impl {
   Ledger ledger_;
   Predictor predictor_;
   Arrivals arrivals_;
+  Market market_;
   Quotas quotas_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;
+  const bool uses_prices_ =
+      fleet_.placement.kind == PlacementKind::kMedley && fleet_.placement.has(ScorePart::kPrices);
   std::array<ClassStats, kServiceClassCount> counts_{};
   Digest digest_;
   ExplanationSink* sink_ = nullptr;

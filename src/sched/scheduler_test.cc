@@ -48,6 +48,8 @@ class Core {
       } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
         words.push_back("cancel " + std::to_string(cancel->request.number()) + " on " +
                         std::to_string(cancel->replica.number()));
+      } else if (const auto* solve = std::get_if<SolvePrices>(&decision)) {
+        program = solve->program;
       } else {
         alarm = std::get<WakeAt>(decision).at.time_since_epoch();
       }
@@ -71,6 +73,7 @@ class Core {
 
   Scheduler& scheduler() { return scheduler_; }
   std::optional<Duration> alarm;
+  std::optional<LinearProgram> program;  // asked for last
   Duration last_retry_after{};
 
  private:
@@ -215,6 +218,35 @@ TEST(Scheduler, WhatFailedAndWaitsDoesNotStandInTheWayOfOthers) {
     EXPECT_THAT(core.tell(seconds(1), DispatchFailed{RequestId(i)}), ElementsAre());
   EXPECT_THAT(core.arrive(seconds(1), make_request(9, ServiceClass::kBatch)), ElementsAre());
   EXPECT_THAT(core.ring_until_decided(), ElementsAre("dispatch 9 to 0"));
+}
+
+TEST(Scheduler, WhatWaitsForAQuotaDoesNotStandInTheWayOfWhatFitsElsewhere) {
+  Core core(Pools{
+      {.name = "rented", .kind = perf::ServingKind::kMetered, .metered = {.requests_per_day = 1}},
+      {.name = "small", .max_context = 700}});
+  for (std::uint64_t id = 0; id < 5; ++id)
+    core.arrive(seconds(1), make_request(id, ServiceClass::kBatch, 1, 900));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(9, ServiceClass::kBatch, 1, 600)),
+              ElementsAre());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("dispatch 9 to 1"));
+}
+
+TEST(Scheduler, WhatFailedDoesNotWaitForAFasterReplicaThatFailedIt) {
+  // Only "fast" can keep the time per token, and it failed the request.
+  Core core(Pools{{.name = "fast", .step_s = 0.001}, {.name = "slow", .step_s = 0.05}});
+  Request request = make_request(1, ServiceClass::kBatch);
+  request.targets.tpot = milliseconds(5);
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 1 to 0"));
+  EXPECT_THAT(core.tell(seconds(2), DispatchFailed{RequestId(1)}), ElementsAre("dispatch 1 to 1"));
+}
+
+TEST(Scheduler, AnAnswerOfAbsurdLengthDoesNotMakeLaterOnesTooLong) {
+  Core core(Pools{{.name = "rented",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 2000}}});
+  core.arrive(seconds(1), make_request(1));
+  core.tell(seconds(2), RequestFinished{RequestId(1), Tokens(1'000'000'000'000)});
+  EXPECT_THAT(core.arrive(seconds(120), make_request(2)), ElementsAre("dispatch 2 to 0"));
 }
 
 TEST(Scheduler, WhatBreaksEveryReplicaItMeetsIsGivenUp) {

@@ -21,11 +21,12 @@ bool another_may_do(ErrorCode code) {
 class Driver::Impl final : public engine::GenerationSink {
  public:
   Impl(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
-       std::vector<std::unique_ptr<engine::Engine>> engines)
+       std::vector<std::unique_ptr<engine::Engine>> engines, std::unique_ptr<PriceSolver> prices)
       : loop_(loop),
         fleet_(fleet),
         owners_(fleet.pools_of_replicas()),
         scheduler_(fleet, perf),
+        prices_(std::move(prices)),
         engines_(std::move(engines)),
         failures_(engines_.size(), 0),
         up_(engines_.size(), true) {
@@ -209,6 +210,12 @@ class Driver::Impl final : public engine::GenerationSink {
       }
     } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
       engines_[cancel->replica.number()]->cancel(cancel->request);
+    } else if (const auto* program = std::get_if<sched::SolvePrices>(&decision)) {
+      if (prices_) {
+        prices_->solve(program->program, [this](std::vector<double> duals) {
+          tell(sched::PricesSolved{std::move(duals)});
+        });
+      }
     } else {
       if (alarm_)
         loop_.cancel(*alarm_);
@@ -300,6 +307,7 @@ class Driver::Impl final : public engine::GenerationSink {
   std::optional<engine::TimerId> alarm_;
   std::map<ReplicaId, engine::TimerId> returns_;
   std::function<void(const sched::LoggedResult&)> log_;
+  std::unique_ptr<PriceSolver> prices_;
   // Last, so that engines go first: they may still hold timers and work of theirs.
   std::vector<std::unique_ptr<engine::Engine>> engines_;
   std::vector<int> failures_;  // dispatches in a row that a replica failed
@@ -307,8 +315,9 @@ class Driver::Impl final : public engine::GenerationSink {
 };
 
 Driver::Driver(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
-               std::vector<std::unique_ptr<engine::Engine>> engines)
-    : impl_(std::make_unique<Impl>(loop, fleet, perf, std::move(engines))) {}
+               std::vector<std::unique_ptr<engine::Engine>> engines,
+               std::unique_ptr<PriceSolver> prices)
+    : impl_(std::make_unique<Impl>(loop, fleet, perf, std::move(engines), std::move(prices))) {}
 Driver::~Driver() = default;
 
 void Driver::submit(Request request, engine::Generation generation, RequestListener& listener) {

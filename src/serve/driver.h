@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "sched/decision_log.h"
 #include "sched/scheduler.h"
+#include "serve/price_solver.h"
 
 namespace medley::serve {
 
@@ -41,9 +42,11 @@ class RequestListener {
 
 class Driver {
  public:
-  // `engines` by replica number. All references must outlive the driver.
+  // `engines` by replica number. All references must outlive the driver. Without `prices` the core
+  // decides without prices.
   Driver(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
-         std::vector<std::unique_ptr<engine::Engine>> engines);
+         std::vector<std::unique_ptr<engine::Engine>> engines,
+         std::unique_ptr<PriceSolver> prices = nullptr);
   ~Driver();
 
   // `request.arrived_at` is set to the loop's now(). `listener` must live until its end or

@@ -6,6 +6,7 @@
 #include "base/tournament.h"
 #include "sched/admission.h"
 #include "simulate/timeline.h"
+#include "solve/linear_solver.h"
 
 namespace medley::simulate {
 namespace {
@@ -113,6 +114,10 @@ class Simulation {
         if (!more_comes && now_ - last_progress_ > kPatience)
           break;
       }
+      if (duals_at_ && *duals_at_ <= now_) {
+        duals_at_.reset();
+        tell(sched::PricesSolved{std::move(duals_)});
+      }
       for (const std::size_t replica : touched_) {
         replicas_[replica]->form_step(now_);
         if (timeline_ != nullptr)
@@ -146,6 +151,8 @@ class Simulation {
       consider(arrivals_[next_arrival_].request.arrived_at);
     if (alarm_)
       consider(*alarm_);
+    if (duals_at_ && next)  // prices for nobody are nobody's business
+      consider(*duals_at_);
     // Faults after everything else has ended change nothing; a return may release waiting work.
     if (next_fault_ < faults_.size() && (next || waiting_work()))
       consider(faults_[next_fault_].at);
@@ -343,7 +350,8 @@ class Simulation {
     scheduler_.handle(now_, event, decisions_);
     for (std::size_t i = first; i < decisions_.size(); ++i) {
       const sched::Decision decision = decisions_[i];
-      if (!std::holds_alternative<sched::WakeAt>(decision))
+      if (!std::holds_alternative<sched::WakeAt>(decision) &&
+          !std::holds_alternative<sched::SolvePrices>(decision))
         last_progress_ = now_;
       if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
         const std::size_t row = row_of(dispatch->request);
@@ -382,6 +390,11 @@ class Simulation {
         replicas_[cancel->replica.number()]->cancel(now_, cancel->request);
         open_record(cancel->request).held = false;
         touch(cancel->replica.number());
+      } else if (const auto* solve = std::get_if<sched::SolvePrices>(&decision)) {
+        // In virtual time the answer takes as long each time.
+        Result<LinearSolution> solution = solver_->solve(solve->program);
+        duals_ = solution.ok() ? std::move(solution->dual) : std::vector<double>();
+        duals_at_ = now_ + kSolvingTakes;
       } else {
         alarm_ = std::get<sched::WakeAt>(decision).at;
       }
@@ -467,6 +480,9 @@ class Simulation {
   RecordSink* const records_;                   // null: result_.requests takes them
   Timeline* const timeline_;                    // null: nobody asks
   Tournament<Instant> step_ends_;               // by replica; kNever: none is due
+  const std::unique_ptr<solve::LinearSolver> solver_ = solve::make_linear_solver();
+  std::optional<Instant> duals_at_;  // when prices come
+  std::vector<double> duals_;
   std::vector<sched::Decision> decisions_;
   std::vector<RequestId> unfit_;  // dispatched to a replica that can never hold them
   std::vector<replica::Report> reports_;

@@ -14,6 +14,9 @@
 
 namespace medley::simulate {
 
+// Prices come so long after they were asked for: far longer than the solver takes.
+inline constexpr Duration kSolvingTakes = std::chrono::milliseconds(50);
+
 // One request of the workload. `request.arrived_at` says when; ids are unique and ascend with their
 // rows.
 struct Arrival {

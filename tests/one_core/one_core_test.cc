@@ -112,7 +112,8 @@ TEST_P(OneCoreWithALoss, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
 
   engine::ManualLoop loop;
   std::vector<Listener> listeners(run.arrivals.size());
-  serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run));
+  serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
+                       serve::make_delayed_price_solver(loop, simulate::kSolvingTakes));
   for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
     loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
       driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
@@ -148,7 +149,8 @@ TEST(OneCore, InRealTimeMostDecisionsAreTheSame) {
   net::EventLoop events;
   engine::AsioLoop loop(events);
   std::vector<Listener> listeners(run.arrivals.size());
-  serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run));
+  serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
+                       serve::make_threaded_price_solver(loop));
   for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
     loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
       driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);

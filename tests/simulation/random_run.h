@@ -3,12 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "base/prng.h"
 #include "sched/test_fleet.h"
+#include "seeds.h"
 #include "simulate/simulation.h"
 
 namespace medley::simulate {
@@ -18,20 +18,6 @@ struct RandomRun {
   std::vector<Arrival> arrivals;
   std::vector<Fault> faults;
 };
-
-inline std::string replay_command(std::uint64_t seed) {
-  return fmt::format("replay: MEDLEY_SEED={} build/release/tests/tests_simulation_test", seed);
-}
-
-// The seeds of this run: MEDLEY_SEED alone when it is set, else `count` from 1.
-inline std::vector<std::uint64_t> seeds_for_this_run(std::uint64_t count) {
-  if (const char* only = std::getenv("MEDLEY_SEED"))
-    return {std::strtoull(only, nullptr, 10)};
-  std::vector<std::uint64_t> seeds;
-  for (std::uint64_t seed = 1; seed <= count; ++seed)
-    seeds.push_back(seed);
-  return seeds;
-}
 
 inline RandomRun random_run(std::uint64_t seed) {
   Prng prng(seed);

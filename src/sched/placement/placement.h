@@ -12,7 +12,9 @@
 #include "sched/arrivals.h"
 #include "sched/explanation.h"
 #include "sched/ledger.h"
+#include "sched/market.h"
 #include "sched/predictor.h"
+#include "sched/quota.h"
 
 namespace medley::sched {
 
@@ -24,6 +26,8 @@ struct View {
   const Ledger& ledger;
   const Predictor& predictor;
   const Arrivals& arrivals;
+  const Market& market;
+  const Quotas& quotas;
 };
 
 struct Choice {

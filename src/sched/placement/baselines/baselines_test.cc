@@ -20,12 +20,16 @@ class Stand {
         ledger_(made_.fleet),
         predictor_(made_.fleet, made_.perf, ledger_),
         arrivals_(made_.fleet, made_.perf, predictor_),
+        market_(made_.fleet, made_.perf, predictor_, ledger_, arrivals_),
+        quotas_(made_.fleet),
         policy_(std::move(policy)) {}
 
   ReplicaAccount& at(std::uint64_t replica) { return ledger_.replica(ReplicaId(replica)); }
   Ledger& ledger() { return ledger_; }
   Fleet& fleet() { return made_.fleet; }
-  View view() { return {now, made_.fleet, made_.perf, ledger_, predictor_, arrivals_}; }
+  View view() {
+    return {now, made_.fleet, made_.perf, ledger_, predictor_, arrivals_, market_, quotas_};
+  }
   Placement& policy() { return *policy_; }
 
   Request request(ServiceClass service_class, long long prompt_tokens = 100) {
@@ -77,6 +81,8 @@ class Stand {
   Ledger ledger_;
   Predictor predictor_;
   Arrivals arrivals_;
+  Market market_;
+  Quotas quotas_;
   std::unique_ptr<Placement> policy_;
   std::uint64_t next_id_ = 1;
 };

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/plant.h"
 
 namespace medley::sched {
 namespace {
@@ -15,7 +16,7 @@ long long load_of(PlacementKind kind, const ReplicaAccount& account) {
       // Who waits for admission only the replica knows; without a report, everything without a
       // first token does.
       if (!account.signal || !account.signal->waiting)
-        return account.prefilling;
+        return planted(Bug::kStaleAsIdle) ? 0 : account.prefilling;
       return *account.signal->waiting + account.dispatched_since_signal;
     case PlacementKind::kLeastOutstanding:
       return account.outstanding();
