@@ -292,8 +292,8 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "'llama-3.1-8b'?"},
       {"placement: fastest\n" + head + "}\n",
        "fleet.yaml:1:12: placement: unknown value 'fastest'; known: medley, round_robin, "
-       "least_queued, least_outstanding, "
-       "least_pending_tokens"},
+       "least_queued, least_outstanding, least_pending_tokens, p2c, skypilot_instance_aware, "
+       "smg_least_load, smg_cache_aware, dynamo_kv, static_grid, llmd_default, ..."},
       {"pools:\n  - {name: a, device: this_machine, model: llama-3.1-8b}\n",
        "fleet.yaml:2:5: pools[0]: engine llama_embedded needs a GGUF file as model, got "
        "'llama-3.1-8b'"},

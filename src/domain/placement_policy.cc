@@ -4,7 +4,30 @@ namespace medley {
 namespace {
 
 constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
-    "medley", "round_robin", "least_queued", "least_outstanding", "least_pending_tokens"};
+    "medley",
+    "round_robin",
+    "least_queued",
+    "least_outstanding",
+    "least_pending_tokens",
+    "p2c",
+    "skypilot_instance_aware",
+    "smg_least_load",
+    "smg_cache_aware",
+    "dynamo_kv",
+    "static_grid",
+    "llmd_default",
+    "llmd_headroom",
+    "llmd_headroom_most",
+    "aibrix_slo",
+    "aibrix_prefix_cache",
+    "litellm_latency",
+    "litellm_latency_repaired",
+    "litellm_cost",
+    "multi_factor",
+    "splitwise",
+    "polyserve",
+    "greedy_cheapest",
+};
 constexpr std::array<std::string_view, kScorePartCount> kParts = {"prices", "later", "residents",
                                                                   "refusal", "probability"};
 constexpr std::string_view kAdmission = "+admission", kLengths = "+lengths";

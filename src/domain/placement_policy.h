@@ -23,8 +23,27 @@ enum class PlacementKind {
   kLeastQueued,
   kLeastOutstanding,
   kLeastPendingTokens,
+  // The published baselines.
+  kP2c,
+  kSkypilotInstanceAware,
+  kSmgLeastLoad,
+  kSmgCacheAware,
+  kDynamoKv,
+  kStaticGrid,
+  kLlmdDefault,
+  kLlmdHeadroom,
+  kLlmdHeadroomMost,
+  kAibrixSlo,
+  kAibrixPrefixCache,
+  kLitellmLatency,
+  kLitellmLatencyRepaired,
+  kLitellmCost,
+  kMultiFactor,
+  kSplitwise,
+  kPolyserve,
+  kGreedyCheapest,
 };
-inline constexpr int kPlacementKindCount = 5;
+inline constexpr int kPlacementKindCount = 23;
 std::string_view name_of(PlacementKind kind);
 // The names of all kinds, in their order.
 std::vector<std::string> placement_names();

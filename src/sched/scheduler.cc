@@ -143,7 +143,8 @@ class Scheduler::Impl {
   void on(const RequestFinished& event) {
     if (ledger_.find(event.request) == nullptr)
       return;
-    const Resident resident = ledger_.remove(event.request);
+    const Resident resident =
+        remove(event.request, event.complete ? std::optional(event.generated) : std::nullopt);
     const PoolId pool = pool_of(resident.replica);
     if (!event.complete && !resident.first_token_at) {  // refused for good
       quotas_.refund(resident.dispatched_at, pool, resident.reserved_tokens);
@@ -171,7 +172,7 @@ class Scheduler::Impl {
     }
     if (ledger_.find(event.request) == nullptr)
       return;
-    const Resident resident = ledger_.remove(event.request);
+    const Resident resident = remove(event.request);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
     if (planted(Bug::kSequenceLeak))
@@ -184,7 +185,7 @@ class Scheduler::Impl {
   void on(const DispatchFailed& event) {
     if (ledger_.find(event.request) == nullptr)
       return;
-    Resident resident = ledger_.remove(event.request);
+    Resident resident = remove(event.request);
     quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
@@ -376,8 +377,7 @@ class Scheduler::Impl {
     }
     if (!any_open())
       return {};
-    const View view{now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
-    return placement_->choose(view, waiting.request, filtered_, waiting.failed_on, last_chance,
+    return placement_->choose(view(), waiting.request, filtered_, waiting.failed_on, last_chance,
                               candidates);
   }
 
@@ -396,6 +396,7 @@ class Scheduler::Impl {
       account.prefill_free_at =
           std::max(now_, account.prefill_free_at) + round_to_duration(Seconds(own_s));
     }
+    placement_->dispatched(now_, resident);
     ledger_.dispatched(std::move(resident));
     predictor_.dispatched(now_, pool, request);
     quotas_.spend(now_, pool, tokens);
@@ -424,6 +425,8 @@ class Scheduler::Impl {
   // need. At least half of the target, since what no replica could keep even when idle is served as
   // well as can be.
   Instant expiry(const Request& request) {
+    if (!placement_->gives_up())
+      return Instant::max();
     const std::vector<Forbidden>& filtered = filter(request);
     double ttft_s = -1, end_s = -1;
     for (std::size_t i = 0; i < filtered.size(); ++i) {
@@ -450,9 +453,9 @@ class Scheduler::Impl {
     return at;
   }
 
-  // Tries what waits, dearer classes first.
+  // Tries what waits, in the policy's order or else dearer classes first.
   void release_backlog() {
-    if (backlog_.empty())
+    if (backlog_.empty() || release_by_rank())
       return;
     for (const ServiceClass service_class : kServiceClasses) {
       if (backlog_.size(service_class) == 0)
@@ -474,6 +477,46 @@ class Scheduler::Impl {
         }
       }
     }
+  }
+
+  // False: the policy ranks nothing.
+  bool release_by_rank() {
+    struct Head {
+      double rank;
+      const Backlog::Group* group;
+      Backlog::Group::const_iterator at;
+      int tries = 0, picky_tries = 0;  // as in release_backlog()
+    };
+    const auto rank_of = [this](const Waiting& waiting) {
+      return placement_->rank(view(), waiting.request, filter(waiting.request));
+    };
+    std::vector<Head> heads;
+    for (const ServiceClass service_class : kServiceClasses) {
+      for (const Backlog::Group* group : backlog_.groups(service_class)) {
+        const std::optional<double> rank = rank_of(group->front());
+        if (!rank)
+          return false;
+        heads.push_back({*rank, group, group->begin()});
+      }
+    }
+    while (!heads.empty()) {
+      // Of equal ranks the dearer class and the group that came first.
+      const auto head = std::max_element(
+          heads.begin(), heads.end(), [](const Head& a, const Head& b) { return a.rank < b.rank; });
+      const Waiting& waiting = *head->at++;
+      const RequestId id = waiting.request.id;
+      const bool picky = !waiting.failed_on.empty();
+      if (try_to_place(waiting))
+        backlog_.remove(id);
+      else
+        ++(picky || !any_open() ? head->picky_tries : head->tries);
+      if (head->at == head->group->end() || head->tries >= kTriesPerGroup ||
+          head->picky_tries >= kPickyTries)
+        heads.erase(head);
+      else
+        head->rank = *rank_of(*head->at);
+    }
+    return true;
   }
 
   void set_alarm() {
@@ -500,11 +543,20 @@ class Scheduler::Impl {
   // --- helpers
   // ----------------------------------------------------------------------------------------------
 
+  View view() const {
+    return {now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
+  }
   PoolId pool_of(ReplicaId replica) const { return ledger_.replica(replica).pool; }
   ClassStats& count(const Request& request) { return counts_[index_of(request.service_class)]; }
 
+  Resident remove(RequestId request, std::optional<Tokens> generated = {}) {
+    Resident resident = ledger_.remove(request);
+    placement_->left(now_, resident, generated);
+    return resident;
+  }
+
   void rebuild_prefill_lane(ReplicaId replica) {
-    if (!placement_->holds_back())
+    if (!placement_->predicts())
       return;
     ReplicaAccount& account = ledger_.replica(replica);
     account.prefill_free_at =

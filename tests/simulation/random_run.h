@@ -50,9 +50,8 @@ inline RandomRun random_run(std::uint64_t seed) {
   }
   RandomRun run{sched::make_test_fleet(pools), {}, {}};
   if (prng.below(4) == 0) {
-    const PlacementKind kinds[] = {PlacementKind::kRoundRobin, PlacementKind::kLeastOutstanding,
-                                   PlacementKind::kLeastPendingTokens, PlacementKind::kLeastQueued};
-    run.made.fleet.placement = kinds[prng.below(4)];
+    // Any but medley's own, which is the default.
+    run.made.fleet.placement = static_cast<PlacementKind>(1 + prng.below(kPlacementKindCount - 1));
   }
   const std::uint64_t requests = 10 + prng.below(60);
   const double gap_s = prng.log_normal(0.05, 1);

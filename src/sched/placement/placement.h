@@ -49,6 +49,26 @@ class Placement {
                         bool last_chance, std::vector<Candidate>* candidates) = 0;
   // Whether requests may wait in the core's backlog; else every request is dispatched at arrival.
   virtual bool holds_back() const = 0;
+  // Whether it asks the predictor: the core then keeps up when the prompts of a replica will be
+  // done.
+  virtual bool predicts() const { return holds_back(); }
+  // Whether waiting work is refused once its targets are out of reach; else it waits until it is
+  // placed.
+  virtual bool gives_up() const { return true; }
+  // Where the policy has an order of its own for what waits, higher first: of requests at the head
+  // of a group. Asked of all or of none; none keeps the core's order, dearer classes first.
+  virtual std::optional<double> rank(const View& view, const Request& request,
+                                     std::span<const Forbidden> filtered) {
+    (void)view, (void)request, (void)filtered;
+    return std::nullopt;
+  }
+  // What became of a choice: the request was dispatched, which a wrapper or a second choice may
+  // have prevented; it left its replica: ended (then `generated` is known), broken, failed or
+  // cancelled.
+  virtual void dispatched(Instant now, const Resident& resident) { (void)now, (void)resident; }
+  virtual void left(Instant now, const Resident& resident, std::optional<Tokens> generated) {
+    (void)now, (void)resident, (void)generated;
+  }
 };
 
 std::unique_ptr<Placement> make_placement(const Fleet& fleet);

@@ -22,8 +22,7 @@ long long load_of(PlacementKind kind, const ReplicaAccount& account) {
       return account.outstanding();
     case PlacementKind::kLeastPendingTokens:
       return account.pending_prompt_tokens + account.outstanding();
-    case PlacementKind::kRoundRobin:
-    case PlacementKind::kMedley:
+    default:  // a turn needs no load
       break;
   }
   return 0;

@@ -1,0 +1,63 @@
+// smg_cache_aware: the longest matching prefix while loads are alike, else the shortest queue.
+//
+// Rule: if max − min > 64 and max > 1.5·min of the requests in flight: the fewest in flight. Else,
+// if the best match covers more than 0.3 of the prompt: that worker. Else the worker with the
+// smallest tree of prompts.
+//
+// Source: lightseekorg/smg of 2026-08-07, `cache_aware` with the command line's defaults (the
+// library's are 0.5 / 32 / 1.1).
+//
+// Signals: its own counts and trees, live.
+//
+// Made up here: nothing. Requests have no prefix identity yet: nothing ever matches, and a tree is
+// as large as all prompts that were sent there (a match would add only the tokens beyond it). Trees
+// are cut at sizes that such a run does not reach.
+#include <algorithm>
+
+#include "sched/placement/baselines/baseline.h"
+#include "sched/placement/baselines/makers.h"
+
+namespace medley::sched {
+namespace {
+
+constexpr double kMatchThreshold = 0.3;
+constexpr int kBalanceAbsolute = 64;
+constexpr double kBalanceRelative = 1.5;
+
+class SmgCacheAware final : public Baseline {
+ public:
+  void dispatched(Instant, const Resident& resident) override {
+    const std::size_t replica = resident.replica.number();
+    if (tree_tokens_.size() <= replica)
+      tree_tokens_.resize(replica + 1);
+    tree_tokens_[replica] += resident.request.prompt_tokens.count();
+  }
+
+ protected:
+  const Option* pick(const View& view, const Request&, std::span<Option> options) override {
+    tree_tokens_.resize(view.ledger.replicas().size());
+    const auto [min, max] =
+        std::minmax_element(options.begin(), options.end(), [](const Option& a, const Option& b) {
+          return a.account->outstanding() < b.account->outstanding();
+        });
+    const int most = max->account->outstanding(), fewest = min->account->outstanding();
+    const bool unbalanced = most - fewest > kBalanceAbsolute && most > kBalanceRelative * fewest;
+    for (Option& option : options) {
+      const double match = 0;  // share of the prompt that it has: enters here
+      option.cost = unbalanced ? option.account->outstanding()
+                               : static_cast<double>(tree_tokens_[option.replica.number()]);
+      if (!unbalanced && match > kMatchThreshold)
+        option.cost = -match;  // before every tree
+    }
+    return least(options);
+  }
+
+ private:
+  std::vector<long long> tree_tokens_;  // by replica
+};
+
+}  // namespace
+
+std::unique_ptr<Placement> make_smg_cache_aware() { return std::make_unique<SmgCacheAware>(); }
+
+}  // namespace medley::sched
