@@ -27,6 +27,7 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "splitwise",
     "polyserve",
     "greedy_cheapest",
+    "edf_composite",
 };
 constexpr std::array<std::string_view, kScorePartCount> kParts = {"prices", "later", "residents",
                                                                   "refusal", "probability"};

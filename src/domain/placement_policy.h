@@ -42,8 +42,9 @@ enum class PlacementKind {
   kSplitwise,
   kPolyserve,
   kGreedyCheapest,
+  kEdfComposite,
 };
-inline constexpr int kPlacementKindCount = 23;
+inline constexpr int kPlacementKindCount = 24;
 std::string_view name_of(PlacementKind kind);
 // The names of all kinds, in their order.
 std::vector<std::string> placement_names();

@@ -17,6 +17,8 @@ struct Request {
   OfferId model;                     // the name asked for
   Tokens prompt_tokens;              // at least 1
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)
+  // Its true length, which only a study tells (PlacementPolicy::knows_lengths).
+  std::optional<Tokens> output_known;
   Targets targets;  // overrides of the class's targets; unset ones follow the class
 };
 

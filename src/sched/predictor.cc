@@ -77,6 +77,8 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
 }
 
 long long Predictor::output_tokens(const Request& request) const {
+  if (request.output_known)
+    return std::max(1LL, request.output_known->count());
   const auto found = mean_output_.find({request.model, request.service_class});
   const double mean = found == mean_output_.end() ? kPriorOutputTokens : found->second;
   long long tokens = std::max(1LL, std::llround(mean));

@@ -23,9 +23,8 @@ constexpr Duration kPatientTick = std::chrono::milliseconds(250);
 // Where alarms are all that happens, patient work is looked at ever more rarely: each time half as
 // often, down to 2^7 · 250 ms = 32 s.
 constexpr int kMostTickDoublings = 7;
-// Requests of one group that are tried in vain before the group is left for this time.
-constexpr int kTriesPerGroup = 4;
-// The same for requests that failed on some replica and wait for another.
+// Tries in vain before a group is left for this time, of requests that failed on some replica and
+// wait for another.
 constexpr int kPickyTries = 256;
 // Dispatches that may fail before a request is given up: one that breaks every replica it meets
 // must not meet them all.
@@ -121,7 +120,9 @@ class Scheduler::Impl {
     Waiting waiting{event.request, Instant::max(), {}};
     waiting.request.targets = effective_targets(fleet_, waiting.request);
     ++count(waiting.request).arrived;
-    arrivals_.arrived(now_, waiting.request);
+    Request untold = waiting.request;  // nobody knows the lengths of those that are still to come
+    untold.output_known.reset();
+    arrivals_.arrived(now_, untold);
     // Work of its own kind that came before it goes first.
     const bool decided = backlog_.group_empty(waiting.request)
                              ? try_to_place(waiting)
@@ -464,8 +465,9 @@ class Scheduler::Impl {
         // What failed somewhere is picky, and so is what no pool may take now, for want of a quota
         // say: it says little of those behind it, and has tries of its own.
         int tries = 0, picky_tries = 0;
-        for (auto at = group->begin();
-             at != group->end() && tries < kTriesPerGroup && picky_tries < kPickyTries;) {
+        for (auto at = group->begin(); at != group->end() &&
+                                       tries < placement_->tries_per_group() &&
+                                       picky_tries < kPickyTries;) {
           const Waiting& waiting = *at++;
           const RequestId id = waiting.request.id;
           const bool picky = !waiting.failed_on.empty();
@@ -510,7 +512,7 @@ class Scheduler::Impl {
         backlog_.remove(id);
       else
         ++(picky || !any_open() ? head->picky_tries : head->tries);
-      if (head->at == head->group->end() || head->tries >= kTriesPerGroup ||
+      if (head->at == head->group->end() || head->tries >= placement_->tries_per_group() ||
           head->picky_tries >= kPickyTries)
         heads.erase(head);
       else

@@ -99,7 +99,10 @@ class Simulation {
              arrivals_[next_arrival_].request.arrived_at <= now_) {
         if (reports_loads_)
           report_loads();
-        const Request& request = arrivals_[next_arrival_++].request;
+        Request request = arrivals_[next_arrival_].request;
+        if (fleet_.placement.knows_lengths)
+          request.output_known = Tokens(arrivals_[next_arrival_].output_tokens);
+        ++next_arrival_;
         last_progress_ = now_;
         open(request);
         tell(sched::RequestArrived{request});

@@ -1,13 +1,16 @@
 #include "base/check.h"
+#include "sched/placement/admission/admission_placement.h"
 #include "sched/placement/baselines/makers.h"
+#include "sched/placement/edf_composite/edf_composite.h"
 #include "sched/placement/medley/medley_placement.h"
 #include "sched/placement/placement.h"
 #include "sched/placement/simple/simple_placement.h"
 
 namespace medley::sched {
 
-std::unique_ptr<Placement> make_placement(const Fleet& fleet) {
-  const PlacementPolicy& policy = fleet.placement;
+namespace {
+
+std::unique_ptr<Placement> make_inner(const PlacementPolicy& policy) {
   switch (policy.kind) {
     case PlacementKind::kMedley:
       return std::make_unique<MedleyPlacement>(policy);
@@ -52,8 +55,19 @@ std::unique_ptr<Placement> make_placement(const Fleet& fleet) {
       return make_polyserve();
     case PlacementKind::kGreedyCheapest:
       return make_greedy_cheapest();
+    case PlacementKind::kEdfComposite:
+      return std::make_unique<EdfComposite>();
   }
   MEDLEY_CHECK(false, "a placement without a maker");
+}
+
+}  // namespace
+
+std::unique_ptr<Placement> make_placement(const Fleet& fleet) {
+  std::unique_ptr<Placement> placement = make_inner(fleet.placement);
+  if (fleet.placement.admission)
+    placement = std::make_unique<AdmissionPlacement>(std::move(placement));
+  return placement;
 }
 
 }  // namespace medley::sched

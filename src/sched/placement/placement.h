@@ -55,6 +55,8 @@ class Placement {
   // Whether waiting work is refused once its targets are out of reach; else it waits until it is
   // placed.
   virtual bool gives_up() const { return true; }
+  // Requests of one group that are tried in vain before the group is left for this time.
+  virtual int tries_per_group() const { return 4; }
   // Where the policy has an order of its own for what waits, higher first: of requests at the head
   // of a group. Asked of all or of none; none keeps the core's order, dearer classes first.
   virtual std::optional<double> rank(const View& view, const Request& request,

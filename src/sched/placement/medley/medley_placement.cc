@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/plant.h"
+#include "sched/placement/feasible.h"
 
 namespace medley::sched {
 namespace {
@@ -27,8 +28,8 @@ double lateness_factor(double predicted_s, double limit_s) {
   return predicted_s > limit_s && predicted_s > 0 ? std::max(0.0, limit_s) / predicted_s : 1;
 }
 
-bool has_room(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
-              long long need) {
+bool leaves_headroom(const View& view, const Request& request, PoolId pool,
+                     const ReplicaAccount& account, long long need) {
   const perf::PoolModel& model = view.perf.pool(pool);
   const double headroom =
       planted(Bug::kHeadroomIgnored) ? 0 : kHeadroom[index_of(request.service_class)];
@@ -83,8 +84,22 @@ double scarcity(const View& view, PoolId pool, const Forecast& forecast) {
   return 0;
 }
 
+// Without probabilities all is either sure or lost: `sharp`.
+double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration target, bool sharp) {
+  if (sharp)
+    return tpot_s <= to_seconds(target).value() ? 1 : 0;
+  return view.predictor.tpot_probability(pool, tpot_s, target);
+}
+
+double probability_of(const View& view, const Request& request, PoolId pool,
+                      const Forecast& forecast, bool sharp) {
+  if (sharp)
+    return keeps_targets(view, request, forecast, {}) ? 1 : 0;
+  return view.predictor.probability(view.now, request, pool, forecast);
+}
+
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
-                      const Forecast& forecast) {
+                      const Forecast& forecast, bool sharp) {
   double harm = 0;
   for (const ServiceClass service_class : kServiceClasses) {
     const int count = account.by_class[index_of(service_class)];
@@ -92,9 +107,8 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
     if (count == 0 || !policy.targets.tpot)
       continue;
     const double before =
-        view.predictor.tpot_probability(pool, forecast.tpot_before_s, *policy.targets.tpot);
-    const double after =
-        view.predictor.tpot_probability(pool, forecast.tpot_s, *policy.targets.tpot);
+        tpot_probability(view, pool, forecast.tpot_before_s, *policy.targets.tpot, sharp);
+    const double after = tpot_probability(view, pool, forecast.tpot_s, *policy.targets.tpot, sharp);
     harm += count * policy.value.value() * std::max(0.0, before - after);
   }
   return harm;
@@ -110,6 +124,9 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   const double value = view.fleet.policy(request.service_class).value.value();
   const double since_arrival = to_seconds(view.now - request.arrived_at).value();
   const double grown = value * ageing(request, since_arrival);
+
+  const bool sharp = !policy_.has(ScorePart::kProbability);
+  const bool refuses = policy_.has(ScorePart::kRefusal) || !last_chance;
 
   struct Best {
     ReplicaId replica;
@@ -131,12 +148,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       const ReplicaAccount& account = view.ledger.replica(id);
       if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
-      if (!has_room(view, request, pool, account, need)) {
+      if (refuses && !leaves_headroom(view, request, pool, account, need)) {
         why = Forbidden::kFull;
         continue;
       }
       const Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
-      const double probability = view.predictor.probability(view.now, request, pool, forecast);
+      const double probability = probability_of(view, request, pool, forecast, sharp);
       double late = 1;
       if (request.targets.ttft) {
         late *= lateness_factor(since_arrival + forecast.ttft_s,
@@ -149,10 +166,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       const bool kept = probability >= kLeastProbability;
       // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
       // replicas, but does not refuse it.
-      const double residents = residents_harm(view, pool, account, forecast);
-      double harm =
-          residents +
-          (facts.metered ? 0 : view.arrivals.harm(view.now, request, worth, pool, forecast));
+      double harm = 0;
+      if (policy_.has(ScorePart::kResidents))
+        harm += residents_harm(view, pool, account, forecast, sharp);
+      if (policy_.has(ScorePart::kLater) && !facts.metered)
+        harm += view.arrivals.harm(view.now, request, worth, pool, forecast);
       if (view.market.has_prices(view.now)) {
         const double share = scarcity(view, pool, forecast);
         if (share > 0)
@@ -162,11 +180,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool idle = last_chance && account.outstanding() == 0;
-      if (worth <= harm && !idle) {
+      if (worth <= harm && !idle && refuses) {
         why = Forbidden::kDearer;
         continue;
       }
-      if (last_chance && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
+      if (last_chance && refuses && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
         why = Forbidden::kFull;
         continue;
       }
@@ -219,7 +237,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     if (!live)
       continue;
     const Forecast idle = view.predictor.forecast_idle(view.now, fresh, pool);
-    if (view.predictor.probability(view.now, fresh, pool, idle) >= kLeastProbability)
+    if (probability_of(view, fresh, pool, idle, sharp) >= kLeastProbability)
       return {};
   }
   return {best_lost->replica, best_lost->forecast, true};

@@ -91,9 +91,11 @@ Choice SimplePlacement::choose(const View& view, const Request&,
     if (kind_ == PlacementKind::kRoundRobin)
       break;
   }
-  if (best && kind_ == PlacementKind::kRoundRobin)
-    turn_ = (best->number() + 1) % replicas.size();
   return {best, std::nullopt};
+}
+
+void SimplePlacement::dispatched(Instant, const Resident& resident) {
+  turn_ = resident.replica.number() + 1;
 }
 
 }  // namespace medley::sched

@@ -18,6 +18,8 @@ class SimplePlacement final : public Placement {
                 std::span<const ReplicaId> avoid, bool last_chance,
                 std::vector<Candidate>* candidates) override;
   bool holds_back() const override { return false; }
+  // The turn goes on with what was really dispatched: a door may decline a choice.
+  void dispatched(Instant now, const Resident& resident) override;
 
  private:
   void update_index(const View& view);
