@@ -64,6 +64,8 @@ struct PlacementPolicy {
   PlacementPolicy() = default;
   PlacementPolicy(PlacementKind the_kind) : kind(the_kind) {}  // NOLINT: a kind is a policy
   bool has(ScorePart part) const { return !left_out[static_cast<std::size_t>(part)]; }
+  // Whether it refuses whatever its forecast does not keep, even by an idle fleet.
+  bool by_thresholds() const { return admission || kind == PlacementKind::kEdfComposite; }
   bool operator==(const PlacementPolicy&) const = default;
 };
 std::string name_of(const PlacementPolicy& policy);

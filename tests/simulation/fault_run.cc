@@ -702,6 +702,8 @@ class World {
 
   // On an idle, healed fleet, long after: whatever is lawful is served at once.
   void probe() {
+    if (fleet_.placement.by_thresholds())
+      return;
     for (const ServiceClass service_class : kServiceClasses) {
       for (std::uint64_t which = 0; which < 6 && !failed(); ++which) {
         now_ += hours(25);
