@@ -142,12 +142,16 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
       return standing.attainment[index_of(service_class)].has_value();
     });
   };
-  fmt::print(
-      out, "{}\n{} runs of up to {} requests; every device here is simulated\n\n",
-      printable(arena.name), arena.runs.size(),
-      std::max_element(arena.runs.begin(), arena.runs.end(), [](const auto& a, const auto& b) {
-        return a.requests < b.requests;
-      })->requests);
+  const std::string error =
+      arena.prediction_error > 0
+          ? fmt::format("; forecasts with an error of {}", percent(arena.prediction_error))
+          : std::string();
+  fmt::print(out, "{}\n{} runs of up to {} requests{}; every device here is simulated\n\n",
+             printable(arena.name), arena.runs.size(),
+             std::max_element(arena.runs.begin(), arena.runs.end(),
+                              [](const auto& a, const auto& b) { return a.requests < b.requests; })
+                 ->requests,
+             error);
   const Align right = Align::kRight;
   std::vector<Column> columns = {
       {"load", right}, {"policy"}, {"value goodput", right}, {"95 %, ±", right}};
@@ -192,6 +196,7 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
   if (options.loads) {
     MEDLEY_TRY(arena.loads, read_loads(*options.loads));
   }
+  MEDLEY_TRY(arena.prediction_error, prediction_error(options));
   arena.seeds = {scenario.seed};
   if (options.seeds) {
     MEDLEY_TRY(arena.seeds, read_seeds(*options.seeds));

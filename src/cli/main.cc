@@ -105,6 +105,10 @@ int main(int argc, char** argv) {
                    "With --compare: seeds, as 11..20 or 1,5,7; without, the scenario's")
       ->type_name("SEED,...")
       ->needs(compare);
+  verb->add_option("--prediction-error", simulate.prediction_error,
+                   "Multiply each forecast of TTFT and TPOT by exp(SHARE z), z standard normal; 0 "
+                   "to 2, for studies")
+      ->type_name("SHARE");
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
 

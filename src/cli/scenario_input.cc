@@ -10,6 +10,7 @@
 #include "cli/simulate.h"
 #include "cli/table.h"
 #include "data/catalog.h"
+#include "data/yaml.h"
 
 namespace medley::cli {
 namespace {
@@ -51,6 +52,20 @@ Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& n
   return *placement;
 }
 
+Result<double> prediction_error(const SimulateOptions& options) {
+  if (!options.prediction_error)
+    return 0.0;
+  constexpr double kMost = 2;  // e² is seven times too long or too short
+  const std::optional<double> share = data::parse_number(*options.prediction_error);
+  if (!share || !(*share >= 0 && *share <= kMost)) {
+    return invalid(
+        fmt::format("--prediction-error: expected a number from 0 to {} like 0.3, got "
+                    "'{}'",
+                    kMost, *options.prediction_error));
+  }
+  return *share;
+}
+
 Command::Command(const SimulateOptions& options) {
   add("", options.scenario);
   add("--trace", options.trace);
@@ -58,6 +73,7 @@ Command::Command(const SimulateOptions& options) {
   add("--compare", options.compare.value_or(""));
   add("--load", options.loads.value_or(""));
   add("--seeds", options.seeds.value_or(""));
+  add("--prediction-error", options.prediction_error.value_or(""));
   add("--catalog", options.catalog);
 }
 

@@ -132,6 +132,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                percent(*value_goodput), report.net_value(), per_good(report.money_per_good()),
                printable(currency), per_good(report.joules_per_good()));
   }
+  if (report.prediction_error > 0)
+    fmt::print(out, "forecasts with an error of {}\n", percent(report.prediction_error));
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
@@ -274,6 +276,9 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return complain(placement.error(), err);
     scenario.fleet.placement = *placement;
   }
+  const Result<double> error = prediction_error(options);
+  if (!error.ok())
+    return complain(error.error(), err);
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
   if (!models.ok())
     return complain({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
@@ -305,7 +310,8 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
                          {.seed = scenario.seed,
                           .explanations = log.get(),
                           .records = log ? nullptr : &rows,
-                          .timeline = told});
+                          .timeline = told,
+                          .prediction_error = *error});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
       rows.add(record);

@@ -19,7 +19,7 @@ Ledger::Ledger(const Fleet& fleet) {
     live_.push_back(fleet.pools[pool].replicas);
     for (int i = 0; i < fleet.pools[pool].replicas; ++i) {
       changed_.emplace_back(replicas_.size());
-      replicas_.emplace_back().pool = PoolId(pool);
+      replicas_.push_back({.id = ReplicaId(replicas_.size()), .pool = PoolId(pool)});
     }
   }
   is_changed_.assign(replicas_.size(), true);

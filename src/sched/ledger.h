@@ -29,6 +29,7 @@ struct Resident {
 };
 
 struct ReplicaAccount {
+  std::optional<ReplicaId> id;  // empty: one that is only imagined
   PoolId pool;
   bool live = true;                     // changed by set_live() only
   int prefilling = 0;                   // dispatched, no first token yet

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/digest.h"
+#include "base/prng.h"
 
 namespace medley::sched {
 namespace {
@@ -22,6 +24,16 @@ double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
 double within(double predicted, double relative, double limit) {
   constexpr double kFloorS = 1e-5;  // a prediction of zero is still a prediction
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
+}
+
+double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
+                    std::uint64_t which) {
+  Digest place;
+  place.add(request.number());
+  place.add(replica.number());
+  place.add(which);
+  constexpr std::uint64_t kPurpose = 0x666f726563617374;  // "forecast"
+  return std::exp(error.share * Prng::stream(error.seed, kPurpose, place.value()).normal());
 }
 
 perf::StepShape decode_shape(long long decodes, long long context) {
@@ -44,8 +56,9 @@ void fold_ratio(double& ratio, double observed, double predicted) {
 
 }  // namespace
 
-Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger)
-    : fleet_(fleet), perf_(perf), ledger_(ledger), observed_(fleet.pools.size()) {
+Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
+                     const ForecastError& error)
+    : fleet_(fleet), perf_(perf), ledger_(ledger), error_(error), observed_(fleet.pools.size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
     double tokens_per_s = 0, watts = 0;
@@ -133,7 +146,17 @@ double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) 
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
-  return forecast_with(now, request, pool, account, observed_[pool.number()]);
+  Forecast forecast = forecast_with(now, request, pool, account, observed_[pool.number()]);
+  if (error_.share > 0 && account.id) {
+    const double ttft = error_factor(error_, request.id, *account.id, 0);
+    const double tpot = error_factor(error_, request.id, *account.id, 1);
+    forecast.wait_s *= ttft;
+    forecast.work_s *= ttft;
+    forecast.ttft_s *= ttft;
+    forecast.tpot_s *= tpot;
+    forecast.tpot_before_s *= tpot;
+  }
+  return forecast;
 }
 
 Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId pool,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <map>
 #include <vector>
 
@@ -20,17 +21,28 @@ struct Forecast {
   double money = 0;          // energy at the tariff, or the metered price
 };
 
+// An error put upon forecasts on purpose, for studies: the times of each are multiplied by
+// exp(share·z), z standard normal and drawn by a hash of the seed, the request, the replica and
+// which of the two (to the first token, per token). So it is the same for all policies and at every
+// look.
+struct ForecastError {
+  double share = 0;
+  std::uint64_t seed = 0;
+};
+
 class Predictor {
  public:
-  // All three must outlive it.
-  Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger);
+  // All three references must outlive it.
+  Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
+            const ForecastError& error = {});
 
-  // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap.
+  // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap; the
+  // true number where a study tells it.
   long long output_tokens(const Request& request) const;
 
   Forecast forecast(Instant now, const Request& request, PoolId pool,
                     const ReplicaAccount& account) const;
-  // The same on a replica that holds nothing.
+  // The same on a replica that holds nothing; imagined, and so without an error put upon it.
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
   // The same where nothing else ever comes to the pool either: what it could do at best.
   Forecast forecast_alone(Instant now, const Request& request, PoolId pool) const;
@@ -77,6 +89,7 @@ class Predictor {
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   const Ledger& ledger_;
+  const ForecastError error_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;

@@ -44,11 +44,11 @@ bool is_interactive(ServiceClass service_class) {
 
 class Scheduler::Impl {
  public:
-  Impl(const Fleet& fleet, const perf::PerfModel& perf)
+  Impl(const Fleet& fleet, const perf::PerfModel& perf, const SchedulerOptions& options)
       : fleet_(fleet),
         perf_(perf),
         ledger_(fleet_),
-        predictor_(fleet_, perf_, ledger_),
+        predictor_(fleet_, perf_, ledger_, options.forecast_error),
         arrivals_(fleet_, perf_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
@@ -651,8 +651,9 @@ class Scheduler::Impl {
   std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink
 };
 
-Scheduler::Scheduler(const Fleet& fleet, const perf::PerfModel& perf)
-    : impl_(std::make_unique<Impl>(fleet, perf)) {}
+Scheduler::Scheduler(const Fleet& fleet, const perf::PerfModel& perf,
+                     const SchedulerOptions& options)
+    : impl_(std::make_unique<Impl>(fleet, perf, options)) {}
 Scheduler::~Scheduler() = default;
 Scheduler::Scheduler(Scheduler&&) noexcept = default;
 

@@ -14,6 +14,7 @@
 #include "sched/decision.h"
 #include "sched/event.h"
 #include "sched/explanation.h"
+#include "sched/predictor.h"
 
 namespace medley::sched {
 
@@ -39,13 +40,17 @@ struct Prediction {
   double ttft_s = 0, tpot_s = 0;  // ttft from arrival
 };
 
+struct SchedulerOptions {
+  ForecastError forecast_error;  // a study's; none by default
+};
+
 // Pure: the same build and the same events give the same decisions. `now` never goes backwards. Not
 // thread-safe: one driver owns it. Events about requests that it does not hold are ignored (they
 // raced).
 class Scheduler {
  public:
   // `perf` must outlive the scheduler and describe `fleet`'s pools.
-  Scheduler(const Fleet& fleet, const perf::PerfModel& perf);
+  Scheduler(const Fleet& fleet, const perf::PerfModel& perf, const SchedulerOptions& options = {});
   ~Scheduler();
   Scheduler(Scheduler&&) noexcept;
 

@@ -21,9 +21,9 @@ inline Request test_request(std::uint64_t id, ServiceClass service_class, long l
 
 class TestCore {
  public:
-  TestCore(TestFleet made, const PlacementPolicy& policy)
+  TestCore(TestFleet made, const PlacementPolicy& policy, const SchedulerOptions& options = {})
       : made_(std::move(made)),
-        scheduler_((made_.fleet.placement = policy, made_.fleet), made_.perf) {}
+        scheduler_((made_.fleet.placement = policy, made_.fleet), made_.perf, options) {}
 
   // Dispatches and refusals: "1 to 0", "no 1".
   std::vector<std::string> tell(Duration at, Event event) {

@@ -75,6 +75,7 @@ class Runner {
     arena_.policies = options.policies;
     arena_.loads = options.loads;
     arena_.seeds = options.seeds;
+    arena_.prediction_error = options.prediction_error;
     arena_.runs.resize(cells_.size() * options.policies.size());
     arena_.bounds.resize(cells_.size());
   }
@@ -128,7 +129,8 @@ class Runner {
     } else {
       ReportSink sink(fleets_[policy]);
       const SimulationResult result =
-          simulate(fleets_[policy], models_, **arrivals, faults_, {.seed = seed, .records = &sink});
+          simulate(fleets_[policy], models_, **arrivals, faults_,
+                   {.seed = seed, .records = &sink, .prediction_error = options_.prediction_error});
       arena_.runs[place * options_.policies.size() + policy] = figures_of(sink.report(result));
     }
     const std::lock_guard guard(lock_);
@@ -298,6 +300,7 @@ std::string to_json(const Arena& arena) {
         {"policy", name_of(arena.policies[standing.policy])},
         {"load", arena.loads[standing.load]},
         {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
+        {"prediction_error", arena.prediction_error},
         {"value_goodput",
          {{"mean", goodput.mean}, {"low", known(goodput.low())}, {"high", known(goodput.high())}}},
         {"attainment", std::move(attainment)},

@@ -35,6 +35,7 @@ struct ArenaOptions {
   std::vector<PlacementPolicy> policies;  // at least one, each once
   std::vector<double> loads = {1};        // at least one, above 0
   std::vector<std::uint64_t> seeds;       // at least one
+  double prediction_error = 0;            // SimulationOptions has it
   // Called once for every load and seed, from several threads. Empty: no bound is known.
   std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
       bound;
@@ -58,6 +59,7 @@ struct Arena {
   std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
+  double prediction_error = 0;
   std::vector<ArenaFigures> runs;                    // see run()
   std::vector<std::optional<NetValueBound>> bounds;  // by load, then seed
 

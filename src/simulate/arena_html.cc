@@ -190,6 +190,10 @@ std::string to_html(const Arena& arena, const std::string& command) {
                                      ? std::to_string(most->requests)
                                      : fmt::format("{} to {}", fewest->requests, most->requests)},
               {"seeds", list_of_seeds(arena)}});
+  if (arena.prediction_error > 0) {
+    page.paragraph(fmt::format("Forecasts have an error of {} put upon them.",
+                               percent(arena.prediction_error)));
+  }
 
   page.heading("Value goodput");
   page.paragraph(

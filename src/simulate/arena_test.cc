@@ -45,6 +45,29 @@ const ArenaOptions kOptions{
     .loads = {4, 1},
     .seeds = {11, 12, 13}};
 
+TEST(Arena, PutsAnErrorUponForecastsAndSaysSo) {
+  ArenaOptions options = kOptions;
+  options.policies = {PlacementKind::kMedley, PlacementKind::kRoundRobin};
+  const Arena exact = arena_of(scenario(), options);
+  options.prediction_error = 0.5;
+  const Arena wrong = arena_of(scenario(), options);
+  EXPECT_NE(exact.run(0, 0, 0).net_value, wrong.run(0, 0, 0).net_value);
+  EXPECT_EQ(exact.run(1, 0, 0).net_value, wrong.run(1, 0, 0).net_value);  // predicts nothing
+  const boost::json::value told = boost::json::parse(to_json(wrong));
+  EXPECT_EQ(told.at(0).at("prediction_error").as_double(), 0.5);
+  EXPECT_NE(to_html(wrong, "medley").find("error of 50.0 %"), std::string::npos);
+  EXPECT_EQ(to_html(exact, "medley").find("error of"), std::string::npos);
+}
+
+TEST(Arena, TellsTrueLengthsToAPolicyThatIsToKnowThem) {
+  ArenaOptions options = kOptions;
+  PlacementPolicy told;
+  told.knows_lengths = true;
+  options.policies = {PlacementKind::kMedley, told};
+  const Arena arena = arena_of(scenario(), options);
+  EXPECT_NE(arena.run(0, 0, 0).joules, arena.run(1, 0, 0).joules);
+}
+
 TEST(Arena, ComesOutTheSameWhateverTheNumberOfThreads) {
   ArenaOptions options = kOptions;
   options.threads = 1;

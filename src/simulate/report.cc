@@ -103,6 +103,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
   report.evictions = result.evictions;
   report.steps = result.steps;
   report.wake_ups = result.wake_ups;
+  report.prediction_error = result.prediction_error;
   report.decision_digest = result.digest.hex();
   report.attainment = share(static_cast<double>(report.kept), static_cast<double>(report.requests));
   report.goodput_per_s = share(static_cast<double>(report.kept), report.simulated_s);

@@ -61,6 +61,7 @@ struct Report {
   Latencies latencies;
   std::vector<ClassReport> classes;  // those that occur
   std::vector<PoolReport> pools;     // all, in file order
+  double prediction_error = 0;       // put upon forecasts
   std::string decision_digest;
   std::map<std::string, long long> refused_for;  // reason to requests
 

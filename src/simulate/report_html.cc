@@ -496,6 +496,10 @@ std::string to_html(const Report& report, const Fleet& fleet, const Timeline& ti
               {"energy", report.joules > 0 ? energy(report.joules) : "unknown"},
               {fleet.site.currency, figure(report.money)},
               {"placement", std::string(name_of(fleet.placement))}});
+  if (report.prediction_error > 0) {
+    page.paragraph(fmt::format("Forecasts have an error of {} put upon them.",
+                               percent(report.prediction_error)));
+  }
   const OverTime over(timeline);
   const std::vector<Group> groups = groups_of(report, fleet);
   add_outcomes(page, report, fleet);

@@ -66,6 +66,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"net_value", report.net_value()},
                    {"money_per_good", known(report.money_per_good())},
                    {"joules_per_good", known(report.joules_per_good())},
+                   {"prediction_error", report.prediction_error},
                    {"decision_digest", report.decision_digest}};
   add_latencies(out, report.latencies);
   json::object classes;

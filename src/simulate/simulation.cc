@@ -44,7 +44,8 @@ class Simulation {
       : fleet_(fleet),
         perf_(perf),
         arrivals_(arrivals),
-        scheduler_(fleet, perf),
+        scheduler_(fleet, perf,
+                   {.forecast_error = {.share = options.prediction_error, .seed = options.seed}}),
         owners_(fleet.pools_of_replicas()),
         reports_loads_(fleet.placement.kind == PlacementKind::kLeastQueued),
         records_(options.records),
@@ -76,6 +77,7 @@ class Simulation {
         load_changes_.push_back(i);
       load_changed_.assign(owners_.size(), true);
     }
+    result_.prediction_error = options.prediction_error;
     if (records_ == nullptr)
       result_.requests.reserve(arrivals.size());
     for (const Fault& fault : faults) {

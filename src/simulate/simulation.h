@@ -76,6 +76,7 @@ struct SimulationResult {
   std::vector<ReplicaRecord> replicas;
   double simulated_s = 0;  // until the last effect
   long long evictions = 0, steps = 0, wake_ups = 0;
+  double prediction_error = 0;  // as in the options
   Digest digest;
 };
 
@@ -88,6 +89,7 @@ struct SimulationOptions {
   // them.
   RecordSink* records = nullptr;
   Timeline* timeline = nullptr;  // told what the replicas do over time
+  double prediction_error = 0;   // put upon the core's forecasts (sched::ForecastError)
 };
 
 // Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every

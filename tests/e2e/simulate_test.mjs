@@ -190,6 +190,8 @@ test('what cannot be compared', async () => {
     [['--compare', 'medley', '--seeds', '0..99999999'], /--seeds: more than 10000 seeds/],
     [['--compare', 'medley', '--seeds', '1,1'], /--seeds: 1 stands there twice/],
     [['--compare', 'medley', '--placement', 'medley'], /--compare/],
+    [['--prediction-error', '2.1'], /--prediction-error: expected a number from 0 to 2 like 0\.3, got '2\.1'/],
+    [['--compare', 'medley', '--prediction-error', 'some'], /--prediction-error: expected a number/],
     [['--seeds', '1..2'], /--seeds requires --compare/],
   ]) {
     const { status, out, err } = await medley('simulate', scenario, ...args);

@@ -83,8 +83,10 @@ class SmgLeastLoad final : public Baseline {
   static double reported(const View& view, const Request& request, const ReplicaAccount& account) {
     if (account.decoding == 0)
       return kUnknownThroughput;
+    ReplicaAccount measured = account;
+    measured.id.reset();  // a report is no prediction: no error is put upon it
     const double tpot =
-        view.predictor.forecast(view.now, request, account.pool, account).tpot_before_s;
+        view.predictor.forecast(view.now, request, account.pool, measured).tpot_before_s;
     return tpot > 0 ? account.decoding / tpot : kUnknownThroughput;
   }
 
