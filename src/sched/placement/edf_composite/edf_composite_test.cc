@@ -57,7 +57,7 @@ TEST(EdfComposite, TakesTheLeastCapablePoolThatKeepsTheTargets) {
 }
 
 TEST(EdfComposite, GuardsTheTimePerTokenOfThoseWhoAreThere) {
-  // With a hundredth of a step a sequence, the eighth breaks a target that seven keep.
+  // Each sequence adds a hundredth of a step.
   TestFleet made =
       with_targets(make_test_fleet({{.name = "a", .max_running = 64, .step_s = 0.04}}));
   TestCore core(made, PlacementKind::kEdfComposite);

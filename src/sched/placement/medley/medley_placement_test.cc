@@ -1,0 +1,105 @@
+// What medley's score does without one of its parts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sched/test_core.h"
+
+namespace medley::sched {
+namespace {
+
+using std::chrono::milliseconds, std::chrono::seconds;
+using testing::ElementsAre, testing::IsEmpty;
+
+PlacementPolicy without(ScorePart part) {
+  PlacementPolicy policy;
+  policy.left_out[static_cast<std::size_t>(part)] = true;
+  return policy;
+}
+
+TestFleet with_targets(TestFleet made) {
+  const auto set = [&](ServiceClass service_class, Targets targets, double value) {
+    made.fleet.classes[index_of(service_class)] = {targets, Money(value)};
+  };
+  set(ServiceClass::kGuaranteed, {milliseconds(500), milliseconds(8), {}}, 0.02);
+  set(ServiceClass::kStandard, {seconds(1), milliseconds(50), {}}, 0.005);
+  set(ServiceClass::kFlex, {seconds(10), milliseconds(100), {}}, 0.002);
+  set(ServiceClass::kBatch, {{}, {}, seconds(300)}, 0.0008);
+  return made;
+}
+
+// How many of 60 batch requests are let onto a replica whose residents want 50 ms a token.
+int joined_beside(int residents, const PlacementPolicy& policy) {
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .max_running = 200, .step_s = 0.04}})),
+                policy);
+  std::uint64_t id = 0;
+  for (int i = 0; i < residents; ++i) {
+    core.arrive(seconds(1) + milliseconds(i), test_request(++id, ServiceClass::kStandard, 1));
+    core.tell(seconds(1) + milliseconds(i), FirstTokenEmitted{RequestId(id)});
+  }
+  int joined = 0;
+  for (int i = 0; i < 60; ++i) {
+    joined += core.arrive(seconds(2), test_request(++id, ServiceClass::kBatch, 1)).empty() ? 0 : 1;
+    core.tell(seconds(2), FirstTokenEmitted{RequestId(id)});
+  }
+  return joined;
+}
+
+TEST(MedleyPlacement, WithoutResidentsBreaksTheirTimePerToken) {
+  EXPECT_LT(joined_beside(15, {}), 30);
+  EXPECT_EQ(joined_beside(15, without(ScorePart::kResidents)), 60);
+}
+
+TEST(MedleyPlacement, WithoutProbabilityGoesRightUpToTheTarget) {
+  // 0.04·(1 + n/100) is within 50 ms up to 25 sequences: there the harm begins, and it is whole.
+  EXPECT_NEAR(joined_beside(1, without(ScorePart::kProbability)), 24, 1);
+}
+
+TEST(MedleyPlacement, WithoutRefusalTakesEverythingAtItsLastChance) {
+  const auto fate_of_the_second = [](const PlacementPolicy& policy) {
+    TestCore core(with_targets(make_test_fleet({{.name = "a", .max_running = 1}})), policy);
+    core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 100));
+    EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kStandard, 100)), IsEmpty());
+    return core.ring_until_decided();
+  };
+  EXPECT_THAT(fate_of_the_second({}), ElementsAre("no 2"));
+  EXPECT_THAT(fate_of_the_second(without(ScorePart::kRefusal)), ElementsAre("2 to 0"));
+}
+
+TEST(MedleyPlacement, WithoutLaterWorkFillsTheLaneOfDearerWork) {
+  const auto flex_taken = [](const PlacementPolicy& policy) {
+    TestCore core(with_targets(make_test_fleet({{.name = "lane",
+                                                 .max_running = 64,
+                                                 .kv_tokens = 0,
+                                                 .max_context = 100'000,
+                                                 .step_s = 0.003,
+                                                 .kind = perf::ServingKind::kSlotted}})),
+                  policy);
+    // Guaranteed work that takes half of the lane, for half a minute; each answer ends at once.
+    std::uint64_t id = 0;
+    for (int i = 0; i < 300; ++i) {
+      const Duration at = seconds(1) + i * milliseconds(100);
+      core.arrive(at, test_request(++id, ServiceClass::kGuaranteed, 2'500));
+      core.finish(at + milliseconds(60), id, 10);
+    }
+    // Then a prompt of .4 s that could wait.
+    return !core.arrive(seconds(32), test_request(++id, ServiceClass::kFlex, 20'000)).empty();
+  };
+  EXPECT_FALSE(flex_taken({}));
+  EXPECT_TRUE(flex_taken(without(ScorePart::kLater)));
+}
+
+TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
+  const auto fate_of_the_second = [](std::optional<Tokens> known) {
+    TestCore core(with_targets(make_test_fleet({{.name = "a", .kv_tokens = 1200}})),
+                  PlacementPolicy());
+    Request first = test_request(1, ServiceClass::kBatch, 100);
+    first.output_known = known;
+    core.arrive(seconds(1), first);
+    return core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 100));
+  };
+  EXPECT_THAT(fate_of_the_second({}), ElementsAre("2 to 0"));
+  EXPECT_THAT(fate_of_the_second(Tokens(1000)), IsEmpty());
+}
+
+}  // namespace
+}  // namespace medley::sched
