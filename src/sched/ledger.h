@@ -26,6 +26,7 @@ struct Resident {
   std::optional<double> ttft_from_dispatch_s, tpot_s;
   std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
   int failures = 0;
+  double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
 };
 
 struct ReplicaAccount {

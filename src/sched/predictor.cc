@@ -47,11 +47,13 @@ perf::StepShape decode_shape(long long decodes, long long context) {
   return shape;
 }
 
-void fold_ratio(double& ratio, double observed, double predicted) {
+// `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
+// model alone had said: compared with what the ratio of that time had made of it, the ratio would
+// swing, since an answer ends long after it was predicted.
+void fold_ratio(double& ratio, double observed, double predicted, double corrected_by) {
   if (!(predicted > 0) || !(observed >= 0))
     return;
-  ratio += kRatioWeight * (std::clamp(observed / predicted, 0.25, 4.0) * ratio - ratio);
-  ratio = std::clamp(ratio, 0.25, 4.0);
+  ratio += kRatioWeight * (std::clamp(observed / predicted * corrected_by, 0.25, 4.0) - ratio);
 }
 
 }  // namespace
@@ -166,6 +168,8 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   const Tokens expected(output_tokens(request));
   const auto output = static_cast<double>(expected.count());
   Forecast forecast;
+  forecast.ttft_ratio = observed.ttft_ratio;
+  forecast.tpot_ratio = observed.tpot_ratio;
   if (model.kind == perf::ServingKind::kMetered) {
     const Metered& metered = fleet_.pool(pool).metered.value();
     forecast.ttft_s = metered.ttft_median_s * observed.ttft_ratio;
@@ -275,7 +279,7 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   if (!resident.ttft_from_dispatch_s)
     return;
   fold_ratio(observed_[pool.number()].ttft_ratio, to_seconds(at - resident.dispatched_at).value(),
-             *resident.ttft_from_dispatch_s);
+             *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
@@ -289,7 +293,8 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
     return;
   const double observed = to_seconds(at - *resident.first_token_at).value() /
                           static_cast<double>(generated.count() - 1);
-  fold_ratio(observed_[pool.number()].tpot_ratio, observed, *resident.tpot_s);
+  fold_ratio(observed_[pool.number()].tpot_ratio, observed, *resident.tpot_s,
+             resident.tpot_ratio);
 }
 
 }  // namespace medley::sched

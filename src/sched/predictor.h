@@ -19,6 +19,7 @@ struct Forecast {
   double tpot_before_s = 0;  // of those already there, without it
   double joules = 0;         // its share of the replica's energy; 0 where unknown
   double money = 0;          // energy at the tariff, or the metered price
+  double ttft_ratio = 1, tpot_ratio = 1;  // the corrections by observation that are in it
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
