@@ -27,32 +27,40 @@ Backlog::Key Backlog::key_of(const Request& request) {
           length_bucket(request.prompt_tokens)};
 }
 
-void Backlog::inserted(Group::iterator at) {
+Backlog::Group& Backlog::insert(Waiting waiting, bool at_front) {
+  Group& group = groups_[key_of(waiting.request)];
+  if (group.requests.empty()) {
+    group.service_class = waiting.request.service_class;
+    group.looked_at = {};
+    group.margins.clear();
+    occupied_.push_back(&group);
+  }
+  const Requests::iterator at = group.requests.insert(
+      at_front ? group.requests.begin() : group.requests.end(), std::move(waiting));
   const std::size_t index = index_of(at->request.service_class);
-  where_.emplace(at->request.id, at);
+  where_.emplace(at->request.id, Place{&group, at});
   expiries_.emplace(at->expires_at, at->request.id);
   ++sizes_[index];
   prompt_tokens_[index] += at->request.prompt_tokens.count();
+  return group;
 }
 
-void Backlog::push(Waiting waiting) {
+Backlog::Group& Backlog::push(Waiting waiting) {
   MEDLEY_CHECK(has_room(waiting.request.service_class));
-  Group& group = groups_[key_of(waiting.request)];
-  inserted(group.insert(group.end(), std::move(waiting)));
+  return insert(std::move(waiting), false);
 }
 
-void Backlog::push_front(Waiting waiting) {
-  Group& group = groups_[key_of(waiting.request)];
-  inserted(group.insert(group.begin(), std::move(waiting)));
-}
+Backlog::Group& Backlog::push_front(Waiting waiting) { return insert(std::move(waiting), true); }
 
 std::optional<Waiting> Backlog::remove(RequestId request) {
   const auto found = where_.find(request);
   if (found == where_.end())
     return std::nullopt;
-  const Group::iterator at = found->second;
+  const auto [group, at] = found->second;
   Waiting waiting = std::move(*at);
-  groups_.at(key_of(waiting.request)).erase(at);
+  group->requests.erase(at);
+  if (group->requests.empty())
+    std::erase(occupied_, group);
   where_.erase(found);
   expiries_.erase({waiting.expires_at, request});
   const std::size_t index = index_of(waiting.request.service_class);
@@ -63,19 +71,7 @@ std::optional<Waiting> Backlog::remove(RequestId request) {
 
 bool Backlog::group_empty(const Request& request) const {
   const auto found = groups_.find(key_of(request));
-  return found == groups_.end() || found->second.empty();
-}
-
-std::vector<const Backlog::Group*> Backlog::groups(ServiceClass service_class) const {
-  std::vector<const Group*> found;
-  for (const auto& [key, group] : groups_) {
-    if (std::get<ServiceClass>(key) == service_class && !group.empty())
-      found.push_back(&group);
-  }
-  std::stable_sort(found.begin(), found.end(), [](const Group* a, const Group* b) {
-    return a->front().request.arrived_at < b->front().request.arrived_at;
-  });
-  return found;
+  return found == groups_.end() || found->second.requests.empty();
 }
 
 std::optional<std::pair<Instant, RequestId>> Backlog::next_expiry() const {

@@ -28,23 +28,31 @@ struct Waiting {
 
 class Backlog {
  public:
-  using Group = std::list<Waiting>;
+  using Requests = std::list<Waiting>;
+  // Of one class, label, model and about one length.
+  struct Group {
+    ServiceClass service_class{};
+    Requests requests;  // in order of arrival
+    // What its owner remembers of its looks at the head, for as long as the group is not empty.
+    Instant looked_at;            // at all replicas
+    std::vector<double> margins;  // by pool: how near the last look there came
+  };
 
   bool has_room(ServiceClass service_class) const {
     return planted(Bug::kBacklogUnbounded) || size(service_class) < capacity(service_class);
   }
-  // Precondition: has_room() for its class.
-  void push(Waiting waiting);
+  // Precondition: has_room() for its class. Answers its group.
+  Group& push(Waiting waiting);
   // At the head of its group, whatever the capacity: a request that was dispatched and came back.
-  void push_front(Waiting waiting);
+  Group& push_front(Waiting waiting);
   // Removes and answers it; empty when it does not wait here.
   std::optional<Waiting> remove(RequestId request);
 
   bool empty() const { return where_.empty(); }
   std::size_t size(ServiceClass service_class) const { return sizes_[index_of(service_class)]; }
   bool group_empty(const Request& request) const;
-  // The groups of a class that are not empty, the one whose head came first in front.
-  std::vector<const Group*> groups(ServiceClass service_class) const;
+  // The groups that are not empty, in no order that means anything. Valid until the next change.
+  const std::vector<Group*>& groups() { return occupied_; }
   // Who expires first, and when; empty when nothing waits.
   std::optional<std::pair<Instant, RequestId>> next_expiry() const;
   // Prompt tokens waiting in this class and those before it.
@@ -55,10 +63,15 @@ class Backlog {
  private:
   using Key = std::tuple<ServiceClass, LabelId, OfferId, int>;
   static Key key_of(const Request& request);
-  void inserted(Group::iterator at);
+  struct Place {
+    Group* group;
+    Requests::iterator at;
+  };
+  Group& insert(Waiting waiting, bool at_front);
 
-  std::map<Key, Group> groups_;
-  std::unordered_map<RequestId, Group::iterator> where_;
+  std::map<Key, Group> groups_;    // never shrinks: there are only so many kinds
+  std::vector<Group*> occupied_;
+  std::unordered_map<RequestId, Place> where_;
   std::set<std::pair<Instant, RequestId>> expiries_;
   std::array<std::size_t, kServiceClassCount> sizes_{};
   std::array<long long, kServiceClassCount> prompt_tokens_{};

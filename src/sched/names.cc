@@ -39,6 +39,8 @@ std::string_view name_of(Forbidden forbidden) {
       return "dearer";
     case Forbidden::kSlow:
       return "slow";
+    case Forbidden::kNotAsked:
+      return "not_asked";
   }
   return "";
 }

@@ -1,6 +1,8 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <limits>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/plant.h"
@@ -20,9 +22,13 @@ namespace {
 // tightest target.
 constexpr Duration kInteractiveTick = std::chrono::milliseconds(50);
 constexpr Duration kPatientTick = std::chrono::milliseconds(250);
-// Where alarms are all that happens, patient work is looked at ever more rarely: each time half as
-// often, down to 2^7 · 250 ms = 32 s.
-constexpr int kMostTickDoublings = 7;
+// Where nothing happens, patient work is looked at ever more rarely: each time after twice as long.
+constexpr Duration kMostPatientTick = std::chrono::seconds(32);
+// So that no event takes long: groups that are looked at when time has passed; the others' alarm
+// rings after the least tick.
+constexpr std::size_t kLooksAround = 4;
+constexpr Duration kLeastTick = std::chrono::milliseconds(2);
+constexpr double kOutOfReach = -std::numeric_limits<double>::infinity();  // margin: not by law
 // Tries in vain before a group is left for this time, of requests that failed on some replica and
 // wait for another.
 constexpr int kPickyTries = 256;
@@ -61,8 +67,8 @@ class Scheduler::Impl {
     now_ = now;
     out_ = &decisions;
     const bool rang = std::holds_alternative<AlarmRang>(event);
-    if (!std::holds_alternative<PricesSolved>(event))
-      quiet_alarms_ = rang ? quiet_alarms_ + 1 : 0;
+    if (!rang && !std::holds_alternative<PricesSolved>(event))
+      eventful_at_ = now;
     std::visit([this](const auto& e) { on(e); }, event);
     if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
@@ -139,6 +145,8 @@ class Scheduler::Impl {
     predictor_.first_token(*resident, pool_of(replica), now_);
     ledger_.first_token(event.request, now_);
     rebuild_prefill_lane(replica);
+    if (placement_->groups_looked_at() > 0)
+      release(replica);
   }
 
   void on(const RequestFinished& event) {
@@ -161,7 +169,7 @@ class Scheduler::Impl {
     }
     if (!resident.first_token_at)
       rebuild_prefill_lane(resident.replica);
-    release_backlog();
+    release(resident.replica);
   }
 
   void on(const RequestCancelled& event) {
@@ -180,7 +188,7 @@ class Scheduler::Impl {
       ++ledger_.replica(resident.replica).decoding;
     if (!resident.first_token_at)
       rebuild_prefill_lane(resident.replica);
-    release_backlog();
+    release(resident.replica);
   }
 
   void on(const DispatchFailed& event) {
@@ -212,7 +220,7 @@ class Scheduler::Impl {
         reject(waiting.request, RejectReason::kTimedOut);
       }
     }
-    release_backlog();
+    release(resident.replica);
   }
 
   void on(const ReplicaLost& event) {
@@ -223,7 +231,7 @@ class Scheduler::Impl {
     ledger_.set_live(event.replica, !planted(Bug::kReturnForgotten));
     ledger_.replica(event.replica).signal.reset();
     rebuild_prefill_lane(event.replica);
-    release_backlog();
+    release(event.replica);
   }
 
   void on(const LoadReported& event) {
@@ -234,7 +242,7 @@ class Scheduler::Impl {
 
   void on(const AlarmRang&) {
     alarm_.reset();
-    release_backlog();
+    look_around();
     while (const auto next = backlog_.next_expiry()) {
       if (next->first > now_ || planted(Bug::kExpiredKept))
         break;
@@ -246,29 +254,29 @@ class Scheduler::Impl {
 
   void on(const PricesSolved& event) {
     market_.solved(now_, event.duals);
-    release_backlog();
+    look_around();
   }
 
   // --- placement
   // --------------------------------------------------------------------------------------------
 
+  Forbidden forbidden_now(const Request& request, PoolId pool, long long tokens) {
+    const Forbidden by_law = forbidden_by_law(fleet_, perf_, request, pool);
+    if (by_law != Forbidden::kNo)
+      return by_law;
+    if (!quotas_.can_ever(pool, tokens))  // a lost pool's return would not help either
+      return Forbidden::kContext;
+    if (ledger_.live(pool) == 0)
+      return Forbidden::kLost;
+    return quotas_.has_room(now_, pool, tokens) ? Forbidden::kNo : Forbidden::kQuota;
+  }
+
   // The hard filters, by pool.
   const std::vector<Forbidden>& filter(const Request& request) {
-    filtered_.assign(fleet_.pools.size(), Forbidden::kNo);
+    filtered_.resize(fleet_.pools.size());
     const long long tokens = request.prompt_tokens.count() + predictor_.output_tokens(request);
-    for (std::size_t i = 0; i < filtered_.size(); ++i) {
-      const PoolId pool(i);
-      filtered_[i] = forbidden_by_law(fleet_, perf_, request, pool);
-      if (filtered_[i] != Forbidden::kNo)
-        continue;
-      if (!quotas_.can_ever(pool, tokens)) {  // a lost pool's return would not help either
-        filtered_[i] = Forbidden::kContext;
-      } else if (ledger_.live(pool) == 0) {
-        filtered_[i] = Forbidden::kLost;
-      } else if (!quotas_.has_room(now_, pool, tokens)) {
-        filtered_[i] = Forbidden::kQuota;
-      }
-    }
+    for (std::size_t i = 0; i < filtered_.size(); ++i)
+      filtered_[i] = forbidden_now(request, PoolId(i), tokens);
     return filtered_;
   }
 
@@ -369,8 +377,27 @@ class Scheduler::Impl {
     return true;
   }
 
+  // Dispatches it to this replica where that is good; all others were looked at a moment ago.
+  bool try_to_place_on(ReplicaId replica, const Waiting& waiting) {
+    const Request& request = waiting.request;
+    const std::vector<ReplicaId>& failed = waiting.failed_on;
+    filtered_.assign(fleet_.pools.size(), Forbidden::kNotAsked);
+    Forbidden& why = filtered_[pool_of(replica).number()];
+    why = forbidden_now(request, pool_of(replica),
+                        request.prompt_tokens.count() + predictor_.output_tokens(request));
+    if (why != Forbidden::kNo || close_where_the_answer_may_be_cut(request) ||
+        std::find(failed.begin(), failed.end(), replica) != failed.end())
+      return false;
+    const Choice choice = choose(waiting, false, replica);
+    if (!choice.replica)
+      return false;
+    MEDLEY_CHECK(*choice.replica == replica);
+    dispatch(waiting, choice);
+    return true;
+  }
+
   // Among the pools that filtered_ leaves open.
-  Choice choose(const Waiting& waiting, bool last_chance) {
+  Choice choose(const Waiting& waiting, bool last_chance, std::optional<ReplicaId> only = {}) {
     std::vector<Candidate>* candidates = nullptr;
     if (sink_ != nullptr) {
       start_candidates(filtered_);
@@ -378,7 +405,7 @@ class Scheduler::Impl {
     }
     if (!any_open())
       return {};
-    return placement_->choose(view(), waiting.request, filtered_, waiting.failed_on, last_chance,
+    return placement_->choose(view(only), waiting.request, filtered_, waiting.failed_on, last_chance,
                               candidates);
   }
 
@@ -417,7 +444,9 @@ class Scheduler::Impl {
     waiting.expires_at = expiry(waiting.request);
     const Request request = waiting.request;
     if (waiting.expires_at > now_ && backlog_.has_room(request.service_class)) {
-      backlog_.push(std::move(waiting));
+      Backlog::Group& group = backlog_.push(std::move(waiting));
+      if (group.requests.size() == 1)
+        remember_look(group, {});
       explain(request, Outcome::kQueued, {}, {});
     } else if (!try_to_place(waiting, true)) {
       reject(request, RejectReason::kSaturated);
@@ -456,84 +485,162 @@ class Scheduler::Impl {
     return at;
   }
 
-  // Tries what waits, in the policy's order or else dearer classes first.
-  void release_backlog() {
-    if (backlog_.empty() || release_by_rank())
+  // A replica has more room than before: tries what waits, the groups that came nearest to it when
+  // they were last looked at.
+  void release(ReplicaId improved) {
+    if (backlog_.empty())
       return;
-    for (const ServiceClass service_class : kServiceClasses) {
-      if (backlog_.size(service_class) == 0)
-        continue;
-      for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        // What failed somewhere is picky, and so is what no pool may take now, for want of a quota
-        // say: it says little of those behind it, and has tries of its own.
-        int tries = 0, picky_tries = 0;
-        for (auto at = group->begin(); at != group->end() &&
-                                       tries < placement_->tries_per_group() &&
-                                       picky_tries < kPickyTries;) {
-          const Waiting& waiting = *at++;
-          const RequestId id = waiting.request.id;
-          const bool picky = !waiting.failed_on.empty();
-          if (try_to_place(waiting)) {
-            backlog_.remove(id);
-          } else {
-            ++(picky || !any_open() ? picky_tries : tries);
-          }
-        }
-      }
+    const auto looks = static_cast<std::size_t>(placement_->groups_looked_at());
+    if (looks == 0)
+      return release_everywhere();
+    if (!ledger_.replica(improved).live)
+      return;
+    heads_.clear();
+    for (Backlog::Group* group : backlog_.groups())
+      heads_.push_back({group, margin_of(*group, pool_of(improved))});
+    std::erase_if(heads_, [](const Head& head) { return head.nearness == kOutOfReach; });
+    keep_nearest(looks);
+    release_heads(improved);
+  }
+
+  void release_everywhere() {
+    heads_.clear();
+    for (Backlog::Group* group : backlog_.groups())
+      heads_.push_back({group, 0});
+    release_heads({});
+  }
+
+  // Time has passed: tries the groups that no full look was taken at for the longest time. A few
+  // only, so that no event takes long; the alarm rings for the others.
+  void look_around() {
+    if (placement_->groups_looked_at() == 0)
+      return release_everywhere();
+    heads_.clear();
+    for (Backlog::Group* group : backlog_.groups()) {
+      const Instant due = due_at(*group);
+      if (due <= now_)
+        heads_.push_back({group, to_seconds(now_ - due).value()});
+    }
+    keep_nearest(kLooksAround);
+    release_heads({});
+  }
+
+  static double margin_of(const Backlog::Group& group, PoolId pool) {
+    return group.margins.empty() ? 0 : group.margins[pool.number()];
+  }
+
+  Duration tick_of(ServiceClass service_class, Instant looked_at) const {
+    return is_interactive(service_class)
+               ? kInteractiveTick
+               : std::clamp(looked_at - eventful_at_, kPatientTick, kMostPatientTick);
+  }
+  // When the group is to be looked at again though nothing improved.
+  Instant due_at(const Backlog::Group& group) const {
+    return group.looked_at + tick_of(group.service_class, group.looked_at);
+  }
+
+  // Of heads_ the `count` that come first.
+  void keep_nearest(std::size_t count) {
+    if (heads_.size() <= count)
+      return;
+    std::nth_element(heads_.begin(), heads_.begin() + static_cast<std::ptrdiff_t>(count),
+                     heads_.end(), [](const Head& a, const Head& b) {
+                       return a.nearness != b.nearness ? a.nearness > b.nearness
+                                                       : before(*a.group, *b.group);
+                     });
+    heads_.resize(count);
+  }
+
+  // Dearer classes first, then who came first.
+  static bool before(const Backlog::Group& a, const Backlog::Group& b) {
+    const Request& first = a.requests.front().request;
+    const Request& second = b.requests.front().request;
+    return std::tuple(index_of(a.service_class), first.arrived_at, first.id.number()) <
+           std::tuple(index_of(b.service_class), second.arrived_at, second.id.number());
+  }
+
+  struct Head {
+    Backlog::Group* group;
+    double nearness;  // what decides whether it is looked at
+    std::pair<double, std::uint64_t> rank{};  // what decides when: lower first
+    Backlog::Requests::iterator at{};
+    int tries = 0, picky_tries = 0;
+  };
+
+  // Tries the groups in heads_, in the policy's order or else in before()'s.
+  void release_heads(std::optional<ReplicaId> only) {
+    std::sort(heads_.begin(), heads_.end(),
+              [](const Head& a, const Head& b) { return before(*a.group, *b.group); });
+    bool ranked = false;
+    const auto rank_of = [&](const Waiting& waiting, std::size_t place) {
+      const auto rank = placement_->rank(view(), waiting.request, filter(waiting.request));
+      ranked = rank.has_value();
+      return std::pair(ranked ? -*rank : 0, static_cast<std::uint64_t>(place));
+    };
+    std::size_t place = 0;
+    for (Head& head : heads_) {
+      head.at = head.group->requests.begin();
+      head.rank = rank_of(*head.at, place++);
+    }
+    while (!heads_.empty()) {
+      const auto head = std::min_element(
+          heads_.begin(), heads_.end(), [](const Head& a, const Head& b) { return a.rank < b.rank; });
+      if (!try_next(*head, only) || head->at == head->group->requests.end())
+        heads_.erase(head);
+      else if (ranked)
+        head->rank = rank_of(*head->at, head->rank.second);
     }
   }
 
-  // False: the policy ranks nothing.
-  bool release_by_rank() {
-    struct Head {
-      double rank;
-      const Backlog::Group* group;
-      Backlog::Group::const_iterator at;
-      int tries = 0, picky_tries = 0;  // as in release_backlog()
-    };
-    const auto rank_of = [this](const Waiting& waiting) {
-      return placement_->rank(view(), waiting.request, filter(waiting.request));
-    };
-    std::vector<Head> heads;
-    for (const ServiceClass service_class : kServiceClasses) {
-      for (const Backlog::Group* group : backlog_.groups(service_class)) {
-        const std::optional<double> rank = rank_of(group->front());
-        if (!rank)
-          return false;
-        heads.push_back({*rank, group, group->begin()});
-      }
+  // False: the group has had its tries.
+  bool try_next(Head& head, std::optional<ReplicaId> only) {
+    const Waiting& waiting = *head.at++;
+    const RequestId id = waiting.request.id;
+    const bool picky = !waiting.failed_on.empty();
+    if (only ? try_to_place_on(*only, waiting) : try_to_place(waiting)) {
+      backlog_.remove(id);
+      return true;
     }
-    while (!heads.empty()) {
-      // Of equal ranks the dearer class and the group that came first.
-      const auto head = std::max_element(
-          heads.begin(), heads.end(), [](const Head& a, const Head& b) { return a.rank < b.rank; });
-      const Waiting& waiting = *head->at++;
-      const RequestId id = waiting.request.id;
-      const bool picky = !waiting.failed_on.empty();
-      if (try_to_place(waiting))
-        backlog_.remove(id);
-      else
-        ++(picky || !any_open() ? head->picky_tries : head->tries);
-      if (head->at == head->group->end() || head->tries >= placement_->tries_per_group() ||
-          head->picky_tries >= kPickyTries)
-        heads.erase(head);
-      else
-        head->rank = *rank_of(*head->at);
-    }
-    return true;
+    remember_look(*head.group, only);
+    // What failed somewhere is picky, and so is what no pool may take now, for want of a quota say:
+    // it says little of those behind it, and has tries of its own.
+    ++(picky || !any_open() ? head.picky_tries : head.tries);
+    return head.tries < placement_->tries_per_group() && head.picky_tries < kPickyTries;
   }
 
+  // After a look at its head in vain.
+  void remember_look(Backlog::Group& group, std::optional<ReplicaId> only) {
+    if (!only)
+      group.looked_at = now_;
+    group.margins.resize(fleet_.pools.size());
+    const std::span<const double> margins = placement_->margins();
+    for (std::size_t i = 0; i < filtered_.size(); ++i) {
+      switch (filtered_[i]) {
+        case Forbidden::kNo:
+          group.margins[i] = margins.empty() ? 0 : margins[i];
+          break;
+        case Forbidden::kLost:
+        case Forbidden::kQuota:
+          group.margins[i] = 0;
+          break;
+        case Forbidden::kNotAsked:
+          break;
+        default:
+          group.margins[i] = kOutOfReach;
+      }
+    }
+  }
   void set_alarm() {
-    if (planted(Bug::kLostWakeUp) && quiet_alarms_ > 0)
+    if (planted(Bug::kLostWakeUp) && eventful_at_ < now_)
       return;
     std::optional<Instant> wanted;
     if (const auto next = backlog_.next_expiry()) {
-      const bool patient = backlog_.size(ServiceClass::kGuaranteed) == 0 &&
-                           backlog_.size(ServiceClass::kStandard) == 0;
-      const Duration tick = patient
-                                ? kPatientTick * (1 << std::min(quiet_alarms_, kMostTickDoublings))
-                                : kInteractiveTick;
-      wanted = std::min(next->first, now_ + tick);
+      const bool all_at_once = placement_->groups_looked_at() == 0;
+      Instant due = Instant::max();
+      for (const Backlog::Group* group : backlog_.groups())
+        due = std::min(due, all_at_once ? now_ + tick_of(group->service_class, now_)
+                                         : due_at(*group));
+      wanted = std::min(next->first, std::max(due, now_ + kLeastTick));
       // An alarm that rings early enough is left alone.
       if (alarm_ && *alarm_ <= *wanted)
         return;
@@ -547,8 +654,8 @@ class Scheduler::Impl {
   // --- helpers
   // ----------------------------------------------------------------------------------------------
 
-  View view() const {
-    return {now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_};
+  View view(std::optional<ReplicaId> only = {}) const {
+    return {now_, fleet_, perf_, ledger_, predictor_, arrivals_, market_, quotas_, only};
   }
   PoolId pool_of(ReplicaId replica) const { return ledger_.replica(replica).pool; }
   ClassStats& count(const Request& request) { return counts_[index_of(request.service_class)]; }
@@ -647,8 +754,9 @@ class Scheduler::Impl {
 
   Instant now_{};
   std::optional<Instant> alarm_;
-  int quiet_alarms_ = 0;                  // alarms in a row with nothing else between
+  Instant eventful_at_{};  // the last event that was neither an alarm nor prices
   std::vector<Decision>* out_ = nullptr;  // during handle() only
+  std::vector<Head> heads_;               // of the release in progress
   std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations
   std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink
 };

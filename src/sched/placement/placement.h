@@ -28,6 +28,9 @@ struct View {
   const Arrivals& arrivals;
   const Market& market;
   const Quotas& quotas;
+  // Where set: whether this replica should have it, the others having been found wanting a moment
+  // ago.
+  std::optional<ReplicaId> only = std::nullopt;
 };
 
 struct Choice {
@@ -55,6 +58,13 @@ class Placement {
   // Whether waiting work is refused once its targets are out of reach; else it waits until it is
   // placed.
   virtual bool gives_up() const { return true; }
+  // Where View::only means something to it: how many groups of waiting work are looked at again
+  // where a replica improved; everywhere they are looked at from time to time only. 0: everything is
+  // looked at everywhere at every event.
+  virtual int groups_looked_at() const { return 0; }
+  // How near the last choose() came to placing it on each pool: 0 or more, it could have been; less
+  // the farther away. Empty: it cannot say.
+  virtual std::span<const double> margins() const { return {}; }
   // Requests of one group that are tried in vain before the group is left for this time.
   virtual int tries_per_group() const { return 4; }
   // Where the policy has an order of its own for what waits, higher first: of requests at the head

@@ -9,6 +9,8 @@
 //   refusal        where nothing is feasible when the time to first token is spent
 #pragma once
 
+#include <limits>
+
 #include "sched/placement/placement.h"
 
 namespace medley::sched {
@@ -20,6 +22,7 @@ class EdfComposite final : public Placement {
                 std::vector<Candidate>* candidates) override;
   bool holds_back() const override { return true; }
   int tries_per_group() const override;
+  int groups_looked_at() const override { return std::numeric_limits<int>::max(); }
   std::optional<double> rank(const View& view, const Request& request,
                              std::span<const Forbidden> filtered) override;
 };

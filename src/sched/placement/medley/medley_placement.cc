@@ -15,6 +15,9 @@ namespace {
 constexpr double kLeastProbability = 0.5;
 // What a late answer is worth: the share of the value, scaled by how late it comes.
 constexpr double kLateShare = 0.1;
+// Of the best that an idle fleet could do: an answer that comes later than so is not given. Else
+// a request that needs a large machine would be answered by a small one after half an hour.
+constexpr double kLeastLateness = 0.1;
 // Work that may wait is worth more the longer it has: by its value once more each time it has
 // waited as long as its first token may take, or its end where it has a deadline, or this. So
 // nothing starves. Were batch to age by the minute, it would displace flex: half a point of value
@@ -26,6 +29,17 @@ constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
 
 double lateness_factor(double predicted_s, double limit_s) {
   return predicted_s > limit_s && predicted_s > 0 ? std::max(0.0, limit_s) / predicted_s : 1;
+}
+
+// 1: in time; else how late, times how slow.
+double lateness(const Request& request, double since_arrival_s, const Forecast& forecast) {
+  double late = 1;
+  if (request.targets.ttft)
+    late *= lateness_factor(since_arrival_s + forecast.ttft_s,
+                            to_seconds(*request.targets.ttft).value());
+  if (request.targets.tpot)
+    late *= lateness_factor(forecast.tpot_s, to_seconds(*request.targets.tpot).value());
+  return late;
 }
 
 bool leaves_headroom(const View& view, const Request& request, PoolId pool,
@@ -131,9 +145,10 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   struct Best {
     ReplicaId replica;
     Forecast forecast;
-    double score = 0, probability = 0;
+    double score = 0, probability = 0, late = 1;
   };
   std::optional<Best> best_kept, best_lost;  // targets within reach there; lost there
+  margins_.assign(filtered.size(), 0);
 
   for (std::size_t i = 0; i < filtered.size(); ++i) {
     if (filtered[i] != Forbidden::kNo)
@@ -142,11 +157,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     const Pool& facts = view.fleet.pool(pool);
     Forbidden why = Forbidden::kLost;
     std::optional<Best> best_here;
+    std::optional<double> margin;
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+      if ((view.only && id != *view.only) || !account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
       if (refuses && !leaves_headroom(view, request, pool, account, need)) {
         why = Forbidden::kFull;
@@ -154,14 +170,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       }
       const Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
       const double probability = probability_of(view, request, pool, forecast, sharp);
-      double late = 1;
-      if (request.targets.ttft) {
-        late *= lateness_factor(since_arrival + forecast.ttft_s,
-                                to_seconds(*request.targets.ttft).value());
-      }
-      if (request.targets.tpot) {
-        late *= lateness_factor(forecast.tpot_s, to_seconds(*request.targets.tpot).value());
-      }
+      const double late = lateness(request, since_arrival, forecast);
       const double worth = grown * (probability + kLateShare * (1 - probability) * late);
       const bool kept = probability >= kLeastProbability;
       // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
@@ -178,6 +187,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
         harm += view.market.power_price(view.now, pool, request);
       }
       const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
+      margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool idle = last_chance && account.outstanding() == 0;
       if (worth <= harm && !idle && refuses) {
@@ -189,8 +199,9 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
         continue;
       }
       if (!best_here || score > best_here->score)
-        best_here = {id, forecast, score, probability};
+        best_here = {id, forecast, score, probability, late};
     }
+    margins_[i] = margin.value_or(0);
     if (candidates != nullptr) {
       Candidate& candidate = candidates->at(i);
       if (best_here) {
@@ -215,14 +226,13 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
 
   if (best_kept)
     return {best_kept->replica, best_kept->forecast};
-  if (!best_lost)
+  if (!best_lost || view.only)
     return {};
-  if (last_chance)
-    return {best_lost->replica, best_lost->forecast, true};
   // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or
-  // refusing is honest; if not, the request is served as well as can be.
+  // refusing is honest; if not, the request is served about as well as can be, or waits for that.
   Request fresh = request;
   fresh.arrived_at = view.now;
+  double best_late = 0;  // of an idle fleet
   for (std::size_t i = 0; i < filtered.size(); ++i) {
     if (filtered[i] != Forbidden::kNo)
       continue;
@@ -237,9 +247,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     if (!live)
       continue;
     const Forecast idle = view.predictor.forecast_idle(view.now, fresh, pool);
-    if (probability_of(view, fresh, pool, idle, sharp) >= kLeastProbability)
+    if (!last_chance && probability_of(view, fresh, pool, idle, sharp) >= kLeastProbability)
       return {};
+    best_late = std::max(best_late, lateness(fresh, 0, idle));
   }
+  if (best_lost->late < kLeastLateness * best_late)
+    return {};
   return {best_lost->replica, best_lost->forecast, true};
 }
 

@@ -25,9 +25,12 @@ class MedleyPlacement final : public Placement {
                 std::span<const ReplicaId> avoid, bool last_chance,
                 std::vector<Candidate>* candidates) override;
   bool holds_back() const override { return true; }
+  int groups_looked_at() const override { return 8; }
+  std::span<const double> margins() const override { return margins_; }
 
  private:
   const PlacementPolicy policy_;
+  std::vector<double> margins_;
 };
 
 }  // namespace medley::sched
