@@ -14,6 +14,8 @@ constexpr double kPriorOutputTokens =
     200;  // before anything was seen; the conversation trace's mean is 211
 constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
 constexpr double kRatioWeight = 0.05;
+constexpr double kVarianceWeight = 0.01;
+constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
 constexpr double kRateWindowS =
     30;  // prompts of the last half minute tell how much prefill is yet to come
 
@@ -48,6 +50,16 @@ perf::StepShape decode_shape(long long decodes, long long context) {
   return shape;
 }
 
+// Of the square of a relative deviation.
+void fold_variance(double& variance, double observed, double predicted, double corrected_by,
+                   double ratio) {
+  if (!(predicted > 0) || !(observed > 0) || !(corrected_by > 0))
+    return;
+  const double deviation = std::clamp(std::log(observed / (predicted / corrected_by * ratio)),
+                                      -kMostDeviation, kMostDeviation);
+  variance += kVarianceWeight * (deviation * deviation - variance);
+}
+
 // `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
 // model alone had said: compared with what the ratio of that time had made of it, the ratio would
 // swing, since an answer ends long after it was predicted.
@@ -64,6 +76,8 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     : fleet_(fleet), perf_(perf), ledger_(ledger), error_(error), observed_(fleet.pools.size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
+    observed_[i].ttft_variance = model.ttft_error * model.ttft_error;
+    observed_[i].tpot_variance = model.tpot_error * model.tpot_error;
     double tokens_per_s = 0, watts = 0;
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
@@ -239,8 +253,15 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   return forecast_with(now, request, pool, idle, {});
 }
 
+double Predictor::ttft_error(PoolId pool) const {
+  return std::max(std::sqrt(observed_[pool.number()].ttft_variance), perf_.pool(pool).ttft_error);
+}
+double Predictor::tpot_error(PoolId pool) const {
+  return std::max(std::sqrt(observed_[pool.number()].tpot_variance), perf_.pool(pool).tpot_error);
+}
+
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {
-  return within(tpot_s, perf_.pool(pool).tpot_error, to_seconds(target).value());
+  return within(tpot_s, tpot_error(pool), to_seconds(target).value());
 }
 
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
@@ -253,7 +274,7 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
       const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
       probability *= left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
     } else {
-      probability *= within(forecast.ttft_s, model.ttft_error, left);
+      probability *= within(forecast.ttft_s, ttft_error(pool), left);
     }
   }
   if (request.targets.tpot) {
@@ -263,7 +284,7 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
     const double left = to_seconds(request.arrived_at + *request.targets.deadline - now).value();
     const double end =
         forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
-    probability *= within(end, std::max(model.ttft_error, model.tpot_error), left);
+    probability *= within(end, std::max(ttft_error(pool), tpot_error(pool)), left);
   }
   return probability;
 }
@@ -279,8 +300,11 @@ void Predictor::dispatched(Instant now, PoolId pool, const Request& request) {
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   if (!resident.ttft_from_dispatch_s)
     return;
-  fold_ratio(observed_[pool.number()].ttft_ratio, to_seconds(at - resident.dispatched_at).value(),
-             *resident.ttft_from_dispatch_s, resident.ttft_ratio);
+  const double took_s = to_seconds(at - resident.dispatched_at).value();
+  Observed& observed = observed_[pool.number()];
+  fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
+                observed.ttft_ratio);
+  fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
@@ -292,10 +316,12 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   mean->second += kOutputWeight * (static_cast<double>(length) - mean->second);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
-  const double observed = to_seconds(at - *resident.first_token_at).value() /
-                          static_cast<double>(generated.count() - 1);
-  fold_ratio(observed_[pool.number()].tpot_ratio, observed, *resident.tpot_s,
-             resident.tpot_ratio);
+  const double took_s = to_seconds(at - *resident.first_token_at).value() /
+                        static_cast<double>(generated.count() - 1);
+  Observed& observed = observed_[pool.number()];
+  fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
+                observed.tpot_ratio);
+  fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
 }
 
 }  // namespace medley::sched

@@ -12,20 +12,20 @@
 namespace medley::sched {
 
 struct Forecast {
-  double wait_s = 0;         // from now to the start of its own prefill
-  double work_s = 0;         // its own prefill
-  double ttft_s = 0;         // from now to its first token, wait included
-  double tpot_s = 0;         // with it on board
-  double tpot_before_s = 0;  // of those already there, without it
-  double joules = 0;         // its share of the replica's energy; 0 where unknown
-  double money = 0;          // energy at the tariff, or the metered price
+  double wait_s = 0;                      // from now to the start of its own prefill
+  double work_s = 0;                      // its own prefill
+  double ttft_s = 0;                      // from now to its first token, wait included
+  double tpot_s = 0;                      // with it on board
+  double tpot_before_s = 0;               // of those already there, without it
+  double joules = 0;                      // its share of the replica's energy; 0 where unknown
+  double money = 0;                       // energy at the tariff, or the metered price
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections by observation that are in it
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
 // exp(share·z), z standard normal and drawn by a hash of the seed, the instant, the request, the
-// replica and which of the two (to the first token, per token). So every look errs anew, and equally
-// for all policies.
+// replica and which of the two (to the first token, per token). So every look errs anew, and
+// equally for all policies.
 struct ForecastError {
   double share = 0;
   std::uint64_t seed = 0;
@@ -53,6 +53,10 @@ class Predictor {
   // pool's error bars.
   double probability(Instant now, const Request& request, PoolId pool,
                      const Forecast& forecast) const;
+  // Relative standard deviations of what is observed from what was predicted: the pool's error
+  // bars, or what was learned where that is more.
+  double ttft_error(PoolId pool) const;
+  double tpot_error(PoolId pool) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
@@ -74,8 +78,9 @@ class Predictor {
 
  private:
   struct Observed {
-    double ttft_ratio = 1, tpot_ratio = 1;  // observed over predicted
-    double prompt_tokens_per_s = 0;         // dispatched to the pool, running
+    double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
+    double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
+    double prompt_tokens_per_s = 0;               // dispatched to the pool, running
     Instant last_dispatch;
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,

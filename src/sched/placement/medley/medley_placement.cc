@@ -82,9 +82,9 @@ double ageing(const Request& request, double since_arrival_s) {
 
 // Where the price of what a request takes begins to count, and over which span it comes to count in
 // full. Of a rented service by the share of its minute that is spent; elsewhere by how near to its
-// limits a replica is (Arrivals::standing). Work below dearer work that comes there, too, is charged
-// while most of the replica is still free, so that dearer work finds room: nested booking limits.
-// They are tighter on a lane that serves in turn than on a batch.
+// limits a replica is (Arrivals::standing). Work below dearer work that comes there, too, is
+// charged while most of the replica is still free, so that dearer work finds room: nested booking
+// limits. They are tighter on a lane that serves in turn than on a batch.
 struct Ramp {
   double from, span;
 };
@@ -93,6 +93,15 @@ constexpr Ramp kLaneRamp = {0.5, 0.4}, kLaneRampBelow = {0.1, 0.3};
 constexpr Ramp kBatchRamp = {0.6, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
 double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
+
+// Nothing is scarce there, whatever it was a minute ago.
+bool is_idle(const View& view, PoolId pool) {
+  const std::uint64_t first = view.ledger.first_replica(pool).number();
+  const auto all = std::span(view.ledger.replicas())
+                       .subspan(first, static_cast<std::size_t>(view.fleet.pool(pool).replicas));
+  return std::all_of(all.begin(), all.end(),
+                     [](const ReplicaAccount& account) { return account.outstanding() == 0; });
+}
 
 double scarcity(const View& view, const Request& request, PoolId pool, const Forecast& forecast) {
   const perf::ServingKind kind = view.perf.pool(pool).kind;
@@ -169,7 +178,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if ((view.only && id != *view.only) || !account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+      if ((view.only && id != *view.only) || !account.live ||
+          std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
       if (refuses && !leaves_headroom(view, request, pool, account, need)) {
         why = Forbidden::kFull;
@@ -185,10 +195,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       double harm = 0;
       if (policy_.has(ScorePart::kResidents))
         harm += residents_harm(view, pool, account, forecast, sharp);
+      // An idle replica keeps nothing free for more of the same class.
       if (policy_.has(ScorePart::kLater) && !facts.metered)
-        harm += view.arrivals.harm(view.now, worth, pool, forecast);
+        harm += view.arrivals.harm(
+            view.now, account.outstanding() == 0 ? std::max(worth, value) : worth, pool, forecast);
       if (view.market.has_prices(view.now)) {
-        const double share = scarcity(view, request, pool, forecast);
+        const double share = is_idle(view, pool) ? 0 : scarcity(view, request, pool, forecast);
         if (share > 0)
           harm += share * view.market.price(view.now, pool, request);
         harm += view.market.power_price(view.now, pool, request);
@@ -226,9 +238,13 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     }
     if (!best_here)
       continue;
-    std::optional<Best>& best = best_here->probability >= kLeastProbability ? best_kept : best_lost;
-    if (!best || best_here->score > best->score)
-      best = best_here;
+    if (best_here->probability >= kLeastProbability) {
+      if (!best_kept || best_here->score > best_kept->score)
+        best_kept = best_here;
+    } else if (!best_lost || std::pair(best_here->late, best_here->score) >
+                                 std::pair(best_lost->late, best_lost->score)) {
+      best_lost = best_here;
+    }
   }
 
   if (best_kept)
