@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "sched/ledger.h"
@@ -47,6 +46,8 @@ class Predictor {
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
   // The same where nothing else ever comes to the pool either: what it could do at best.
   Forecast forecast_alone(Instant now, const Request& request, PoolId pool) const;
+  // From now to the start of its prefill there: the least that forecast() would say.
+  double wait_s(Instant now, const Request& request, const ReplicaAccount& account) const;
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
   // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the
@@ -85,12 +86,15 @@ class Predictor {
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed) const;
+  // A step of what decodes there; kept for as long as that does not change.
+  perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
     double own_s;        // this prompt alone
     double per_token_s;  // added to a step by each prompt token
   };
+  // `without_s`: of a step of the decodes alone.
   Prefill prefill(const perf::PoolModel& model, long long prompt_tokens, long long decodes,
-                  long long context) const;
+                  long long context, double without_s) const;
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
@@ -98,7 +102,12 @@ class Predictor {
   const ForecastError error_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
-  std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
+  std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
+  struct DecodeStep {
+    long long decodes = 0, context = 0;
+    perf::StepCost cost;
+  };
+  mutable std::vector<DecodeStep> decode_steps_;  // by replica
 };
 
 }  // namespace medley::sched
