@@ -26,8 +26,8 @@ constexpr Duration kPatientTick = std::chrono::milliseconds(250);
 constexpr Duration kMostPatientTick = std::chrono::seconds(32);
 // So that no event takes long: groups that are looked at when time has passed; the others' alarm
 // rings after the least tick.
-constexpr std::size_t kLooksAround = 4;
-constexpr Duration kLeastTick = std::chrono::milliseconds(2);
+constexpr std::size_t kLooksAround = 1;
+constexpr Duration kLeastTick = std::chrono::milliseconds(1);
 constexpr double kOutOfReach = -std::numeric_limits<double>::infinity();  // margin: not by law
 // Tries in vain before a group is left for this time, of requests that failed on some replica and
 // wait for another.
@@ -145,7 +145,9 @@ class Scheduler::Impl {
     predictor_.first_token(*resident, pool_of(replica), now_);
     ledger_.first_token(event.request, now_);
     rebuild_prefill_lane(replica);
-    if (placement_->groups_looked_at() > 0)
+    // On a batch it is taken up once it ends: nothing is gained by a look at its first token.
+    const bool frees_lane = perf_.pool(pool_of(replica)).kind == perf::ServingKind::kSlotted;
+    if (frees_lane && placement_->groups_looked_at() > 0)
       release(replica);
   }
 
@@ -606,7 +608,10 @@ class Scheduler::Impl {
     // What failed somewhere is picky, and so is what no pool may take now, for want of a quota say:
     // it says little of those behind it, and has tries of its own.
     ++(picky || !any_open() ? head.picky_tries : head.tries);
-    return head.tries < placement_->tries_per_group() && head.picky_tries < kPickyTries;
+    // Where one replica improved, a head says enough of those behind it.
+    const bool one = only && placement_->groups_looked_at() > 0;
+    const int tries = one ? 1 : placement_->tries_per_group();
+    return head.tries < tries && head.picky_tries < kPickyTries;
   }
 
   // After a look at its head in vain.
