@@ -14,15 +14,10 @@ constexpr double kRarest = 1e-4;           // of all arrivals: groups below it s
 constexpr double kRefreshS = 1;            // what a pool can do for a class changes slowly
 constexpr double kLeastProbability = 0.5;  // a pool that keeps its targets less often is no home
 constexpr double kBurst = 2;               // D; the study's value on this trace
-// While requests come no nearer to their targets than this, a replica has slack: nothing is
-// displaced. A lane that serves in turn fills up sooner than a batch.
-constexpr double kBusy = 0.6, kLaneBusy = 0.3, kBusySpan = 0.3;
-
 constexpr double kLeastLeft = 0.02;    // of a pool, for a class that dearer ones leave nothing
 constexpr double kCounts = 0.05;       // of a pool's work: a class that has less sets no limits
 constexpr double kMostLoad = 0.9;      // ρ
 constexpr double kMostAffected = 1.5;  // K
-constexpr double kNearlyFull = 0.8;    // of a replica: where its work begins to displace other work
 
 double decayed(double sum, double seconds) { return sum * std::exp(-seconds / kWindowS); }
 
@@ -76,10 +71,10 @@ void Arrivals::refresh(Instant now) const {
     return fleet_.policy(a).value > fleet_.policy(b).value;
   });
   const std::vector<Group> all_groups = groups(now);
+  lanes_.assign(pools, {});
   std::vector<double> used(pools, 0);  // replicas that the classes so far take
   for (const ServiceClass service_class : dearest_first) {
-    std::vector<Lane>& lanes = lanes_[index_of(service_class)];
-    lanes.assign(pools, {});
+    std::vector<Lane> lanes(pools);
     std::vector<double> joins = used;
     for (const Group& group : all_groups) {
       const Request& typical = group.typical;
@@ -114,81 +109,76 @@ void Arrivals::refresh(Instant now) const {
         lane.work_squared += per_replica * idle[i].work_s * idle[i].work_s * spread;
         lane.join_s += per_replica * std::max(0.0, idle[i].ttft_s - idle[i].work_s);
         lane.usage_s += per_replica * usage[i];
+        lane.tpot_s += per_replica * predictor_.forecast_idle(now, typical, PoolId(i)).tpot_s;
       }
     }
     used = joins;
+    const ClassPolicy& policy = fleet_.policy(service_class);
     for (std::size_t i = 0; i < pools; ++i) {
       Lane& lane = lanes[i];
-      lane.load = used[i] / fleet_.pools[i].replicas;
-      if (lane.rate > 0) {
-        lane.work_s /= lane.rate;
-        lane.work_squared /= lane.rate;
-        lane.join_s /= lane.rate;
-        lane.usage_s /= lane.rate;
+      if (!(lane.rate > 0))
+        continue;
+      for (double* mean :
+           {&lane.work_s, &lane.work_squared, &lane.join_s, &lane.usage_s, &lane.tpot_s})
+        *mean /= lane.rate;
+      lane.value = policy.value.value();
+      if (policy.targets.tpot)
+        lane.tpot_limit_s = to_seconds(*policy.targets.tpot).value();
+      if (policy.targets.ttft) {
+        lane.ttft_limit_s = to_seconds(*policy.targets.ttft).value();
+        const double load = std::min(kMostLoad, lane.rate * lane.work_s);
+        lane.decay = 2 * (1 - load) / (kBurst * lane.rate * lane.work_squared);
+        lane.limit_s = *lane.ttft_limit_s - lane.work_s - lane.join_s;
+        lane.affected = std::min(kMostAffected, 1 / (1 - load));
       }
+      lanes_[i].push_back(lane);
     }
   }
+  for (std::vector<Lane>& lanes : lanes_) {
+    double all = 0;
+    for (const Lane& lane : lanes)
+      all += lane.rate * lane.usage_s;
+    for (Lane& lane : lanes)
+      lane.counts = lane.rate * lane.usage_s >= kCounts * all;
+  }
 }
 
-double Arrivals::nearness(Instant now, PoolId pool, const Forecast& forecast) const {
+Arrivals::Standing Arrivals::standing(Instant now, PoolId pool, double value,
+                                      const Forecast& forecast) const {
   refresh(now);
-  double all = 0;
-  for (const ServiceClass service_class : kServiceClasses) {
-    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
-    all += lane.rate * lane.usage_s;
-  }
-  double nearest = 0;
-  for (const ServiceClass service_class : kServiceClasses) {
-    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
-    const Targets& targets = fleet_.policy(service_class).targets;
-    if (lane.rate * lane.usage_s < kCounts * all || !(all > 0))
+  Standing standing;
+  for (const Lane& lane : lanes_[pool.number()]) {
+    if (!lane.counts)
       continue;
-    if (targets.ttft)
-      nearest = std::max(nearest, forecast.ttft_s / to_seconds(*targets.ttft).value());
-    if (targets.tpot)
-      nearest = std::max(nearest, forecast.tpot_s / to_seconds(*targets.tpot).value());
+    standing.below_dearer = standing.below_dearer || lane.value > value;
+    if (lane.ttft_limit_s)
+      standing.nearness = std::max(standing.nearness, forecast.ttft_s / *lane.ttft_limit_s);
+    if (lane.tpot_limit_s) {
+      const double least = lane.tpot_s < *lane.tpot_limit_s ? lane.tpot_s : 0;
+      standing.nearness =
+          std::max(standing.nearness, (forecast.tpot_s - least) / (*lane.tpot_limit_s - least));
+    }
   }
-  return nearest;
+  return standing;
 }
 
-double Arrivals::harm(Instant now, const Request& request, double worth, PoolId pool,
-                      const Forecast& forecast) const {
+double Arrivals::harm(Instant now, double worth, PoolId pool, const Forecast& forecast) const {
+  if (perf_.pool(pool).kind != perf::ServingKind::kSlotted)
+    return 0;
   refresh(now);
-  const bool slotted = perf_.pool(pool).kind == perf::ServingKind::kSlotted;
-  const double busy = slotted ? kLaneBusy : kBusy;
-  const double lane_s = forecast.wait_s, work_s = forecast.work_s;
-  const double usage_s = predictor_.usage_s(pool, request);
+  const double ahead_s = forecast.wait_s, work_s = forecast.work_s;
   double most = 0;
-  for (const ServiceClass service_class : kServiceClasses) {
-    const ClassPolicy& policy = fleet_.policy(service_class);
-    const double value = policy.value.value();
-    const Lane& lane = lanes_[index_of(service_class)][pool.number()];
-    if (value <= worth || !(lane.rate > 0))
+  for (const Lane& lane : lanes_[pool.number()]) {
+    if (lane.value <= worth || !lane.ttft_limit_s || !(lane.work_s > 0))
       continue;
-    // Where their work alone fills a replica, and it is busy now, whatever else it takes on
-    // displaces them.
-    const double displaced = usage_s / lane.usage_s;
-    const double full = std::clamp((lane.load - kNearlyFull) / (1 - kNearlyFull), 0.0, 1.0);
-    double state = 0;  // how near its targets a request of that class would come there now
-    if (policy.targets.ttft)
-      state = forecast.ttft_s / to_seconds(*policy.targets.ttft).value();
-    if (policy.targets.tpot)
-      state = std::max(state, forecast.tpot_s / to_seconds(*policy.targets.tpot).value());
-    double lost = full * displaced * std::clamp((state - busy) / kBusySpan, 0.0, 1.0);
-    if (policy.targets.ttft && lane.work_s > 0) {
-      const double load = std::min(kMostLoad, lane.rate * lane.work_s);
-      const double decay = 2 * (1 - load) / (kBurst * lane.rate * lane.work_squared);
-      const double limit = to_seconds(*policy.targets.ttft).value() - lane.work_s - lane.join_s;
-      const auto missed = [&](double backlog) {
-        return backlog < limit ? std::exp(-decay * (limit - backlog))
-                               : 1 + lane.rate * (backlog - limit);
-      };
-      const double affected = std::min(kMostAffected, 1 / (1 - load));
-      // Nobody misses it who does not come while it is ahead.
-      const double come = lane.rate * (lane_s + work_s);
-      lost = std::max(lost, std::min(come, affected * (missed(lane_s + work_s) - missed(lane_s))));
-    }
-    most = std::max(most, value * std::min(displaced, lost));
+    const auto missed = [&](double backlog) {
+      return backlog < lane.limit_s ? std::exp(-lane.decay * (lane.limit_s - backlog))
+                                    : 1 + lane.rate * (backlog - lane.limit_s);
+    };
+    const double lost = lane.affected * (missed(ahead_s + work_s) - missed(ahead_s));
+    // Nobody misses it who does not come while it is ahead.
+    const double come = lane.rate * (ahead_s + work_s);
+    most = std::max(most, lane.value * std::min({lost, come, work_s / lane.work_s}));
   }
   return most;
 }

@@ -1,20 +1,19 @@
 // Work that is still to come, and what a dispatch takes from it.
 //
-// A lane that serves in turn (the prefill of a replica) must keep room for bursts: work taken on
-// now pushes later, dearer arrivals past their time to first token. The expected loss is the closed
-// form of scheduling.md 3: with the dearest class of rate λ and work x on this lane, ρ = λE[x] (at
-// most 0.9), its limit θ = TTFT target − E[x] − the join, a backlog L and added work w,
+// A lane that serves in turn (the prompts of a statically scheduled system) must keep room for
+// bursts: work taken on now pushes later, dearer arrivals past their time to first token. The
+// expected loss is the closed form of scheduling.md 3: with the dearest class of rate λ and work x
+// on this lane, ρ = λE[x] (at most 0.9), its limit θ = TTFT target − E[x] − the join, a backlog L
+// and added work w,
 //
 //   harm = v·K·(m(L + w) − m(L)),  m(B) = exp(−γ(θ − B)) up to θ and 1 + λ(B − θ) beyond,
-//   γ = 2(1 − ρ)/(D·λ·E[x²]),  K = min(1.5, 1/(1 − ρ)).
+//   γ = 2(1 − ρ)/(D·λ·E[x²]),  K = min(1.5, 1/(1 − ρ));
 //
-// and at most λ(L + w), who come before it is done.
+// at most v·λ(L + w), who come before it is done, and v·w/E[x], whom it displaces. Of the classes
+// that are dearer, the one that loses most counts.
 //
-// Near saturation that is flat: all is lost already. There what joins displaces v·a/E[a], a the
-// seconds of a replica that each takes (Predictor::usage_s), in the measure in which the classes as
-// dear or dearer fill the replica (from 0.8 to 1 of it) and the replica is busy now. Harm is the
-// larger of both, at most v·a/E[a], of the class that loses most
-// (docs/decisions/0050-what-later-work-loses.md).
+// On a batched replica the same is left to prices, which count the sooner the cheaper the work is
+// (standing(); docs/decisions/0050-what-later-work-loses.md).
 //
 // Rates and lengths are running means by class, offer, label and length. Which replicas a class
 // will come to is told by a fluid: dearer classes first, each spread over the pools that can keep
@@ -38,9 +37,14 @@ class Arrivals {
 
   void arrived(Instant now, const Request& request);
 
-  // How near its limits a replica of this pool is where such a request would get this forecast
-  // there: 1 where it just keeps the tightest targets of the classes that come to the pool.
-  double nearness(Instant now, PoolId pool, const Forecast& forecast) const;
+  // Where a request with this forecast would stand among those that come to the pool.
+  struct Standing {
+    // How near its limits the replica is: 1 where it just keeps the tightest targets of the classes
+    // that come to the pool, 0 where it is idle but for prompts that keep on arriving.
+    double nearness = 0;
+    bool below_dearer = false;  // a class of more value comes to the pool
+  };
+  Standing standing(Instant now, PoolId pool, double value, const Forecast& forecast) const;
 
   // Requests of one class, offer, label and about one length.
   struct Group {
@@ -52,9 +56,9 @@ class Arrivals {
   std::vector<Group> groups(Instant now) const;
 
   // Expected value, in money, that later arrivals of classes dearer than `worth` lose on a replica
-  // of this pool when the request joins it with this forecast. Never negative.
-  double harm(Instant now, const Request& request, double worth, PoolId pool,
-              const Forecast& forecast) const;
+  // of this pool when a request joins it with this forecast. Never negative; 0 but on a lane that
+  // serves in turn.
+  double harm(Instant now, double worth, PoolId pool, const Forecast& forecast) const;
 
  private:
   struct Kind {
@@ -65,10 +69,15 @@ class Arrivals {
   };
   // What one class brings to a replica of a pool.
   struct Lane {
-    double rate = 0;                                  // arrivals per second; 0: not served there
-    double work_s = 0, work_squared = 0, join_s = 0;  // of its prefill lane, means
+    double value = 0;
+    double rate = 0;                                  // arrivals per second
+    double work_s = 0, work_squared = 0, join_s = 0;  // of its prompts, means
     double usage_s = 0;                               // of the replica, mean
-    double load = 0;  // share of the replica that this class and dearer ones take
+    bool counts = false;  // has enough of the pool's work to set limits there
+    double tpot_s = 0;  // of an idle replica, prompts keeping on arriving, mean
+    std::optional<double> ttft_limit_s, tpot_limit_s;
+    // Of the closed form: γ, θ, K.
+    double decay = 0, limit_s = 0, affected = 0;
   };
   void refresh(Instant now) const;
 
@@ -78,8 +87,8 @@ class Arrivals {
   std::optional<Instant> first_;
   // By class, offer, label and the power of two above the prompt's length.
   std::map<std::tuple<ServiceClass, OfferId, LabelId, int>, Kind> kinds_;
-  // Renewed once a second.
-  mutable std::array<std::vector<Lane>, kServiceClassCount> lanes_;
+  // Renewed once a second: by pool, the classes that come to it.
+  mutable std::vector<std::vector<Lane>> lanes_;
   mutable std::optional<Instant> fresh_at_;
 };
 

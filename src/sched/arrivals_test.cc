@@ -21,7 +21,9 @@ class ArrivalsTest : public testing::Test {
     return made;
   }
   static TestFleet fleet() {
-    TestFleet made = make_test_fleet({{.name = "a", .step_s = 0.001}});
+    TestFleet made = make_test_fleet(
+        {{.name = "a", .step_s = 0.001, .kind = perf::ServingKind::kSlotted},
+         {.name = "b", .step_s = 0.001}});
     made.fleet.classes[index_of(ServiceClass::kGuaranteed)] = {
         {.ttft = std::chrono::milliseconds(500)}, Money(0.02)};
     made.fleet.classes[index_of(ServiceClass::kStandard)] = {{.ttft = std::chrono::seconds(1)},
@@ -38,7 +40,7 @@ class ArrivalsTest : public testing::Test {
     forecast.wait_s = wait_s;
     forecast.work_s = static_cast<double>(prompt) * 2e-5;
     forecast.ttft_s = forecast.wait_s + forecast.work_s;
-    return arrivals.harm(now, request(ServiceClass::kStandard, prompt), worth, PoolId(0), forecast);
+    return arrivals.harm(now, worth, PoolId(0), forecast);
   }
 
   TestFleet made = fleet();
@@ -62,12 +64,29 @@ TEST_F(ArrivalsTest, MoreIsLostBehindMoreBacklogAndToMoreWork) {
   EXPECT_LT(harm(500, 0.2), harm(1000, 0.2));
 }
 
-TEST_F(ArrivalsTest, ALaneThatTheyFillIsTheirs) {
+TEST_F(ArrivalsTest, NoMoreIsLostThanIsDisplacedOrComes) {
   arrive(200, 60);  // four times what the lane can do
-  // Where it is busy, a prompt of their mean length displaces one of them.
-  EXPECT_NEAR(harm(1000, 0.5), 0.02, 0.002);
-  EXPECT_NEAR(harm(500, 0.5) / harm(1000, 0.5), 0.5, 0.4);
-  EXPECT_LT(harm(1000, 0), 0.002) << "nothing is displaced while it has slack";
+  EXPECT_LE(harm(1000, 0.5), 0.02 + 1e-9) << "a prompt of their mean length displaces one of them";
+  EXPECT_LE(harm(100, 0.5), 0.002 + 1e-9);
+}
+
+TEST_F(ArrivalsTest, OnABatchedReplicaPricesSayIt) {
+  arrive(10, 60);
+  Forecast forecast;
+  forecast.wait_s = 0.4;
+  forecast.work_s = forecast.ttft_s = 0.02;
+  EXPECT_GT(arrivals.harm(now, 0.005, PoolId(0), forecast), 0);
+  EXPECT_EQ(arrivals.harm(now, 0.005, PoolId(1), forecast), 0);
+}
+
+TEST_F(ArrivalsTest, StandsNearItsLimitsByTheTightestOfThoseThatCome) {
+  arrive(10, 60);
+  Forecast forecast;
+  forecast.ttft_s = 0.25;
+  const Arrivals::Standing below = arrivals.standing(now, PoolId(1), 0.005, forecast);
+  EXPECT_NEAR(below.nearness, 0.5, 1e-9) << "of the 500 ms of guaranteed work";
+  EXPECT_TRUE(below.below_dearer);
+  EXPECT_FALSE(arrivals.standing(now, PoolId(1), 0.02, forecast).below_dearer);
 }
 
 TEST_F(ArrivalsTest, WhatCameLongAgoIsForgotten) {

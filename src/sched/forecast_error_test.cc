@@ -13,9 +13,10 @@ using std::chrono::seconds;
 
 class Forecasts : public testing::Test {
  protected:
-  Forecast at(const ForecastError& error, std::uint64_t request, std::uint64_t replica) const {
+  Forecast at(const ForecastError& error, std::uint64_t request, std::uint64_t replica,
+              double now_s = 1) const {
     const Predictor predictor(made_.fleet, made_.perf, ledger_, error);
-    return predictor.forecast(Instant(seconds(1)),
+    return predictor.forecast(Instant{} + round_to_duration(Seconds(now_s)),
                               test_request(request, ServiceClass::kStandard, 100), PoolId(0),
                               ledger_.replica(ReplicaId(replica)));
   }
@@ -23,11 +24,12 @@ class Forecasts : public testing::Test {
   Ledger ledger_{made_.fleet};
 };
 
-TEST_F(Forecasts, HaveTheSameErrorAtEveryLookAndOthersElsewhere) {
+TEST_F(Forecasts, ErrAnewAtEveryInstantAndReplica) {
   const ForecastError error = {.share = 0.3, .seed = 7};
   const Forecast once = at(error, 1, 0);
   EXPECT_EQ(once.ttft_s, at(error, 1, 0).ttft_s);
   EXPECT_EQ(once.tpot_s, at(error, 1, 0).tpot_s);
+  EXPECT_NE(once.ttft_s, at(error, 1, 0, 1.25).ttft_s);
   EXPECT_NE(once.ttft_s, at(error, 1, 1).ttft_s);
   EXPECT_NE(once.ttft_s, at(error, 2, 0).ttft_s);
   EXPECT_NE(once.ttft_s, at({.share = 0.3, .seed = 8}, 1, 0).ttft_s);

@@ -26,9 +26,10 @@ double within(double predicted, double relative, double limit) {
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
 }
 
-double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
+double error_factor(const ForecastError& error, Instant now, RequestId request, ReplicaId replica,
                     std::uint64_t which) {
   Digest place;
+  place.add(static_cast<std::uint64_t>(now.time_since_epoch().count()));
   place.add(request.number());
   place.add(replica.number());
   place.add(which);
@@ -150,8 +151,8 @@ Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
   Forecast forecast = forecast_with(now, request, pool, account, observed_[pool.number()]);
   if (error_.share > 0 && account.id) {
-    const double ttft = error_factor(error_, request.id, *account.id, 0);
-    const double tpot = error_factor(error_, request.id, *account.id, 1);
+    const double ttft = error_factor(error_, now, request.id, *account.id, 0);
+    const double tpot = error_factor(error_, now, request.id, *account.id, 1);
     forecast.wait_s *= ttft;
     forecast.work_s *= ttft;
     forecast.ttft_s *= ttft;

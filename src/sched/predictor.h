@@ -23,9 +23,9 @@ struct Forecast {
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
-// exp(share·z), z standard normal and drawn by a hash of the seed, the request, the replica and
-// which of the two (to the first token, per token). So it is the same for all policies and at every
-// look.
+// exp(share·z), z standard normal and drawn by a hash of the seed, the instant, the request, the
+// replica and which of the two (to the first token, per token). So every look errs anew, and equally
+// for all policies.
 struct ForecastError {
   double share = 0;
   std::uint64_t seed = 0;

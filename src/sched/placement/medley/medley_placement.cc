@@ -15,13 +15,15 @@ namespace {
 constexpr double kLeastProbability = 0.5;
 // What a late answer is worth: the share of the value, scaled by how late it comes.
 constexpr double kLateShare = 0.1;
-// Of the best that an idle fleet could do: an answer that comes later than so is not given. Else
-// a request that needs a large machine would be answered by a small one after half an hour.
+// Of the best that an idle fleet could do: below it a request waits for better until its last
+// chance. Else one that needs a large machine would be answered by a small one after half an hour.
 constexpr double kLeastLateness = 0.1;
-// Work that may wait is worth more the longer it has: by its value once more each time it has
-// waited as long as its first token may take, or its end where it has a deadline, or this. So
-// nothing starves. Were batch to age by the minute, it would displace flex: half a point of value
-// goodput less at load 1.5, one at 2 (scenarios/mixed_fleet.yaml, seed 9).
+// Work that may wait is worth more the longer it has: by this share of its value each time it has
+// waited as long as its first token may take, or its end where it has a deadline, or kPatienceS. So
+// nothing starves. By class. Were flex to double, it would displace standard work: a point of net
+// value less at load 1.5; were batch to age by the minute, it would displace flex
+// (scenarios/mixed_fleet.yaml, seeds 6 to 9).
+constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.5, 1};
 constexpr double kPatienceS = 60;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
@@ -68,34 +70,39 @@ bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& 
 }
 
 double ageing(const Request& request, double since_arrival_s) {
-  if (request.service_class != ServiceClass::kFlex && request.service_class != ServiceClass::kBatch)
+  const double gain = kAgeing[index_of(request.service_class)];
+  if (gain == 0)
     return 1;
   const double patience_s = request.targets.ttft ? to_seconds(*request.targets.ttft).value()
                             : request.targets.deadline
                                 ? to_seconds(*request.targets.deadline).value()
                                 : kPatienceS;
-  return 1 + since_arrival_s / std::max(1e-3, patience_s);
+  return 1 + gain * since_arrival_s / std::max(1e-3, patience_s);
 }
 
 // Where the price of what a request takes begins to count, and over which span it comes to count in
 // full. Of a rented service by the share of its minute that is spent; elsewhere by how near to its
-// limits a replica is (Arrivals::nearness), a lane that serves in turn sooner than a batch.
-constexpr double kQuotaSpent = 0.5, kQuotaSpan = 0.5;
-constexpr double kNear = 0.6, kLaneNear = 0.3, kNearSpan = 0.3;
+// limits a replica is (Arrivals::standing). Work below dearer work that comes there, too, is charged
+// while most of the replica is still free, so that dearer work finds room: nested booking limits.
+// They are tighter on a lane that serves in turn than on a batch.
+struct Ramp {
+  double from, span;
+};
+constexpr Ramp kQuotaRamp = {0.5, 0.5};
+constexpr Ramp kLaneRamp = {0.5, 0.4}, kLaneRampBelow = {0.1, 0.3};
+constexpr Ramp kBatchRamp = {0.6, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
-double scarcity(const View& view, PoolId pool, const Forecast& forecast) {
-  switch (view.perf.pool(pool).kind) {
-    case perf::ServingKind::kMetered:
-      return std::clamp((view.quotas.spent_share(view.now, pool) - kQuotaSpent) / kQuotaSpan, 0.0,
-                        1.0);
-    case perf::ServingKind::kSlotted:
-    case perf::ServingKind::kBatched: {
-      const bool lane = view.perf.pool(pool).kind == perf::ServingKind::kSlotted;
-      const double near = view.arrivals.nearness(view.now, pool, forecast);
-      return std::clamp((near - (lane ? kLaneNear : kNear)) / kNearSpan, 0.0, 1.0);
-    }
-  }
-  return 0;
+double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
+
+double scarcity(const View& view, const Request& request, PoolId pool, const Forecast& forecast) {
+  const perf::ServingKind kind = view.perf.pool(pool).kind;
+  if (kind == perf::ServingKind::kMetered)
+    return up(kQuotaRamp, view.quotas.spent_share(view.now, pool));
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const auto [near, below] = view.arrivals.standing(view.now, pool, value, forecast);
+  if (kind == perf::ServingKind::kSlotted)
+    return up(below ? kLaneRampBelow : kLaneRamp, near);
+  return up(below ? kBatchRampBelow : kBatchRamp, near);
 }
 
 // Without probabilities all is either sure or lost: `sharp`.
@@ -179,9 +186,9 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       if (policy_.has(ScorePart::kResidents))
         harm += residents_harm(view, pool, account, forecast, sharp);
       if (policy_.has(ScorePart::kLater) && !facts.metered)
-        harm += view.arrivals.harm(view.now, request, worth, pool, forecast);
+        harm += view.arrivals.harm(view.now, worth, pool, forecast);
       if (view.market.has_prices(view.now)) {
-        const double share = scarcity(view, pool, forecast);
+        const double share = scarcity(view, request, pool, forecast);
         if (share > 0)
           harm += share * view.market.price(view.now, pool, request);
         harm += view.market.power_price(view.now, pool, request);
@@ -228,6 +235,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     return {best_kept->replica, best_kept->forecast};
   if (!best_lost || view.only)
     return {};
+  if (last_chance)
+    return {best_lost->replica, best_lost->forecast, true};
   // The targets are lost on every replica with room. If an idle fleet could keep them, waiting or
   // refusing is honest; if not, the request is served about as well as can be, or waits for that.
   Request fresh = request;
@@ -247,7 +256,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     if (!live)
       continue;
     const Forecast idle = view.predictor.forecast_idle(view.now, fresh, pool);
-    if (!last_chance && probability_of(view, fresh, pool, idle, sharp) >= kLeastProbability)
+    if (probability_of(view, fresh, pool, idle, sharp) >= kLeastProbability)
       return {};
     best_late = std::max(best_late, lateness(fresh, 0, idle));
   }
