@@ -4,10 +4,12 @@
 #include <array>
 #include <cmath>
 
+#include "base/plant.h"
+
 namespace medley::sched {
 namespace {
 
-constexpr double kSigmas = 6;
+constexpr double kSigmas = 6, kLeastSigmas = 4.5;
 
 // Of context that it holds at most: up to its own limit, or until its context is full.
 long long most_tokens(const Request& request, const perf::PoolModel& model) {
@@ -35,23 +37,26 @@ Promises::Promises(const perf::PerfModel& perf, const Ledger& ledger)
     Terms& terms = terms_[i];
     terms.token_s = model.steps->step(full).time.value();
     terms.margin = std::expm1(kSigmas * model.ttft_error);
+    terms.least_margin = std::expm1(kLeastSigmas * model.ttft_error);
     terms.every_token = up_to_microseconds(
         round_to_duration(Seconds(terms.token_s * std::exp(kSigmas * model.tpot_error))));
   }
 }
 
 bool Promises::crowded(const Lane& lane, const perf::PoolModel& model, int on_board) const {
+  if (planted(Bug::kWindowWithoutRoom))
+    return false;
   return on_board > model.max_running || lane.most_tokens > model.kv_tokens;
 }
 
-Instant Promises::latest_end(const Lane& lane, const Terms& terms, std::size_t count) const {
+Instant Promises::latest_end(const Lane& lane, double margin, std::size_t count) {
   Instant latest{};
   double sum = 0, squares = 0;
   while (count-- > 0) {
     const Prompt& prompt = lane.prompts[count];
     sum += prompt.lane_s;
     squares += prompt.lane_s * prompt.lane_s;
-    const Duration work = round_to_duration(Seconds(sum + terms.margin * std::sqrt(squares)));
+    const Duration work = round_to_duration(Seconds(sum + margin * std::sqrt(squares)));
     latest = std::max(latest, std::max(prompt.since, lane.room_since) + work);
   }
   return latest;
@@ -67,7 +72,7 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
   Lane& lane = lanes_[resident.replica.number()];
   // No first token tells when one that is gone has left the lane.
   while (!lane.prompts.empty() && lane.prompts.front().gone) {
-    const Instant end = latest_end(lane, terms, 1);
+    const Instant end = latest_end(lane, terms.margin, 1);
     if (end > now)
       break;
     lane.prompts.pop_front();
@@ -84,14 +89,21 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
     return std::nullopt;
   }
   const Duration join = terms.every_token;
-  if (latest_end(lane, terms, 1) + join < now)
+  if (latest_end(lane, terms.margin, 1) + join < now)
     return std::nullopt;  // the lane is later than it should ever be: nobody knows when it will end
-  const Instant first_token = latest_end(lane, terms, lane.prompts.size()) + join;
-  const TokenWindow window{up_to_microseconds(first_token - request.arrived_at), terms.every_token};
+  const auto first_token_within = [&](double margin) {
+    const Instant at = latest_end(lane, margin, lane.prompts.size()) + join;
+    return up_to_microseconds(at - request.arrived_at);
+  };
+  TokenWindow window{first_token_within(terms.margin), terms.every_token};
   const Targets& targets = request.targets;
+  if (targets.ttft && window.first_token_within > *targets.ttft) {
+    if (first_token_within(terms.least_margin) > *targets.ttft)
+      return std::nullopt;
+    window.first_token_within = *targets.ttft;
+  }
   const long long answer = most_tokens(request, model) - request.prompt_tokens.count();
-  if ((targets.ttft && window.first_token_within > *targets.ttft) ||
-      (targets.tpot && window.every_token_within > *targets.tpot) ||
+  if ((targets.tpot && window.every_token_within > *targets.tpot) ||
       (targets.deadline &&
        window.first_token_within + std::max(0LL, answer - 1) * window.every_token_within >
            *targets.deadline)) {

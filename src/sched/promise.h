@@ -15,7 +15,9 @@
 // those behind it; p: seconds in the lane by the step model, no less than what was observed against
 // it; σ, σ': the pool's error bars of prefill and decode. Deviations of prompts are taken as
 // log-normal and independent: one prompt alone exceeds its margin with the probability of k
-// standard deviations, k = 6: 1 in 10⁹.
+// standard deviations, k = 6: 1 in 10⁹. Where the request's own target is nearer than that, the
+// target is promised if k = 4.5 keeps it, 3 in 10⁶ at the most: else those whom a full lane can
+// just serve in time, and few others, would go without.
 #pragma once
 
 #include <deque>
@@ -44,10 +46,10 @@ class Promises {
   void lost(ReplicaId replica);
 
  private:
-  struct Terms {             // of a pool
-    double token_s = 0;      // T
-    double margin = 0;       // e^kσ − 1
-    Duration every_token{};  // whole microseconds, rounded up
+  struct Terms {                          // of a pool
+    double token_s = 0;                   // T
+    double margin = 0, least_margin = 0;  // e^kσ − 1
+    Duration every_token{};               // whole microseconds, rounded up
   };
   struct Prompt {
     RequestId request;
@@ -62,7 +64,7 @@ class Promises {
   };
   bool crowded(const Lane& lane, const perf::PoolModel& model, int on_board) const;
   // The latest end of the first `count` prompts.
-  Instant latest_end(const Lane& lane, const Terms& terms, std::size_t count) const;
+  static Instant latest_end(const Lane& lane, double margin, std::size_t count);
 
   const perf::PerfModel& perf_;
   const Ledger& ledger_;

@@ -149,12 +149,19 @@ TEST_F(PromisesTest, PromisesNothingWhileTheLaneIsLaterThanItShouldEverBe) {
   EXPECT_TRUE(dispatch(milliseconds(40), request(3, 100)));
 }
 
-TEST_F(PromisesTest, StaysWithinTheTargetsOfTheRequest) {
+TEST_F(PromisesTest, PromisesTheTargetWhereThatIsALittleNearer) {
+  // With 4.5 deviations in place of six a prompt of 10 ms takes 13.55 at most.
   Request hasty = request(1, 100);
-  hasty.targets = {milliseconds(17), {}, {}};
-  EXPECT_FALSE(dispatch({}, hasty));
+  hasty.targets.ttft = milliseconds(17);
+  EXPECT_EQ(dispatch({}, hasty)->first_token_within, milliseconds(17));
   leave({}, 1);
   promises_.lost(ReplicaId(0));
+  hasty.targets.ttft = milliseconds(16);
+  EXPECT_FALSE(dispatch({}, hasty));
+}
+
+TEST_F(PromisesTest, StaysWithinTheTargetsOfTheRequest) {
+  Request hasty = request(1, 100);
   hasty.targets = {{}, milliseconds(2), {}};
   EXPECT_FALSE(dispatch({}, hasty));
   leave({}, 1);

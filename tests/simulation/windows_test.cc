@@ -153,14 +153,15 @@ TEST(WindowSimulation, ASlowerLaneBreaksPromisesAndTheyAreCounted) {
   EXPECT_EQ(sum.lost, 0);
 }
 
-// The fleet of scenarios/mixed_fleet.yaml, with lengths like its trace's.
+// The fleet and mix of scenarios/mixed_fleet.yaml; lengths by the quantiles of its trace.
 constexpr std::string_view kMixedFleet = R"(
 fleet: fleet-mixed-study.yaml
 workload:
   for: 40s
   rate_per_s: 65
-  prompt_tokens: {median: 928, sigma: 1, max: 3900}
-  output_tokens: {median: 160, sigma: 0.6, max: 190}
+  prompt_tokens:
+    {quantiles: [[0, 2], [0.1, 207], [0.25, 396], [0.5, 1020], [0.75, 1189], [0.9, 2735], [0.95, 4083], [1, 4142]]}
+  output_tokens: {quantiles: [[0, 10], [0.1, 54], [0.25, 85], [0.5, 129], [0.75, 395], [0.9, 424], [1, 601]]}
 mix:
   classes: {guaranteed: 0.20, standard: 0.45, flex: 0.20, batch: 0.15}
   longer: {guaranteed: {than_tokens: 4096, become: standard}}
