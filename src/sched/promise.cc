@@ -18,6 +18,11 @@ long long most_tokens(const Request& request, const perf::PoolModel& model) {
   return std::min(request.prompt_tokens.count() + request.output_cap->count(), model.max_context);
 }
 
+auto place_of(auto& prompts, RequestId request) {
+  return std::find_if(prompts.begin(), prompts.end(),
+                      [&](const auto& prompt) { return prompt.request == request; });
+}
+
 Duration up_to_microseconds(Duration duration) {
   return std::chrono::ceil<std::chrono::microseconds>(duration);
 }
@@ -35,15 +40,15 @@ Promises::Promises(const perf::PerfModel& perf, const Ledger& ledger)
     full.decode_context = model.kv_tokens;
     full.decode_context_min = full.decode_context_max = model.kv_tokens / model.max_running;
     Terms& terms = terms_[i];
-    terms.token_s = model.steps->step(full).time.value();
+    terms.join = round_to_duration(model.steps->step({.decodes = 1}).time);
     terms.margin = std::expm1(kSigmas * model.ttft_error);
     terms.least_margin = std::expm1(kLeastSigmas * model.ttft_error);
     terms.every_token = up_to_microseconds(
-        round_to_duration(Seconds(terms.token_s * std::exp(kSigmas * model.tpot_error))));
+        round_to_duration(model.steps->step(full).time * std::exp(kSigmas * model.tpot_error)));
   }
 }
 
-bool Promises::crowded(const Lane& lane, const perf::PoolModel& model, int on_board) const {
+bool Promises::crowded(const Lane& lane, const perf::PoolModel& model, int on_board) {
   if (planted(Bug::kWindowWithoutRoom))
     return false;
   return on_board > model.max_running || lane.most_tokens > model.kv_tokens;
@@ -57,7 +62,7 @@ Instant Promises::latest_end(const Lane& lane, double margin, std::size_t count)
     sum += prompt.lane_s;
     squares += prompt.lane_s * prompt.lane_s;
     const Duration work = round_to_duration(Seconds(sum + margin * std::sqrt(squares)));
-    latest = std::max(latest, std::max(prompt.since, lane.room_since) + work);
+    latest = std::max(latest, std::max(prompt.since, lane.open_since) + work);
   }
   return latest;
 }
@@ -70,15 +75,6 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
   const Terms& terms = terms_[account.pool.number()];
   const Request& request = resident.request;
   Lane& lane = lanes_[resident.replica.number()];
-  // No first token tells when one that is gone has left the lane.
-  while (!lane.prompts.empty() && lane.prompts.front().gone) {
-    const Instant end = latest_end(lane, terms.margin, 1);
-    if (end > now)
-      break;
-    lane.prompts.pop_front();
-    if (!lane.prompts.empty())
-      lane.prompts.front().since = std::max(lane.prompts.front().since, end);
-  }
   const std::array chunk = {perf::PrefillChunk{.tokens = request.prompt_tokens.count()}};
   const double lane_s = model.steps->step({.chunks = chunk}).time.value();
   lane.prompts.push_back({request.id, now, lane_s * std::max(1.0, resident.ttft_ratio)});
@@ -88,11 +84,10 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
       crowded(lane, model, account.outstanding())) {
     return std::nullopt;
   }
-  const Duration join = terms.every_token;
-  if (latest_end(lane, terms.margin, 1) + join < now)
+  if (latest_end(lane, terms.margin, 1) + terms.every_token < now)
     return std::nullopt;  // the lane is later than it should ever be: nobody knows when it will end
   const auto first_token_within = [&](double margin) {
-    const Instant at = latest_end(lane, margin, lane.prompts.size()) + join;
+    const Instant at = latest_end(lane, margin, lane.prompts.size()) + terms.every_token;
     return up_to_microseconds(at - request.arrived_at);
   };
   TokenWindow window{first_token_within(terms.margin), terms.every_token};
@@ -113,19 +108,16 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
 }
 
 void Promises::first_token(Instant now, const Resident& resident) {
-  std::deque<Prompt>& prompts = lanes_[resident.replica.number()].prompts;
-  const auto found = std::find_if(prompts.begin(), prompts.end(), [&](const Prompt& prompt) {
-    return prompt.request == resident.request.id;
-  });
+  std::vector<Prompt>& prompts = lanes_[resident.replica.number()].prompts;
+  const auto found = place_of(prompts, resident.request.id);
   if (found == prompts.end())
     return;
-  // Those before it have left the lane, and it did so one token time ago.
+  // Those before it have left the lane, and it did so a token time ago, at the least.
   prompts.erase(prompts.begin(), found + 1);
   if (prompts.empty())
     return;
   const PoolId pool = ledger_.replica(resident.replica).pool;
-  const Instant lane_end = now - round_to_duration(Seconds(terms_[pool.number()].token_s));
-  prompts.front().since = std::max(prompts.front().since, lane_end);
+  prompts.front().since = std::max(prompts.front().since, now - terms_[pool.number()].join);
 }
 
 void Promises::left(Instant now, const Resident& resident) {
@@ -136,14 +128,21 @@ void Promises::left(Instant now, const Resident& resident) {
   Lane& lane = lanes_[resident.replica.number()];
   // Where there was not room for all, the lane may have stood still until now.
   if (crowded(lane, model, account.outstanding() + 1))
-    lane.room_since = now;
+    lane.open_since = std::max(lane.open_since, now);
   lane.most_tokens -= most_tokens(resident.request, model);
-  for (Prompt& prompt : lane.prompts) {
-    if (prompt.request == resident.request.id)
-      prompt.gone = true;
-  }
+  const auto found = place_of(lane.prompts, resident.request.id);
+  if (found == lane.prompts.end())
+    return;
+  const double margin = terms_[account.pool.number()].margin;
+  const Duration longest = round_to_duration(Seconds(found->lane_s * (1 + margin)));
+  lane.open_since = std::max(lane.open_since, now + longest);
+  lane.prompts.erase(found);
 }
 
-void Promises::lost(ReplicaId replica) { lanes_[replica.number()].prompts.clear(); }
+void Promises::lost(ReplicaId replica) {
+  Lane& lane = lanes_[replica.number()];
+  lane.prompts.clear();
+  lane.open_since = {};
+}
 
 }  // namespace medley::sched

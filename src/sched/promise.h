@@ -20,7 +20,6 @@
 // just serve in time, and few others, would go without.
 #pragma once
 
-#include <deque>
 #include <optional>
 #include <vector>
 
@@ -46,8 +45,8 @@ class Promises {
   void lost(ReplicaId replica);
 
  private:
-  struct Terms {                          // of a pool
-    double token_s = 0;                   // T
+  struct Terms {      // of a pool
+    Duration join{};  // from the lane to the first token at the least: T in an empty replica
     double margin = 0, least_margin = 0;  // e^kσ − 1
     Duration every_token{};               // whole microseconds, rounded up
   };
@@ -55,14 +54,15 @@ class Promises {
     RequestId request;
     Instant since;  // it was there and, where it is the first, the lane was free for it
     double lane_s = 0;
-    bool gone = false;  // left without a first token: if it was in the lane, that stays busy
   };
   struct Lane {
-    std::deque<Prompt> prompts;  // in the order they are served, until their first token
-    Instant room_since;          // for all of them, as far as it is known
-    long long most_tokens = 0;   // that all on board may come to hold
+    std::vector<Prompt> prompts;  // in the order they are served, until their first token
+    // No later than then there was room for all of them, and the lane was rid of who left from
+    // within: it stays busy with such a prompt to its end.
+    Instant open_since;
+    long long most_tokens = 0;  // that all on board may come to hold
   };
-  bool crowded(const Lane& lane, const perf::PoolModel& model, int on_board) const;
+  static bool crowded(const Lane& lane, const perf::PoolModel& model, int on_board);
   // The latest end of the first `count` prompts.
   static Instant latest_end(const Lane& lane, double margin, std::size_t count);
 

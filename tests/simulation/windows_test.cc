@@ -6,8 +6,10 @@
 
 #include "data/catalog.h"
 #include "data/scenario_file.h"
+#include "engine/manual_loop.h"
 #include "sched/test_fleet.h"
 #include "seeds.h"
+#include "serve/driver.h"
 #include "simulate/report.h"
 #include "simulate/workload.h"
 
@@ -139,6 +141,60 @@ TEST(WindowSimulation, ALostReplicaBreaksItsPromisesAndNoSecondOneHidesIt) {
     sum += windows;
   }
   fmt::print("{} promises, {} broken with their replicas\n", sum.promised, sum.lost);
+}
+
+// Counts what serve's driver says of windows.
+struct WindowListener final : serve::RequestListener {
+  void on_dispatched(const sched::Dispatch& dispatch) override {
+    promised |= dispatch.window.has_value();
+  }
+  void on_tokens(std::string_view, int) override {}
+  void on_end(const engine::Ending&, const serve::Served& served) override {
+    broken = served.window && served.window->late;
+  }
+  void on_rejected(const sched::Reject&) override {}
+  void on_failed(const Error&, const serve::Served&) override {}
+  bool promised = false, broken = false;
+};
+
+// serve's driver over emulated devices on a manual clock: what was in the lane and left stays
+// there.
+TEST(WindowSimulation, ClientsThatLeaveBreakNoPromiseOfOthers) {
+  long long promised = 0, left = 0;
+  for (const std::uint64_t seed : seeds_for_this_run(100)) {
+    const WindowRun run = random_windows(seed);
+    const Fleet& fleet = run.made.fleet;
+    Prng prng = Prng::stream(seed, 0x6c65617665);
+    engine::ManualLoop loop;
+    std::vector<WindowListener> listeners(run.arrivals.size());
+    std::vector<std::unique_ptr<engine::Engine>> engines;
+    for (const PoolId pool : fleet.pools_of_replicas()) {
+      engines.push_back(*engine::make_engine(
+          {loop, fleet.pool(pool), run.made.perf.pool(pool), ReplicaId(engines.size()), 0, seed}));
+    }
+    serve::Driver driver(loop, fleet, run.made.perf, std::move(engines));
+    for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
+      const Arrival& arrival = run.arrivals[i];
+      engine::Generation generation;
+      generation.prompt_tokens = arrival.request.prompt_tokens;
+      generation.max_tokens = Tokens(arrival.output_tokens);
+      loop.call_at(arrival.request.arrived_at, replica::Phase::kArrival, i, [&, i, generation] {
+        driver.submit(run.arrivals[i].request, generation, listeners[i]);
+      });
+      if (prng.below(3) > 0)
+        continue;
+      const Duration stays = round_to_duration(Seconds(prng.exponential(0.05)));
+      loop.call_at(arrival.request.arrived_at + stays, replica::Phase::kArrival, i,
+                   [&, i] { left += driver.cancel(run.arrivals[i].request.id).has_value(); });
+    }
+    loop.run_until_idle();
+    for (std::size_t i = 0; i < listeners.size(); ++i) {
+      ASSERT_FALSE(listeners[i].broken)
+          << i << ", " << replay_command(seed, "WindowSimulation.Clients*");
+      promised += listeners[i].promised;
+    }
+  }
+  fmt::print("{} promises, {} clients left\n", promised, left);
 }
 
 // What the core does not know breaks promises, and is seen to.
