@@ -21,9 +21,9 @@ class ArrivalsTest : public testing::Test {
     return made;
   }
   static TestFleet fleet() {
-    TestFleet made = make_test_fleet(
-        {{.name = "a", .step_s = 0.001, .kind = perf::ServingKind::kSlotted},
-         {.name = "b", .step_s = 0.001}});
+    TestFleet made =
+        make_test_fleet({{.name = "a", .step_s = 0.001, .kind = perf::ServingKind::kSlotted},
+                         {.name = "b", .step_s = 0.001}});
     made.fleet.classes[index_of(ServiceClass::kGuaranteed)] = {
         {.ttft = std::chrono::milliseconds(500)}, Money(0.02)};
     made.fleet.classes[index_of(ServiceClass::kStandard)] = {{.ttft = std::chrono::seconds(1)},

@@ -69,7 +69,7 @@ class Backlog {
   };
   Group& insert(Waiting waiting, bool at_front);
 
-  std::map<Key, Group> groups_;    // never shrinks: there are only so many kinds
+  std::map<Key, Group> groups_;  // never shrinks: there are only so many kinds
   std::vector<Group*> occupied_;
   std::unordered_map<RequestId, Place> where_;
   std::set<std::pair<Instant, RequestId>> expiries_;

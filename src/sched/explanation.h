@@ -12,7 +12,18 @@
 namespace medley::sched {
 
 // Why a pool was not a candidate.
-enum class Forbidden { kNo, kModel, kZone, kContext, kLost, kQuota, kFull, kDearer, kSlow, kNotAsked };
+enum class Forbidden {
+  kNo,
+  kModel,
+  kZone,
+  kContext,
+  kLost,
+  kQuota,
+  kFull,
+  kDearer,
+  kSlow,
+  kNotAsked
+};
 std::string_view name_of(Forbidden forbidden);
 
 // One pool's best replica at that moment.

@@ -157,20 +157,27 @@ bool Market::has_prices(Instant now) const {
   return !prices_.empty() && now - *solved_at_ < kTooOld;
 }
 
+// What usage() asks of it, which is nothing but on slots.
+Forecast Market::alone(Instant now, PoolId pool, const Request& request) const {
+  if (perf_.pool(pool).kind != perf::ServingKind::kSlotted)
+    return {};
+  return predictor_.forecast_alone(now, request, pool);
+}
+
 double Market::price(Instant now, PoolId pool, const Request& request) const {
   if (!has_prices(now))
     return 0;
   const Prices& prices = prices_[pool.number()];
   if (prices.main == 0 && prices.other == 0)
     return 0;
-  const Usage taken = usage(pool, request, predictor_.forecast_alone(now, request, pool));
+  const Usage taken = usage(pool, request, alone(now, pool, request));
   return prices.main * taken.main + prices.other * taken.other;
 }
 
 double Market::power_price(Instant now, PoolId pool, const Request& request) const {
   if (!has_prices(now) || power_price_ == 0)
     return 0;
-  return power_price_ * usage(pool, request, predictor_.forecast_alone(now, request, pool)).joules;
+  return power_price_ * usage(pool, request, alone(now, pool, request)).joules;
 }
 
 }  // namespace medley::sched

@@ -47,6 +47,7 @@ class Market {
     double joules = 0;
   };
   Usage usage(PoolId pool, const Request& request, const Forecast& alone) const;
+  Forecast alone(Instant now, PoolId pool, const Request& request) const;
   LinearProgram state(Instant now);
 
   // Duals of the rows of a pool; -1: no such row.

@@ -14,10 +14,15 @@ constexpr double kPriorOutputTokens =
     200;  // before anything was seen; the conversation trace's mean is 211
 constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
 constexpr double kRatioWeight = 0.05;
+constexpr double kVarianceWeight = 0.01;
+constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
 constexpr double kRateWindowS =
     30;  // prompts of the last half minute tell how much prefill is yet to come
 
-double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+double normal_cdf(double z) {
+  constexpr double kCertain = 6;  // the rest is 1e-9
+  return z > kCertain ? 1 : z < -kCertain ? 0 : 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
 
 // Probability that something predicted at `predicted`, deviating by `relative` of itself, stays
 // within `limit`.
@@ -48,6 +53,16 @@ perf::StepShape decode_shape(long long decodes, long long context) {
   return shape;
 }
 
+// Of the square of a relative deviation.
+void fold_variance(double& variance, double observed, double predicted, double corrected_by,
+                   double ratio) {
+  if (!(predicted > 0) || !(observed > 0) || !(corrected_by > 0))
+    return;
+  const double deviation = std::clamp(std::log(observed / (predicted / corrected_by * ratio)),
+                                      -kMostDeviation, kMostDeviation);
+  variance += kVarianceWeight * (deviation * deviation - variance);
+}
+
 // `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
 // model alone had said: compared with what the ratio of that time had made of it, the ratio would
 // swing, since an answer ends long after it was predicted.
@@ -61,9 +76,16 @@ void fold_ratio(double& ratio, double observed, double predicted, double correct
 
 Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
                      const ForecastError& error)
-    : fleet_(fleet), perf_(perf), ledger_(ledger), error_(error), observed_(fleet.pools.size()) {
+    : fleet_(fleet),
+      perf_(perf),
+      ledger_(ledger),
+      error_(error),
+      observed_(fleet.pools.size()),
+      decode_steps_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
+    observed_[i].ttft_variance = model.ttft_error * model.ttft_error;
+    observed_[i].tpot_variance = model.tpot_error * model.tpot_error;
     double tokens_per_s = 0, watts = 0;
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
@@ -85,18 +107,20 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     operating_watts_.push_back(watts);
     capability_.push_back(tokens_per_s);
     constexpr long long kPrompt = 1000;
-    prefill_tokens_per_s_.push_back(model.kind == perf::ServingKind::kMetered
-                                        ? tokens_per_s
-                                        : kPrompt /
-                                              std::max(1e-9, prefill(model, kPrompt, 0, 0).own_s));
+    prefill_tokens_per_s_.push_back(
+        model.kind == perf::ServingKind::kMetered
+            ? tokens_per_s
+            : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0, 0).own_s));
   }
 }
 
 long long Predictor::output_tokens(const Request& request) const {
   if (request.output_known)
     return std::max(1LL, request.output_known->count());
-  const auto found = mean_output_.find({request.model, request.service_class});
-  const double mean = found == mean_output_.end() ? kPriorOutputTokens : found->second;
+  const std::size_t offer = request.model.number();
+  const double mean = offer < mean_output_.size()
+                          ? mean_output_[offer][index_of(request.service_class)]
+                          : kPriorOutputTokens;
   long long tokens = std::max(1LL, std::llround(mean));
   if (request.output_cap)
     tokens = std::min(tokens, std::max(1LL, request.output_cap->count()));
@@ -114,7 +138,8 @@ double Predictor::usage_s(PoolId pool, const Request& request) const {
 }
 
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
-                                      long long decodes, long long context) const {
+                                      long long decodes, long long context,
+                                      double without_s) const {
   perf::StepShape shape = decode_shape(decodes, context);
   if (model.kind == perf::ServingKind::kSlotted) {
     // Its prefill lane runs beside the decodes.
@@ -124,7 +149,6 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
     const double seconds = model.steps->step(lane).time.value();
     return {seconds, seconds / static_cast<double>(prompt_tokens)};
   }
-  const double without = decodes > 0 ? model.steps->step(shape).time.value() : 0;
   // The decodes of a step take their tokens first; prompts share what is left of the chunk.
   const long long limit =
       model.chunk_tokens > 0 ? std::max(1LL, model.chunk_tokens - decodes) : prompt_tokens;
@@ -133,7 +157,7 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
   shape.chunks = {&chunk, 1};
   const double with = model.steps->step(shape).time.value();
   const double steps = static_cast<double>(prompt_tokens) / static_cast<double>(tokens);
-  return {steps * with, std::max(0.0, with - without) / static_cast<double>(tokens)};
+  return {steps * with, std::max(0.0, with - without_s) / static_cast<double>(tokens)};
 }
 
 double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) const {
@@ -142,9 +166,27 @@ double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) 
     return 0;
   // Those ahead will decode beside the ones behind them.
   return prefill(model, account.pending_prompt_tokens, account.outstanding() - 1,
-                 account.decode_context + account.pending_prompt_tokens / 2)
+                 account.decode_context + account.pending_prompt_tokens / 2, 0)
              .own_s *
          observed_[pool.number()].ttft_ratio;
+}
+
+perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long context) const {
+  const perf::StepModel& steps = *perf_.pool(account.pool).steps;
+  const long long decodes = account.outstanding();
+  if (!account.id)
+    return steps.step(decode_shape(decodes, context));
+  DecodeStep& kept = decode_steps_[account.id->number()];
+  if (kept.decodes != decodes || kept.context != context)
+    kept = {decodes, context, steps.step(decode_shape(decodes, context))};
+  return kept.cost;
+}
+
+double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccount& account) const {
+  const double wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  if (error_.share > 0 && account.id)
+    return wait_s * error_factor(error_, now, request.id, *account.id, 0);
+  return wait_s;
 }
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
@@ -183,11 +225,11 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   const long long decodes = account.outstanding();
   // Those still in prefill will decode beside it: their prompts count as context.
   const long long context = account.decode_context + account.pending_prompt_tokens;
-  const Prefill own = prefill(model, prompt, decodes, context);
+  const perf::StepCost alone = decodes > 0 ? decode_step(account, context) : perf::StepCost{};
+  const Prefill own = prefill(model, prompt, decodes, context, alone.time.value());
   const perf::StepCost after = model.steps->step(
       decode_shape(decodes + 1, context + prompt + static_cast<long long>(output / 2)));
-  const perf::StepCost before =
-      decodes > 0 ? model.steps->step(decode_shape(decodes, context)) : after;
+  const perf::StepCost& before = decodes > 0 ? alone : after;
 
   double tpot = after.time.value(), tpot_before = before.time.value();
   if (!slotted) {
@@ -239,8 +281,15 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   return forecast_with(now, request, pool, idle, {});
 }
 
+double Predictor::ttft_error(PoolId pool) const {
+  return std::max(std::sqrt(observed_[pool.number()].ttft_variance), perf_.pool(pool).ttft_error);
+}
+double Predictor::tpot_error(PoolId pool) const {
+  return std::max(std::sqrt(observed_[pool.number()].tpot_variance), perf_.pool(pool).tpot_error);
+}
+
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {
-  return within(tpot_s, perf_.pool(pool).tpot_error, to_seconds(target).value());
+  return within(tpot_s, tpot_error(pool), to_seconds(target).value());
 }
 
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
@@ -253,7 +302,7 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
       const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
       probability *= left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
     } else {
-      probability *= within(forecast.ttft_s, model.ttft_error, left);
+      probability *= within(forecast.ttft_s, ttft_error(pool), left);
     }
   }
   if (request.targets.tpot) {
@@ -263,7 +312,7 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
     const double left = to_seconds(request.arrived_at + *request.targets.deadline - now).value();
     const double end =
         forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
-    probability *= within(end, std::max(model.ttft_error, model.tpot_error), left);
+    probability *= within(end, std::max(ttft_error(pool), tpot_error(pool)), left);
   }
   return probability;
 }
@@ -279,23 +328,30 @@ void Predictor::dispatched(Instant now, PoolId pool, const Request& request) {
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   if (!resident.ttft_from_dispatch_s)
     return;
-  fold_ratio(observed_[pool.number()].ttft_ratio, to_seconds(at - resident.dispatched_at).value(),
-             *resident.ttft_from_dispatch_s, resident.ttft_ratio);
+  const double took_s = to_seconds(at - resident.dispatched_at).value();
+  Observed& observed = observed_[pool.number()];
+  fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
+                observed.ttft_ratio);
+  fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
-  const std::pair key{resident.request.model, resident.request.service_class};
-  const auto [mean, is_new] = mean_output_.try_emplace(key, kPriorOutputTokens);
+  const std::size_t offer = resident.request.model.number();
+  while (mean_output_.size() <= offer)
+    mean_output_.emplace_back().fill(kPriorOutputTokens);
+  double& mean = mean_output_[offer][index_of(resident.request.service_class)];
   // An engine that claims more than its context holds must not make later answers seem too long for
   // every quota.
   const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
-  mean->second += kOutputWeight * (static_cast<double>(length) - mean->second);
+  mean += kOutputWeight * (static_cast<double>(length) - mean);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
-  const double observed = to_seconds(at - *resident.first_token_at).value() /
-                          static_cast<double>(generated.count() - 1);
-  fold_ratio(observed_[pool.number()].tpot_ratio, observed, *resident.tpot_s,
-             resident.tpot_ratio);
+  const double took_s = to_seconds(at - *resident.first_token_at).value() /
+                        static_cast<double>(generated.count() - 1);
+  Observed& observed = observed_[pool.number()];
+  fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
+                observed.tpot_ratio);
+  fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
 }
 
 }  // namespace medley::sched

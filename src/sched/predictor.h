@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "sched/ledger.h"
@@ -12,20 +11,20 @@
 namespace medley::sched {
 
 struct Forecast {
-  double wait_s = 0;         // from now to the start of its own prefill
-  double work_s = 0;         // its own prefill
-  double ttft_s = 0;         // from now to its first token, wait included
-  double tpot_s = 0;         // with it on board
-  double tpot_before_s = 0;  // of those already there, without it
-  double joules = 0;         // its share of the replica's energy; 0 where unknown
-  double money = 0;          // energy at the tariff, or the metered price
+  double wait_s = 0;                      // from now to the start of its own prefill
+  double work_s = 0;                      // its own prefill
+  double ttft_s = 0;                      // from now to its first token, wait included
+  double tpot_s = 0;                      // with it on board
+  double tpot_before_s = 0;               // of those already there, without it
+  double joules = 0;                      // its share of the replica's energy; 0 where unknown
+  double money = 0;                       // energy at the tariff, or the metered price
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections by observation that are in it
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
 // exp(share·z), z standard normal and drawn by a hash of the seed, the instant, the request, the
-// replica and which of the two (to the first token, per token). So every look errs anew, and equally
-// for all policies.
+// replica and which of the two (to the first token, per token). So every look errs anew, and
+// equally for all policies.
 struct ForecastError {
   double share = 0;
   std::uint64_t seed = 0;
@@ -47,12 +46,18 @@ class Predictor {
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
   // The same where nothing else ever comes to the pool either: what it could do at best.
   Forecast forecast_alone(Instant now, const Request& request, PoolId pool) const;
+  // From now to the start of its prefill there: the least that forecast() would say.
+  double wait_s(Instant now, const Request& request, const ReplicaAccount& account) const;
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
   // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the
   // pool's error bars.
   double probability(Instant now, const Request& request, PoolId pool,
                      const Forecast& forecast) const;
+  // Relative standard deviations of what is observed from what was predicted: the pool's error
+  // bars, or what was learned where that is more.
+  double ttft_error(PoolId pool) const;
+  double tpot_error(PoolId pool) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
@@ -74,18 +79,22 @@ class Predictor {
 
  private:
   struct Observed {
-    double ttft_ratio = 1, tpot_ratio = 1;  // observed over predicted
-    double prompt_tokens_per_s = 0;         // dispatched to the pool, running
+    double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
+    double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
+    double prompt_tokens_per_s = 0;               // dispatched to the pool, running
     Instant last_dispatch;
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed) const;
+  // A step of what decodes there; kept for as long as that does not change.
+  perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
     double own_s;        // this prompt alone
     double per_token_s;  // added to a step by each prompt token
   };
+  // `without_s`: of a step of the decodes alone.
   Prefill prefill(const perf::PoolModel& model, long long prompt_tokens, long long decodes,
-                  long long context) const;
+                  long long context, double without_s) const;
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
@@ -93,7 +102,12 @@ class Predictor {
   const ForecastError error_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
-  std::map<std::pair<OfferId, ServiceClass>, double> mean_output_;
+  std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
+  struct DecodeStep {
+    long long decodes = 0, context = 0;
+    perf::StepCost cost;
+  };
+  mutable std::vector<DecodeStep> decode_steps_;  // by replica
 };
 
 }  // namespace medley::sched

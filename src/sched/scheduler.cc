@@ -409,8 +409,8 @@ class Scheduler::Impl {
     }
     if (!any_open())
       return {};
-    return placement_->choose(view(only), waiting.request, filtered_, waiting.failed_on, last_chance,
-                              candidates);
+    return placement_->choose(view(only), waiting.request, filtered_, waiting.failed_on,
+                              last_chance, candidates);
   }
 
   void dispatch(const Waiting& waiting, const Choice& choice) {
@@ -565,7 +565,7 @@ class Scheduler::Impl {
 
   struct Head {
     Backlog::Group* group;
-    double nearness;  // what decides whether it is looked at
+    double nearness;                          // what decides whether it is looked at
     std::pair<double, std::uint64_t> rank{};  // what decides when: lower first
     Backlog::Requests::iterator at{};
     int tries = 0, picky_tries = 0;
@@ -587,8 +587,9 @@ class Scheduler::Impl {
       head.rank = rank_of(*head.at, place++);
     }
     while (!heads_.empty()) {
-      const auto head = std::min_element(
-          heads_.begin(), heads_.end(), [](const Head& a, const Head& b) { return a.rank < b.rank; });
+      const auto head =
+          std::min_element(heads_.begin(), heads_.end(),
+                           [](const Head& a, const Head& b) { return a.rank < b.rank; });
       if (!try_next(*head, only) || head->at == head->group->requests.end())
         heads_.erase(head);
       else if (ranked)
@@ -642,8 +643,8 @@ class Scheduler::Impl {
       const bool all_at_once = placement_->groups_looked_at() == 0;
       Instant due = Instant::max();
       for (const Backlog::Group* group : backlog_.groups())
-        due = std::min(due, all_at_once ? now_ + tick_of(group->service_class, now_)
-                                         : due_at(*group));
+        due = std::min(due,
+                       all_at_once ? now_ + tick_of(group->service_class, now_) : due_at(*group));
       wanted = std::min(next->first, std::max(due, now_ + kLeastTick));
       // An alarm that rings early enough is left alone.
       if (alarm_ && *alarm_ <= *wanted)
@@ -764,7 +765,7 @@ class Scheduler::Impl {
 
   Instant now_{};
   std::optional<Instant> alarm_;
-  Instant eventful_at_{};  // the last event that was neither an alarm nor prices
+  Instant eventful_at_{};                 // the last event that was neither an alarm nor prices
   std::vector<Decision>* out_ = nullptr;  // during handle() only
   std::vector<Head> heads_;               // of the release in progress
   std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations

@@ -59,8 +59,8 @@ class Placement {
   // placed.
   virtual bool gives_up() const { return true; }
   // Where View::only means something to it: how many groups of waiting work are looked at again
-  // where a replica improved; everywhere they are looked at from time to time only. 0: everything is
-  // looked at everywhere at every event.
+  // where a replica improved; everywhere they are looked at from time to time only. 0: everything
+  // is looked at everywhere at every event.
   virtual int groups_looked_at() const { return 0; }
   // How near the last choose() came to placing it on each pool: 0 or more, it could have been; less
   // the farther away. Empty: it cannot say.

@@ -96,7 +96,8 @@ Choice EdfComposite::choose(const View& view, const Request& request,
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if ((view.only && id != *view.only) || !account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+      if ((view.only && id != *view.only) || !account.live ||
+          std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
       if (!has_room(view, request, account)) {
         why = Forbidden::kFull;

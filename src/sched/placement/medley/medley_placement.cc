@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "base/plant.h"
@@ -23,7 +24,7 @@ constexpr double kLeastLateness = 0.1;
 // nothing starves. By class. Were flex to double, it would displace standard work: a point of net
 // value less at load 1.5; were batch to age by the minute, it would displace flex
 // (scenarios/mixed_fleet.yaml, seeds 6 to 9).
-constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.5, 1};
+constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.5, 2};
 constexpr double kPatienceS = 60;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
@@ -82,9 +83,9 @@ double ageing(const Request& request, double since_arrival_s) {
 
 // Where the price of what a request takes begins to count, and over which span it comes to count in
 // full. Of a rented service by the share of its minute that is spent; elsewhere by how near to its
-// limits a replica is (Arrivals::standing). Work below dearer work that comes there, too, is charged
-// while most of the replica is still free, so that dearer work finds room: nested booking limits.
-// They are tighter on a lane that serves in turn than on a batch.
+// limits a replica is (Arrivals::standing). Work below dearer work that comes there, too, is
+// charged while most of the replica is still free, so that dearer work finds room: nested booking
+// limits. They are tighter on a lane that serves in turn than on a batch.
 struct Ramp {
   double from, span;
 };
@@ -94,6 +95,29 @@ constexpr Ramp kBatchRamp = {0.6, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
 double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
 
+// Nothing is scarce there, whatever it was a minute ago.
+bool is_idle(const View& view, PoolId pool) {
+  const std::uint64_t first = view.ledger.first_replica(pool).number();
+  const auto all = std::span(view.ledger.replicas())
+                       .subspan(first, static_cast<std::size_t>(view.fleet.pool(pool).replicas));
+  return std::all_of(all.begin(), all.end(),
+                     [](const ReplicaAccount& account) { return account.outstanding() == 0; });
+}
+
+// What a request would pay in a pool for what is scarce there.
+struct Tolls {
+  double full = 0;   // where it is full
+  double power = 0;  // everywhere, for power
+};
+
+Tolls tolls_of(const View& view, const Request& request, PoolId pool) {
+  if (!view.market.has_prices(view.now))
+    return {};
+  return {is_idle(view, pool) ? 0 : view.market.price(view.now, pool, request),
+          view.market.power_price(view.now, pool, request)};
+}
+
+// In which measure a replica of the pool is full for it.
 double scarcity(const View& view, const Request& request, PoolId pool, const Forecast& forecast) {
   const perf::ServingKind kind = view.perf.pool(pool).kind;
   if (kind == perf::ServingKind::kMetered)
@@ -103,6 +127,13 @@ double scarcity(const View& view, const Request& request, PoolId pool, const For
   if (kind == perf::ServingKind::kSlotted)
     return up(below ? kLaneRampBelow : kLaneRamp, near);
   return up(below ? kBatchRampBelow : kBatchRamp, near);
+}
+
+double toll(const View& view, const Request& request, PoolId pool, const Tolls& tolls,
+            const Forecast& forecast) {
+  if (tolls.full == 0)
+    return tolls.power;
+  return scarcity(view, request, pool, forecast) * tolls.full + tolls.power;
 }
 
 // Without probabilities all is either sure or lost: `sharp`.
@@ -165,15 +196,34 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     Forbidden why = Forbidden::kLost;
     std::optional<Best> best_here;
     std::optional<double> margin;
+    const Tolls tolls = tolls_of(view, request, pool);
+    bool seen_idle = false;
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if ((view.only && id != *view.only) || !account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+      if ((view.only && id != *view.only) || !account.live ||
+          std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
       if (refuses && !leaves_headroom(view, request, pool, account, need)) {
         why = Forbidden::kFull;
         continue;
+      }
+      // Idle replicas are alike: the first stands for all.
+      const bool empty = account.outstanding() == 0;
+      if (empty && std::exchange(seen_idle, true))
+        continue;
+      // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
+      const bool takes_anything = !refuses || (last_chance && empty);
+      if (!takes_anything && !facts.metered) {
+        // What waits there alone may make it too dear: then there is nothing to predict.
+        const Forecast least = {.ttft_s = view.predictor.wait_s(view.now, request, account)};
+        const double least_harm = toll(view, request, pool, tolls, least);
+        if (grown <= least_harm) {
+          margin = std::max(margin.value_or(-1e9), (grown - least_harm) / grown);
+          why = Forbidden::kDearer;
+          continue;
+        }
       }
       const Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
       const double probability = probability_of(view, request, pool, forecast, sharp);
@@ -185,19 +235,14 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       double harm = 0;
       if (policy_.has(ScorePart::kResidents))
         harm += residents_harm(view, pool, account, forecast, sharp);
+      // An idle replica keeps nothing free for more of the same class.
       if (policy_.has(ScorePart::kLater) && !facts.metered)
-        harm += view.arrivals.harm(view.now, worth, pool, forecast);
-      if (view.market.has_prices(view.now)) {
-        const double share = scarcity(view, request, pool, forecast);
-        if (share > 0)
-          harm += share * view.market.price(view.now, pool, request);
-        harm += view.market.power_price(view.now, pool, request);
-      }
+        harm +=
+            view.arrivals.harm(view.now, empty ? std::max(worth, value) : worth, pool, forecast);
+      harm += toll(view, request, pool, tolls, forecast);
       const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
-      // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
-      const bool idle = last_chance && account.outstanding() == 0;
-      if (worth <= harm && !idle && refuses) {
+      if (worth <= harm && !takes_anything) {
         why = Forbidden::kDearer;
         continue;
       }
@@ -226,9 +271,13 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     }
     if (!best_here)
       continue;
-    std::optional<Best>& best = best_here->probability >= kLeastProbability ? best_kept : best_lost;
-    if (!best || best_here->score > best->score)
-      best = best_here;
+    if (best_here->probability >= kLeastProbability) {
+      if (!best_kept || best_here->score > best_kept->score)
+        best_kept = best_here;
+    } else if (!best_lost || std::pair(best_here->late, best_here->score) >
+                                 std::pair(best_lost->late, best_lost->score)) {
+      best_lost = best_here;
+    }
   }
 
   if (best_kept)

@@ -25,7 +25,7 @@ class MedleyPlacement final : public Placement {
                 std::span<const ReplicaId> avoid, bool last_chance,
                 std::vector<Candidate>* candidates) override;
   bool holds_back() const override { return true; }
-  int groups_looked_at() const override { return 8; }
+  int groups_looked_at() const override { return 4; }
   std::span<const double> margins() const override { return margins_; }
 
  private:
