@@ -28,6 +28,7 @@ enum class Bug {
   kRetryAfterUnbounded,  // a client is told to come back when it may be hours
   kCancelledKept,        // a request that was cancelled while it waited is served all the same
   kHeadroomIgnored,      // patient work takes the last sequence of a replica
+  kWindowWithoutRoom,    // tokens are promised to what may have to wait for a slot or its memory
   kCount,
 };
 

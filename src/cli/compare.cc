@@ -142,10 +142,12 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
       return standing.attainment[index_of(service_class)].has_value();
     });
   };
-  const std::string error =
-      arena.prediction_error > 0
-          ? fmt::format("; forecasts with an error of {}", percent(arena.prediction_error))
-          : std::string();
+  std::string error;
+  if (arena.prediction_error > 0)
+    error += fmt::format("; forecasts with an error of {}", percent(arena.prediction_error));
+  if (arena.prefill_error > 0)
+    error +=
+        fmt::format("; prompts on scheduled devices with one of {}", percent(arena.prefill_error));
   fmt::print(out, "{}\n{} runs of up to {} requests{}; every device here is simulated\n\n",
              printable(arena.name), arena.runs.size(),
              std::max_element(arena.runs.begin(), arena.runs.end(),
@@ -197,6 +199,7 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
     MEDLEY_TRY(arena.loads, read_loads(*options.loads));
   }
   MEDLEY_TRY(arena.prediction_error, prediction_error(options));
+  MEDLEY_TRY(arena.prefill_error, prefill_error(options));
   arena.seeds = {scenario.seed};
   if (options.seeds) {
     MEDLEY_TRY(arena.seeds, read_seeds(*options.seeds));

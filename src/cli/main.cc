@@ -109,6 +109,10 @@ int main(int argc, char** argv) {
                    "Multiply each forecast of TTFT and TPOT by exp(SHARE z), z standard normal; 0 "
                    "to 2, for studies")
       ->type_name("SHARE");
+  verb->add_option("--prefill-error", simulate.prefill_error,
+                   "Multiply the time each prompt truly takes on a statically scheduled device by "
+                   "exp(SHARE z), z standard normal; 0 to 2, for studies")
+      ->type_name("SHARE");
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
 

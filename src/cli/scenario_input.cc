@@ -17,6 +17,20 @@ namespace {
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
 
+constexpr double kMostError = 2;  // e² is seven times too long or too short
+
+Result<double> error_share(std::string_view flag, const std::optional<std::string>& text,
+                           std::string_view like) {
+  if (!text)
+    return 0.0;
+  const std::optional<double> share = data::parse_number(*text);
+  if (!share || !(*share >= 0 && *share <= kMostError)) {
+    return invalid(fmt::format("{}: expected a number from 0 to {} like {}, got '{}'", flag,
+                               kMostError, like, *text));
+  }
+  return *share;
+}
+
 }  // namespace
 
 Result<data::Scenario> read_scenario(const SimulateOptions& options) {
@@ -53,17 +67,11 @@ Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& n
 }
 
 Result<double> prediction_error(const SimulateOptions& options) {
-  if (!options.prediction_error)
-    return 0.0;
-  constexpr double kMost = 2;  // e² is seven times too long or too short
-  const std::optional<double> share = data::parse_number(*options.prediction_error);
-  if (!share || !(*share >= 0 && *share <= kMost)) {
-    return invalid(
-        fmt::format("--prediction-error: expected a number from 0 to {} like 0.3, got "
-                    "'{}'",
-                    kMost, *options.prediction_error));
-  }
-  return *share;
+  return error_share("--prediction-error", options.prediction_error, "0.3");
+}
+
+Result<double> prefill_error(const SimulateOptions& options) {
+  return error_share("--prefill-error", options.prefill_error, "0.03");
 }
 
 Command::Command(const SimulateOptions& options) {
@@ -74,6 +82,7 @@ Command::Command(const SimulateOptions& options) {
   add("--load", options.loads.value_or(""));
   add("--seeds", options.seeds.value_or(""));
   add("--prediction-error", options.prediction_error.value_or(""));
+  add("--prefill-error", options.prefill_error.value_or(""));
   add("--catalog", options.catalog);
 }
 

@@ -20,8 +20,9 @@ Result<data::Scenario> read_scenario(const SimulateOptions& options);
 Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& name,
                                      const Fleet& fleet);
 
-// What --prediction-error says; 0 without it.
+// What --prediction-error and --prefill-error say; 0 without them.
 Result<double> prediction_error(const SimulateOptions& options);
+Result<double> prefill_error(const SimulateOptions& options);
 
 // "medley simulate FILE" and those flags that change what comes out, quoted for a shell.
 class Command {

@@ -132,8 +132,15 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                percent(*value_goodput), report.net_value(), per_good(report.money_per_good()),
                printable(currency), per_good(report.joules_per_good()));
   }
+  for (const simulate::ClassReport& of_class : report.classes) {
+    if (const std::string windows = simulate::windows_text(of_class); !windows.empty())
+      fmt::print(out, "{}\n", windows);
+  }
   if (report.prediction_error > 0)
     fmt::print(out, "forecasts with an error of {}\n", percent(report.prediction_error));
+  if (report.prefill_error > 0)
+    fmt::print(out, "prompts on scheduled devices with an error of {}\n",
+               percent(report.prefill_error));
   if (report.truncated > 0)
     fmt::print(out, "{} answers were cut where a context was full; they count as not kept\n",
                report.truncated);
@@ -276,9 +283,12 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
       return complain(placement.error(), err);
     scenario.fleet.placement = *placement;
   }
-  const Result<double> error = prediction_error(options);
-  if (!error.ok())
-    return complain(error.error(), err);
+  const Result<double> forecast_error = prediction_error(options);
+  if (!forecast_error.ok())
+    return complain(forecast_error.error(), err);
+  const Result<double> lane_error = prefill_error(options);
+  if (!lane_error.ok())
+    return complain(lane_error.error(), err);
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
   if (!models.ok())
     return complain({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
@@ -311,7 +321,8 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
                           .explanations = log.get(),
                           .records = log ? nullptr : &rows,
                           .timeline = told,
-                          .prediction_error = *error});
+                          .prediction_error = *forecast_error,
+                          .prefill_error = *lane_error});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
       rows.add(record);

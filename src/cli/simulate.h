@@ -21,6 +21,7 @@ struct SimulateOptions {
   std::optional<std::string> loads;  // of --compare: "0.5,1"; without, 1
   std::optional<std::string> seeds;  // of --compare: "11..20", "1,5"; without, the scenario's
   std::optional<std::string> prediction_error;  // put upon forecasts: "0.3"; without, none
+  std::optional<std::string> prefill_error;     // put upon scheduled devices, as above
 };
 
 // Tables or JSON on `out`, prose on `err`. Exit status: 0 answered, 2 unusable input, 6 an

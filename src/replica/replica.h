@@ -38,6 +38,7 @@ struct Report {
   long long generated = 0;
   double joules =
       0;  // kFinished: the sequence's share of the energy of the steps it was in, by tokens
+  double itl_max_s = 0;  // kFinished, slotted replicas: the longest gap between two of its tokens
 };
 
 struct Load {
@@ -63,6 +64,9 @@ struct Usage {
 struct Options {
   bool report_tokens = false;
   std::uint64_t seed = 1;  // latency laws of metered services draw from (seed, request)
+  // Of slotted replicas: a prompt truly takes exp(prefill_error·z) of what the step model says, z
+  // standard normal, drawn from (seed, request).
+  double prefill_error = 0;
 };
 
 class VirtualReplica {

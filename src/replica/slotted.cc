@@ -4,14 +4,21 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "base/check.h"
 
 namespace medley::replica {
+namespace {
+
+// The purpose of these draws among all that one seed serves ("lane").
+constexpr std::uint64_t kLaneStream = 0x6c616e65;
+
+}  // namespace
 
 SlottedReplica::SlottedReplica(const Setup& setup, const Options& options)
-    : setup_(setup), report_tokens_(options.report_tokens), streams_(options.report_tokens) {
+    : setup_(setup), options_(options), streams_(options.report_tokens) {
   MEDLEY_CHECK(setup.steps != nullptr && setup.slots >= 1 && setup.kv_tokens >= 1);
   const perf::StepCost token = setup.steps->step({.decodes = 1});
   MEDLEY_CHECK(token.time.value() > 0);
@@ -58,6 +65,16 @@ void SlottedReplica::account(double until_s) {
   }
 }
 
+// What the prompt truly takes of the lane.
+double SlottedReplica::lane_s(const Sequence& sequence) const {
+  const std::array chunk = {perf::PrefillChunk{.tokens = sequence.prompt_tokens}};
+  const double modelled_s = setup_.steps->step({.chunks = chunk}).time.value();
+  if (options_.prefill_error == 0)
+    return modelled_s;
+  Prng prng = Prng::stream(options_.seed, kLaneStream, sequence.request.number());
+  return modelled_s * std::exp(options_.prefill_error * prng.normal());
+}
+
 void SlottedReplica::form_step(Instant now) {
   if (lane_busy_ || waiting_.empty())
     return;
@@ -75,8 +92,7 @@ void SlottedReplica::form_step(Instant now) {
   reserved_tokens_ += total(sequence);
   lane_busy_ = true;
   lane_request_ = sequence.request;
-  const std::array chunk = {perf::PrefillChunk{.tokens = sequence.prompt_tokens}};
-  lane_end_s_ = start_s + setup_.steps->step({.chunks = chunk}).time.value();
+  lane_end_s_ = start_s + lane_s(sequence);
   ++usage_.steps;
 }
 
@@ -128,12 +144,13 @@ void SlottedReplica::advance(Instant now, std::vector<Report>& reports) {
     running.told = token.generated;
     if (token.generated == 1) {
       reports.push_back({ReportKind::kFirstToken, token.request, token.at_s, 1});
-    } else if (report_tokens_) {
+    } else if (options_.report_tokens) {
       reports.push_back({ReportKind::kToken, token.request, token.at_s, token.generated});
     }
     if (token.last) {
       reports.push_back({ReportKind::kFinished, token.request, token.at_s, token.generated,
-                         joules_per_slot_ - running.joules_before});
+                         joules_per_slot_ - running.joules_before,
+                         token.generated > 1 ? token_s_ : 0});
       leave(token.request);
     }
   }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -133,6 +135,46 @@ TEST(Slotted, TellsEveryTokenWhenAsked) {
   replica.form_step(at(0));
   EXPECT_EQ(texts(run(replica)),
             (Texts{"first 1@0.2", "token 1@0.3", "token 1@0.4", "finished 1@0.4"}));
+}
+
+TEST(Slotted, TellsTheLongestGapBetweenTokensAsTheyReallyCame) {
+  SlottedReplica replica = replica_of(2, 1000, true);
+  replica.enqueue(at(0), sequence(1, 10, 9));
+  replica.enqueue(at(0), sequence(2, 10, 1));  // in the lane while the other decodes
+  replica.form_step(at(0));
+  double last_s = 0, longest_s = 0;
+  for (const Report& report : run(replica)) {
+    if (report.kind == ReportKind::kFinished) {
+      EXPECT_DOUBLE_EQ(report.itl_max_s, report.request == RequestId(1) ? 0.1 : 0);
+    } else if (report.request == RequestId(1)) {
+      if (report.generated > 1)
+        longest_s = std::max(longest_s, report.at_s - last_s);
+      last_s = report.at_s;
+    }
+  }
+  EXPECT_NEAR(longest_s, 0.1, 1e-12);
+}
+
+TEST(Slotted, TakesLongerOrShorterForAPromptThanModelledByTheErrorPutUponIt) {
+  const auto lane_s = [](std::uint64_t seed, std::uint64_t request) {
+    SlottedReplica replica(
+        {.slots = 1, .kv_tokens = 1000, .steps = std::make_shared<TenTokensASecond>()},
+        {.seed = seed, .prefill_error = 0.03});
+    replica.enqueue(at(0), sequence(request, 100, 1));
+    replica.form_step(at(0));
+    return run(replica).front().at_s - 0.1;  // modelled: one second
+  };
+  EXPECT_EQ(lane_s(1, 7), lane_s(1, 7));
+  EXPECT_NE(lane_s(1, 7), lane_s(2, 7));
+  double sum = 0, squares = 0;
+  constexpr int kDraws = 2000;
+  for (std::uint64_t request = 0; request < kDraws; ++request) {
+    const double error = std::log(lane_s(1, request));
+    sum += error;
+    squares += error * error;
+  }
+  EXPECT_NEAR(sum / kDraws, 0, 0.003);
+  EXPECT_NEAR(std::sqrt(squares / kDraws), 0.03, 0.002);
 }
 
 TEST(Slotted, CancelsWhereverTheSequenceIs) {

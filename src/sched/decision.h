@@ -8,6 +8,7 @@
 #include "base/linear_program.h"
 #include "domain/ids.h"
 #include "domain/service_class.h"
+#include "domain/token_window.h"
 
 namespace medley::sched {
 
@@ -23,6 +24,7 @@ std::string_view name_of(RejectReason reason);
 struct Dispatch {
   RequestId request;
   ReplicaId replica;
+  std::optional<TokenWindow> window = std::nullopt;  // promised to the client (promise.h)
 };
 struct Reject {
   RequestId request;

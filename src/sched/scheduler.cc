@@ -13,6 +13,7 @@
 #include "sched/market.h"
 #include "sched/placement/placement.h"
 #include "sched/predictor.h"
+#include "sched/promise.h"
 #include "sched/quota.h"
 
 namespace medley::sched {
@@ -58,6 +59,7 @@ class Scheduler::Impl {
         arrivals_(fleet_, perf_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
+        promises_(perf_, ledger_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
   }
@@ -144,6 +146,7 @@ class Scheduler::Impl {
     const ReplicaId replica = resident->replica;
     predictor_.first_token(*resident, pool_of(replica), now_);
     ledger_.first_token(event.request, now_);
+    promises_.first_token(now_, *resident);
     rebuild_prefill_lane(replica);
     // On a batch it is taken up once it ends: nothing is gained by a look at its first token.
     const bool frees_lane = perf_.pool(pool_of(replica)).kind == perf::ServingKind::kSlotted;
@@ -227,6 +230,7 @@ class Scheduler::Impl {
 
   void on(const ReplicaLost& event) {
     ledger_.set_live(event.replica, planted(Bug::kLostStillUsed));
+    promises_.lost(event.replica);
   }
 
   void on(const ReplicaReturned& event) {
@@ -433,7 +437,7 @@ class Scheduler::Impl {
     predictor_.dispatched(now_, pool, request);
     quotas_.spend(now_, pool, tokens);
     ++count(request).dispatched;
-    decide(Dispatch{request.id, replica});
+    decide(Dispatch{request.id, replica, promises_.dispatched(now_, *ledger_.find(request.id))});
     if (planted(Bug::kDoubleDispatch))
       decide(Dispatch{request.id, replica});
     explain(request, Outcome::kDispatched, replica, {});
@@ -668,6 +672,7 @@ class Scheduler::Impl {
 
   Resident remove(RequestId request, std::optional<Tokens> generated = {}) {
     Resident resident = ledger_.remove(request);
+    promises_.left(now_, resident);
     placement_->left(now_, resident, generated);
     return resident;
   }
@@ -725,6 +730,10 @@ class Scheduler::Impl {
     if (const auto* dispatch = std::get_if<Dispatch>(&decision)) {
       digest_.add(dispatch->request.number());
       digest_.add(dispatch->replica.number());
+      if (dispatch->window) {
+        digest_.add(static_cast<std::uint64_t>(dispatch->window->first_token_within.count()));
+        digest_.add(static_cast<std::uint64_t>(dispatch->window->every_token_within.count()));
+      }
     } else if (const auto* reject = std::get_if<Reject>(&decision)) {
       digest_.add(reject->request.number());
       digest_.add(static_cast<std::uint64_t>(reject->reason));
@@ -750,6 +759,7 @@ class Scheduler::Impl {
   Arrivals arrivals_;
   Market market_;
   Quotas quotas_;
+  Promises promises_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;
   const bool uses_prices_ =

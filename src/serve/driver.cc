@@ -56,8 +56,11 @@ class Driver::Impl final : public engine::GenerationSink {
     const auto found = entries_.find(request);
     if (found == entries_.end())
       return std::nullopt;
-    const Served served = served_so_far(found->second);
-    log(found->second, outcome);
+    Entry& entry = found->second;
+    if (entry.first_token_at)  // the gap that the client did not want to see the end of
+      entry.itl_max = std::max(entry.itl_max, loop_.now() - entry.last_token_at);
+    const Served served = served_so_far(entry);
+    log(entry, outcome);
     entries_.erase(found);
     tell(sched::RequestCancelled{request});
     return served;
@@ -105,10 +108,14 @@ class Driver::Impl final : public engine::GenerationSink {
     const bool first = entry.generated == 0;
     entry.generated += count;
     entry.answered = true;
+    const Instant now = loop_.now();
     if (first) {
-      entry.first_token_at = loop_.now();
+      entry.first_token_at = now;
       failures_[entry.replica->number()] = 0;
+    } else {
+      entry.itl_max = std::max(entry.itl_max, now - entry.last_token_at);
     }
+    entry.last_token_at = now;
     entry.listener->on_tokens(text, count);
     if (first && entries_.contains(request))  // the listener may have cancelled it
       tell(sched::FirstTokenEmitted{request});
@@ -163,6 +170,10 @@ class Driver::Impl final : public engine::GenerationSink {
     std::optional<sched::Prediction> predicted;
     bool answered = false;  // a token or the end came: the prompt has been processed
     std::optional<Instant> first_token_at;
+    Instant last_token_at;
+    Duration itl_max{};                 // the longest gap between two tokens
+    std::optional<TokenWindow> window;  // promised with its first dispatch
+    bool window_failed = false;         // that dispatch did
     long long generated = 0;
     std::optional<double> joules;
     std::optional<Error> last_error;
@@ -194,6 +205,8 @@ class Driver::Impl final : public engine::GenerationSink {
       Entry& entry = found->second;
       entry.replica = dispatch->replica;
       entry.predicted = scheduler_.prediction(dispatch->request);
+      if (dispatch->window)
+        entry.window = dispatch->window;
       entry.listener->on_dispatched(*dispatch);
       engines_[dispatch->replica.number()]->start(entry.generation, *this);
     } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
@@ -241,6 +254,7 @@ class Driver::Impl final : public engine::GenerationSink {
     if (found == entries_.end())
       return;  // ended by a listener that heard of another's failure
     Entry& entry = found->second;
+    entry.window_failed = entry.window.has_value();
     if (entry.generated == 0 && another_may_do(error.code)) {
       entry.last_error = error;
       entry.replica.reset();
@@ -269,6 +283,12 @@ class Driver::Impl final : public engine::GenerationSink {
         served.tpot_s = to_seconds(now - *entry.first_token_at).value() /
                         static_cast<double>(entry.generated - 1);
       }
+    }
+    if (entry.window) {
+      // What has not come yet is late once its time has passed.
+      const Duration ttft = entry.first_token_at.value_or(now) - entry.request.arrived_at;
+      served.window = {*entry.window, to_seconds(entry.itl_max).value(),
+                       entry.window_failed || !entry.window->kept_by(ttft, entry.itl_max)};
     }
     if (!entry.replica)
       return served;

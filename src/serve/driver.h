@@ -17,11 +17,20 @@
 
 namespace medley::serve {
 
+// A token window that was promised (docs/scheduling.md) and how it went, by every token as it came
+// from the engine.
+struct ServedWindow {
+  TokenWindow promised;
+  double itl_max_s = 0;  // the longest gap between two tokens so far
+  bool late = false;     // a token came too late, or the dispatch that carried the promise failed
+};
+
 // What really happened to a request, for the answer, the metrics and the decision log.
 struct Served {
   std::optional<ReplicaId> replica;
   std::optional<sched::Prediction> predicted;
   std::optional<double> ttft_s, tpot_s, e2e_s;  // observed at the driver
+  std::optional<ServedWindow> window;
   Tokens prompt_tokens, output_tokens;
   // Energy at the tariff; or, of a metered service, prompt and output that came, broken or not.
   std::optional<double> joules, money;

@@ -136,6 +136,91 @@ TEST_F(DriverTest, AnotherReplicaTakesOverBeforeTheFirstToken) {
   EXPECT_EQ(listener.error.value().code, ErrorCode::kGarbled);
 }
 
+// Two scheduled replicas: 5 ms and more to the first token, then one each millisecond; the margins
+// are those of a wide error bar.
+class ScheduledDriverTest : public DriverTest {
+ protected:
+  ScheduledDriverTest()
+      : DriverTest(
+            {.name = "lpu", .replicas = 2, .step_s = 0.001, .kind = perf::ServingKind::kSlotted}) {}
+  RequestId submit(Listener& listener) {
+    return DriverTest::submit(listener, ServiceClass::kGuaranteed);
+  }
+  // Of the first replica, `times` tokens.
+  void tokens(RequestId id, int times, Duration apart) {
+    for (int i = 0; i < times; ++i) {
+      loop_.advance_by(apart);
+      fakes_[0]->sink->on_tokens(id, "a", 1);
+    }
+  }
+  void end(RequestId id, FakeEngine* engine) {
+    engine->sink->on_end(id, {engine::FinishReason::kStop, Tokens(10), Tokens(3), {}});
+  }
+};
+
+TEST_F(ScheduledDriverTest, KeepsATokenWindowByEachToken) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  tokens(id, 3, milliseconds(1));
+  end(id, fakes_[0]);
+  const ServedWindow& window = listener.served.value().window.value();
+  EXPECT_GT(window.promised.first_token_within, milliseconds(2));
+  EXPECT_GT(window.promised.every_token_within, milliseconds(2));
+  EXPECT_DOUBLE_EQ(window.itl_max_s, 0.001);
+  EXPECT_FALSE(window.late);
+}
+
+TEST_F(ScheduledDriverTest, BreaksATokenWindowByOneLateTokenWhateverTheMean) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  tokens(id, 100, milliseconds(1));
+  tokens(id, 1, milliseconds(4));
+  end(id, fakes_[0]);
+  EXPECT_DOUBLE_EQ(listener.served.value().window.value().itl_max_s, 0.004);
+  EXPECT_TRUE(listener.served->window->late);
+}
+
+TEST_F(ScheduledDriverTest, BreaksTheTokenWindowOfALostReplicaHoweverSoonAnotherAnswers) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  driver_->replica_lost(ReplicaId(0));
+  ASSERT_TRUE(fakes_[1]->running.count(id));
+  loop_.advance_by(milliseconds(1));
+  fakes_[1]->sink->on_tokens(id, "a", 1);
+  end(id, fakes_[1]);
+  EXPECT_TRUE(listener.served.value().window.value().late);
+}
+
+TEST_F(ScheduledDriverTest, BreaksTheTokenWindowOfAnAnswerThatBreaksOff) {
+  Listener listener;
+  const RequestId id = submit(listener);
+  tokens(id, 2, milliseconds(1));
+  fakes_[0]->fail(id, ErrorCode::kUnavailable);
+  EXPECT_TRUE(listener.served.value().window.value().late);
+}
+
+TEST_F(ScheduledDriverTest, SaysWhetherTheTokenWindowOfWhoLeavesWasBrokenByThen) {
+  Listener patient, impatient, waiting;
+  const RequestId first = submit(patient);
+  tokens(first, 2, milliseconds(1));
+  EXPECT_FALSE(driver_->cancel(first).value().window.value().late);
+  const RequestId second = submit(impatient);
+  tokens(second, 2, milliseconds(1));
+  loop_.advance_by(milliseconds(9));
+  EXPECT_TRUE(driver_->cancel(second).value().window.value().late) << "the next token is overdue";
+  const RequestId third = submit(waiting);
+  loop_.advance_by(seconds(1));
+  EXPECT_TRUE(driver_->cancel(third).value().window.value().late) << "and so is the first one";
+}
+
+TEST_F(ScheduledDriverTest, PromisesNothingToOthers) {
+  Listener listener;
+  const RequestId id = DriverTest::submit(listener, ServiceClass::kStandard);
+  fakes_[0]->sink->on_tokens(id, "a", 1);
+  end(id, fakes_[0]);
+  EXPECT_FALSE(listener.served.value().window.has_value());
+}
+
 TEST_F(DriverTest, NobodyTakesOverAfterTheFirstToken) {
   Listener listener;
   const RequestId id = submit(listener);

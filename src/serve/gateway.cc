@@ -63,6 +63,8 @@ class Gateway::Call final : public RequestListener {
 
   void on_dispatched(const sched::Dispatch& dispatch) override {
     pool_ = gateway_.owners_.at(dispatch.replica.number());
+    if (dispatch.window)
+      promised_by_ = pool_;
   }
 
   void on_tokens(std::string_view text, int) override {
@@ -95,6 +97,7 @@ class Gateway::Call final : public RequestListener {
       exchange_->respond(std::move(response));
     }
     observe(ending, served);
+    count_window(served, served.window && served.window->late ? "broken" : "kept");
     finish("completed");
   }
 
@@ -108,6 +111,7 @@ class Gateway::Call final : public RequestListener {
 
   void on_failed(const Error& error, const Served& served) override {
     count_cost(served);
+    count_window(served, "broken");
     fail(openai::of_failure(error));
     finish("failed");
   }
@@ -185,6 +189,15 @@ class Gateway::Call final : public RequestListener {
     openai::append_json_number(out, served.money);
     out += R"(,"currency":)";
     openai::append_json_string(out, gateway_.fleet_.site.currency);
+    out += R"(,"token_window":)";
+    if (const std::optional<ServedWindow>& window = served.window) {
+      out += fmt::format(R"({{"promised":{{"ttft_s":{},"itl_s":{}}},"itl_max_s":{},"kept":{}}})",
+                         to_seconds(window->promised.first_token_within).value(),
+                         to_seconds(window->promised.every_token_within).value(), window->itl_max_s,
+                         !window->late);
+    } else {
+      out += "null";
+    }
     return out += '}';
   }
 
@@ -206,15 +219,26 @@ class Gateway::Call final : public RequestListener {
     count_cost(served);
   }
 
+  void count_window(const Served& served, std::string_view outcome) {
+    if (served.window) {
+      gateway_.metrics_.count_token_window(
+          request_.service_class, gateway_.fleet_.pool(promised_by_.value()).name, outcome);
+    }
+  }
+
   void count_cost(const Served& served) {
     if (served.money)
       gateway_.metrics_.count_cost(pool_name(), gateway_.fleet_.site.currency, *served.money);
   }
 
-  // Stops the work. What was processed until now has its price all the same.
+  // Stops the work. What was processed until now has its price all the same, and a promise that is
+  // broken by then stays so.
   void cancel(std::string_view outcome) {
-    if (const std::optional<Served> served = gateway_.driver_.cancel(request_.id, outcome))
+    if (const std::optional<Served> served = gateway_.driver_.cancel(request_.id, outcome)) {
       count_cost(*served);
+      const bool broken = outcome == "failed" || (served->window && served->window->late);
+      count_window(*served, broken ? "broken" : "abandoned");
+    }
   }
 
   // The last thing a call does: it is gone when the loop comes round.
@@ -236,6 +260,7 @@ class Gateway::Call final : public RequestListener {
   const Instant arrived_at_;
   Instant spoke_at_;  // when the client last heard something
   std::optional<PoolId> pool_;
+  std::optional<PoolId> promised_by_;  // whose token window it carries
   std::string text_;
   const std::string no_label_;
 };

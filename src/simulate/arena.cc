@@ -38,6 +38,8 @@ ArenaFigures figures_of(const Report& report) {
   for (const ClassReport& of_class : report.classes) {
     figures.class_requests[index_of(of_class.service_class)] = of_class.requests;
     figures.class_kept[index_of(of_class.service_class)] = of_class.kept;
+    if (is_promised_windows(of_class.service_class))
+      figures.windows += of_class.windows;
   }
   figures.value_offered = report.value_offered;
   figures.value_kept = report.value_kept;
@@ -76,6 +78,7 @@ class Runner {
     arena_.loads = options.loads;
     arena_.seeds = options.seeds;
     arena_.prediction_error = options.prediction_error;
+    arena_.prefill_error = options.prefill_error;
     arena_.runs.resize(cells_.size() * options.policies.size());
     arena_.bounds.resize(cells_.size());
   }
@@ -128,9 +131,11 @@ class Runner {
       arena_.bounds[place] = options_.bound(scenario_.fleet, models_, **arrivals);
     } else {
       ReportSink sink(fleets_[policy]);
-      const SimulationResult result =
-          simulate(fleets_[policy], models_, **arrivals, faults_,
-                   {.seed = seed, .records = &sink, .prediction_error = options_.prediction_error});
+      const SimulationResult result = simulate(fleets_[policy], models_, **arrivals, faults_,
+                                               {.seed = seed,
+                                                .records = &sink,
+                                                .prediction_error = options_.prediction_error,
+                                                .prefill_error = options_.prefill_error});
       arena_.runs[place * options_.policies.size() + policy] = figures_of(sink.report(result));
     }
     const std::lock_guard guard(lock_);
@@ -196,6 +201,7 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
     all.kept += run.kept;
     all.money += run.money;
     all.joules += run.joules;
+    standing.windows += run.windows;
     for (std::size_t i = 0; i < kServiceClassCount; ++i) {
       all.class_requests[i] += run.class_requests[i];
       all.class_kept[i] += run.class_kept[i];
@@ -301,9 +307,16 @@ std::string to_json(const Arena& arena) {
         {"load", arena.loads[standing.load]},
         {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
         {"prediction_error", arena.prediction_error},
+        {"prefill_error", arena.prefill_error},
         {"value_goodput",
          {{"mean", goodput.mean}, {"low", known(goodput.low())}, {"high", known(goodput.high())}}},
         {"attainment", std::move(attainment)},
+        {"token_windows",
+         {{"admitted", standing.windows.admitted},
+          {"promised", standing.windows.promised},
+          {"kept", standing.windows.kept},
+          {"broken", standing.windows.broken},
+          {"lost", standing.windows.lost}}},
         {"dollars_per_good", known(standing.money_per_good)},
         {"joules_per_good", known(standing.joules_per_good)},
         {"share_of_bound", known(standing.share_of_bound)},

@@ -32,10 +32,10 @@ struct NetValueBound {
 };
 
 struct ArenaOptions {
-  std::vector<PlacementPolicy> policies;  // at least one, each once
-  std::vector<double> loads = {1};        // at least one, above 0
-  std::vector<std::uint64_t> seeds;       // at least one
-  double prediction_error = 0;            // SimulationOptions has it
+  std::vector<PlacementPolicy> policies;           // at least one, each once
+  std::vector<double> loads = {1};                 // at least one, above 0
+  std::vector<std::uint64_t> seeds;                // at least one
+  double prediction_error = 0, prefill_error = 0;  // SimulationOptions has them
   // Called once for every load and seed, from several threads. Empty: no bound is known.
   std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
       bound;
@@ -50,6 +50,7 @@ struct ArenaFigures {
   std::array<long long, kServiceClassCount> class_requests{}, class_kept{};
   double value_offered = 0, value_kept = 0, net_value = 0;  // money, as Report has them
   double money = 0, joules = 0;                             // of the fleet, as Report has them
+  WindowCounts windows;                                     // of the classes that are promised them
 
   double value_goodput() const { return value_offered > 0 ? value_kept / value_offered : 0; }
 };
@@ -59,7 +60,7 @@ struct Arena {
   std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
-  double prediction_error = 0;
+  double prediction_error = 0, prefill_error = 0;
   std::vector<ArenaFigures> runs;                    // see run()
   std::vector<std::optional<NetValueBound>> bounds;  // by load, then seed
 
@@ -79,6 +80,7 @@ struct Standing {
   // Of all seeds together. Empty: no such request, nothing kept, no energy known.
   std::array<std::optional<double>, kServiceClassCount> attainment;
   std::optional<double> money_per_good, joules_per_good;
+  WindowCounts windows;  // of all seeds together, of the classes that are promised them
   std::optional<double> share_of_bound, bound_gap;  // means over the seeds; empty without a bound
   // Its goodput less that of the first policy with the same requests; empty for the first one.
   std::optional<Estimate> ahead_of_first;

@@ -194,6 +194,12 @@ std::string to_html(const Arena& arena, const std::string& command) {
     page.paragraph(fmt::format("Forecasts have an error of {} put upon them.",
                                percent(arena.prediction_error)));
   }
+  if (arena.prefill_error > 0) {
+    page.paragraph(
+        fmt::format("Prompts on statically scheduled devices have an error of {} put upon "
+                    "their times, unknown to the scheduler.",
+                    percent(arena.prefill_error)));
+  }
 
   page.heading("Value goodput");
   page.paragraph(

@@ -169,6 +169,7 @@ TEST(Arena, AnswersAnArrayOfJson) {
   EXPECT_TRUE(first.at("value_goodput").at("mean").is_number());
   EXPECT_TRUE(first.at("value_goodput").at("low").is_null()) << "one seed tells no interval";
   EXPECT_EQ(first.at("attainment").as_object().size(), 2u);
+  EXPECT_EQ(first.at("token_windows").at("admitted"), 0) << "no device is scheduled";
   for (const char* key : {"dollars_per_good", "joules_per_good"})
     EXPECT_TRUE(first.at(key).is_number()) << key;
   for (const char* key : {"share_of_bound", "bound_gap"})

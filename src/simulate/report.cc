@@ -19,6 +19,15 @@ double mean_energy_price(const Fleet& fleet) {
 
 }  // namespace
 
+WindowCounts& WindowCounts::operator+=(const WindowCounts& other) {
+  admitted += other.admitted;
+  promised += other.promised;
+  kept += other.kept;
+  broken += other.broken;
+  lost += other.lost;
+  return *this;
+}
+
 std::optional<double> Report::value_goodput() const {
   return value_offered > 0 ? std::optional(value_kept / value_offered) : std::nullopt;
 }
@@ -43,6 +52,12 @@ void ReportBuilder::add(const RequestRecord& record) {
   ++report_.requests;
   ++of_class.requests;
   report_.value_offered += value;
+  WindowCounts& windows = of_class.windows;
+  windows.admitted += record.scheduled;
+  windows.promised += record.window_outcome != WindowOutcome::kNone;
+  windows.kept += record.window_outcome == WindowOutcome::kKept;
+  windows.lost += record.window_outcome == WindowOutcome::kLost;
+  windows.broken = windows.promised - windows.kept;
   switch (record.outcome) {
     case RequestOutcome::kRejected:
       ++report_.rejected;
@@ -104,6 +119,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
   report.steps = result.steps;
   report.wake_ups = result.wake_ups;
   report.prediction_error = result.prediction_error;
+  report.prefill_error = result.prefill_error;
   report.decision_digest = result.digest.hex();
   report.attainment = share(static_cast<double>(report.kept), static_cast<double>(report.requests));
   report.goodput_per_s = share(static_cast<double>(report.kept), report.simulated_s);
@@ -176,6 +192,20 @@ std::string unknown_energy(const Report& report, const Fleet& fleet) {
   return unknown;
 }
 
+std::string windows_text(const ClassReport& of_class) {
+  const WindowCounts& windows = of_class.windows;
+  if (windows.admitted == 0 || !is_promised_windows(of_class.service_class))
+    return {};
+  return fmt::format(
+      "{}: {} admitted on scheduled devices, {} of them ({:.1f} %) with a token window, {} kept, "
+      "{} "
+      "broken{}",
+      name_of(of_class.service_class), windows.admitted, windows.promised,
+      100 * share(static_cast<double>(windows.promised), static_cast<double>(windows.admitted)),
+      windows.kept, windows.broken,
+      windows.lost > 0 ? fmt::format(", of which {} by lost replicas", windows.lost) : "");
+}
+
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result) {
   ReportBuilder builder(fleet);
   for (const RequestRecord& record : result.requests)
@@ -185,9 +215,11 @@ Report make_report(const std::string& name, const Fleet& fleet, const Simulation
 
 RequestsCsv::RequestsCsv(const Fleet& fleet)
     : owners_(fleet.pools_of_replicas()),
-      writer_({"request_id", "arrived_s", "first_token_s", "finished_s", "prompt_tokens",
-               "output_tokens", "class", "label", "model", "outcome", "reason", "pool", "replica",
-               "dispatched_s", "predicted_ttft_s", "predicted_tpot_s", "kept", "joules", "money"}) {
+      writer_({"request_id",       "arrived_s", "first_token_s", "finished_s",   "prompt_tokens",
+               "output_tokens",    "class",     "label",         "model",        "outcome",
+               "reason",           "pool",      "replica",       "dispatched_s", "predicted_ttft_s",
+               "predicted_tpot_s", "kept",      "joules",        "money",        "window_ttft_s",
+               "window_itl_s",     "window"}) {
   for (const Label& label : fleet.labels)
     labels_.push_back(data::CsvWriter::quoted(label.name));
   for (const Offer& offer : fleet.offers)
@@ -225,10 +257,14 @@ void RequestsCsv::add(const RequestRecord& record) {
     writer_.number(record.predicted->ttft_s, 9).number(record.predicted->tpot_s, 9);
   else
     writer_.empty().empty();
-  writer_.plain(record.kept ? "1" : "0")
-      .significant(record.joules, 9)
-      .significant(record.money, 9)
-      .end_row();
+  writer_.plain(record.kept ? "1" : "0").significant(record.joules, 9).significant(record.money, 9);
+  if (record.window_outcome != WindowOutcome::kNone) {
+    writer_.number(to_seconds(record.window.first_token_within).value(), 9)
+        .number(to_seconds(record.window.every_token_within).value(), 9);
+  } else {
+    writer_.empty().empty();
+  }
+  writer_.plain(name_of(record.window_outcome)).end_row();
 }
 
 }  // namespace medley::simulate

@@ -209,6 +209,10 @@ void add_outcomes(chart::Page& page, const Report& report, const Fleet& fleet) {
   page.paragraph(
       "Kept: every target of the request was met by a whole answer. A request that was refused "
       "missed its promise. Energy and money are what the requests account for.");
+  for (const ClassReport& of_class : report.classes) {
+    if (const std::string windows = windows_text(of_class); !windows.empty())
+      page.paragraph("Token windows, " + windows + ".");
+  }
   if (!report.refused_for.empty()) {
     HtmlTable reasons{.columns = {{"refused because"}, {"requests", true}}};
     for (const auto& [reason, requests] : report.refused_for)
@@ -499,6 +503,12 @@ std::string to_html(const Report& report, const Fleet& fleet, const Timeline& ti
   if (report.prediction_error > 0) {
     page.paragraph(fmt::format("Forecasts have an error of {} put upon them.",
                                percent(report.prediction_error)));
+  }
+  if (report.prefill_error > 0) {
+    page.paragraph(
+        fmt::format("Prompts on statically scheduled devices have an error of {} put upon "
+                    "their times, unknown to the scheduler.",
+                    percent(report.prefill_error)));
   }
   const OverTime over(timeline);
   const std::vector<Group> groups = groups_of(report, fleet);

@@ -67,6 +67,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"money_per_good", known(report.money_per_good())},
                    {"joules_per_good", known(report.joules_per_good())},
                    {"prediction_error", report.prediction_error},
+                   {"prefill_error", report.prefill_error},
                    {"decision_digest", report.decision_digest}};
   add_latencies(out, report.latencies);
   json::object classes;
@@ -77,6 +78,12 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"unfinished", of_class.unfinished}, {"kept", of_class.kept},
         {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
         {"money", of_class.money},           {"joules", known(some_energy, of_class.joules)}};
+    const WindowCounts& windows = of_class.windows;
+    entry["token_windows"] = json::object{{"admitted", windows.admitted},
+                                          {"promised", windows.promised},
+                                          {"kept", windows.kept},
+                                          {"broken", windows.broken},
+                                          {"lost", windows.lost}};
     add_latencies(entry, of_class.latencies);
     classes[name_of(of_class.service_class)] = std::move(entry);
   }

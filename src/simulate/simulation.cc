@@ -63,8 +63,9 @@ class Simulation {
       perf::PoolModel model = perf.pool(owners_[i]);
       if (slowable_[i])
         model.steps = slowable_[i];
-      replicas_.push_back(replica::make_replica(fleet.pool(owners_[i]), model,
-                                                {.report_tokens = false, .seed = options.seed}));
+      replicas_.push_back(replica::make_replica(
+          fleet.pool(owners_[i]), model,
+          {.report_tokens = false, .seed = options.seed, .prefill_error = options.prefill_error}));
     }
     for (std::size_t i = 0; timeline_ != nullptr && i < owners_.size(); ++i)
       timeline_->holds(i, now_, replicas_[i]->load());
@@ -78,6 +79,7 @@ class Simulation {
       load_changed_.assign(owners_.size(), true);
     }
     result_.prediction_error = options.prediction_error;
+    result_.prefill_error = options.prefill_error;
     if (records_ == nullptr)
       result_.requests.reserve(arrivals.size());
     for (const Fault& fault : faults) {
@@ -240,6 +242,7 @@ class Simulation {
   }
   void close_front() {
     RequestRecord& record = at_row(first_open_).record;
+    break_window(record);  // where it is open still, the answer never ended
     if (record.outcome == RequestOutcome::kCompleted) {
       record.money = money_of(record);
       record.kept = kept(record) && !record.truncated;
@@ -249,6 +252,11 @@ class Simulation {
     else
       result_.requests.push_back(record);
     ++first_open_;
+  }
+
+  static void break_window(RequestRecord& record) {
+    if (record.window_outcome == WindowOutcome::kOpen)
+      record.window_outcome = WindowOutcome::kBroken;
   }
 
   void apply(const FaultEvent& fault) {
@@ -283,6 +291,8 @@ class Simulation {
     for (const RequestId request : held) {
       open_record(request).held = false;
       RequestRecord& record = record_of(request);
+      if (record.window_outcome == WindowOutcome::kOpen)
+        record.window_outcome = WindowOutcome::kLost;
       if (record.first_token_s) {
         record.outcome = RequestOutcome::kFailed;
         long long generated = 0;
@@ -325,6 +335,11 @@ class Simulation {
           record.finished_s = report.at_s;
           record.joules = report.joules;
           record.outcome = RequestOutcome::kCompleted;
+          if (record.window_outcome == WindowOutcome::kOpen) {
+            const bool kept = record.window.kept_by(round_to_duration(Seconds(*record.ttft_s())),
+                                                    round_to_duration(Seconds(report.itl_max_s)));
+            record.window_outcome = kept ? WindowOutcome::kKept : WindowOutcome::kBroken;
+          }
           tell(sched::RequestFinished{report.request, Tokens(report.generated)});
           break;
         }
@@ -365,7 +380,14 @@ class Simulation {
         record.replica = dispatch->replica;
         record.dispatched_s = to_seconds(now_).value();
         record.predicted = scheduler_.prediction(dispatch->request);
+        if (dispatch->window) {
+          MEDLEY_CHECK(record.window_outcome == WindowOutcome::kNone,
+                       "a second promise would cover up a broken one");
+          record.window = *dispatch->window;
+          record.window_outcome = WindowOutcome::kOpen;
+        }
         const std::size_t replica = dispatch->replica.number();
+        record.scheduled |= perf_.pool(owners_[replica]).kind == perf::ServingKind::kSlotted;
         record.output_tokens = arrivals_[row].output_tokens;
         record.truncated = false;
         if (const perf::PoolModel& model = perf_.pool(owners_[replica]); model.max_context > 0) {
@@ -408,6 +430,7 @@ class Simulation {
     while (!unfit_.empty()) {
       const RequestId request = unfit_.back();
       unfit_.pop_back();
+      break_window(record_of(request));
       tell(sched::DispatchFailed{request});
     }
   }
@@ -506,6 +529,21 @@ std::string_view name_of(RequestOutcome outcome) {
       return "rejected";
     case RequestOutcome::kFailed:
       return "failed";
+  }
+  return "";
+}
+
+std::string_view name_of(WindowOutcome outcome) {
+  switch (outcome) {
+    case WindowOutcome::kNone:
+    case WindowOutcome::kOpen:
+      return "";
+    case WindowOutcome::kKept:
+      return "kept";
+    case WindowOutcome::kBroken:
+      return "broken";
+    case WindowOutcome::kLost:
+      return "lost";
   }
   return "";
 }

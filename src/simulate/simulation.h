@@ -35,6 +35,12 @@ struct Fault {
 enum class RequestOutcome { kUnfinished, kCompleted, kRejected, kFailed };
 std::string_view name_of(RequestOutcome outcome);
 
+// What became of a promised token window. Broken: a token came late, or the dispatch that carried
+// the promise failed. Lost: broken since its replica was lost; what happens elsewhere later does
+// not mend it.
+enum class WindowOutcome { kNone, kOpen, kKept, kBroken, kLost };
+std::string_view name_of(WindowOutcome outcome);  // kNone and kOpen: empty
+
 // What became of one request. Times are seconds since the start; empty where it did not get there.
 struct RequestRecord {
   Request request;
@@ -50,6 +56,9 @@ struct RequestRecord {
   double money = 0;        // energy at the tariff, or the metered price
   bool truncated = false;  // its answer was cut where the replica's context was full
   bool kept = false;       // every target, by a whole answer
+  bool scheduled = false;  // it was dispatched to a statically scheduled device
+  TokenWindow window{};    // promised, unless its outcome is kNone
+  WindowOutcome window_outcome = WindowOutcome::kNone;
 
   std::optional<double> ttft_s() const;
   std::optional<double> tpot_s() const;  // more than one token only
@@ -76,7 +85,7 @@ struct SimulationResult {
   std::vector<ReplicaRecord> replicas;
   double simulated_s = 0;  // until the last effect
   long long evictions = 0, steps = 0, wake_ups = 0;
-  double prediction_error = 0;  // as in the options
+  double prediction_error = 0, prefill_error = 0;  // as in the options
   Digest digest;
 };
 
@@ -90,6 +99,7 @@ struct SimulationOptions {
   RecordSink* records = nullptr;
   Timeline* timeline = nullptr;  // told what the replicas do over time
   double prediction_error = 0;   // put upon the core's forecasts (sched::ForecastError)
+  double prefill_error = 0;      // of the devices, unknown to the core (replica::Options)
 };
 
 // Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every

@@ -51,6 +51,9 @@ struct Metrics::Impl {
   prometheus::Family<prometheus::Counter>& cost =
       family(registry, prometheus::BuildCounter(), "medley_cost_currency_total",
              "Cost of finished requests, in the site's currency");
+  prometheus::Family<prometheus::Counter>& token_windows =
+      family(registry, prometheus::BuildCounter(), "medley_token_windows_total",
+             "Promises of a time for every token, by what became of them");
   prometheus::Family<prometheus::Gauge>& queue_depth =
       family(registry, prometheus::BuildGauge(), "medley_queue_depth",
              "Requests admitted and waiting for a replica");
@@ -102,6 +105,15 @@ void Metrics::count_tokens(ServiceClass service_class, std::string_view pool, lo
 
 void Metrics::count_energy(std::string_view pool, std::string_view source, double joules) {
   impl_->energy.Add({{"pool", label(pool)}, {"source", label(source)}}).Increment(joules);
+}
+
+void Metrics::count_token_window(ServiceClass service_class, std::string_view pool,
+                                 std::string_view outcome) {
+  impl_->token_windows
+      .Add({{"class", std::string(name_of(service_class))},
+            {"pool", label(pool)},
+            {"outcome", label(outcome)}})
+      .Increment();
 }
 
 void Metrics::count_cost(std::string_view pool, std::string_view currency, double money) {

@@ -28,6 +28,9 @@ class Metrics {
                     long long output);
   // `source`: "modelled" or "measured".
   void count_energy(std::string_view pool, std::string_view source, double joules);
+  // `outcome`: "kept", "broken" or "abandoned".
+  void count_token_window(ServiceClass service_class, std::string_view pool,
+                          std::string_view outcome);
   void count_cost(std::string_view pool, std::string_view currency, double money);
 
   void set_queue_depth(ServiceClass service_class, double requests);

@@ -53,6 +53,12 @@ function compare(rows, figures, what) {
     close(times.reduce((a, b) => a + b, 0) / times.length, figures[key].mean, `${what}.${key}.mean`);
     close(Math.max(...times), figures[key].max, `${what}.${key}.max`);
   }
+  if (figures.token_windows) {
+    const windows = (...outcomes) => rows.filter((row) => outcomes.includes(row.window)).length;
+    assert.equal(windows('kept'), figures.token_windows.kept, `${what}.token_windows.kept`);
+    assert.equal(windows('broken', 'lost'), figures.token_windows.broken, `${what}.token_windows.broken`);
+    assert.equal(windows('kept', 'broken', 'lost'), figures.token_windows.promised, `${what}.token_windows.promised`);
+  }
   return { done, sum };
 }
 

@@ -192,6 +192,8 @@ test('what cannot be compared', async () => {
     [['--compare', 'medley', '--placement', 'medley'], /--compare/],
     [['--prediction-error', '2.1'], /--prediction-error: expected a number from 0 to 2 like 0\.3, got '2\.1'/],
     [['--compare', 'medley', '--prediction-error', 'some'], /--prediction-error: expected a number/],
+    [['--prefill-error', '-0.03'], /--prefill-error: expected a number from 0 to 2 like 0\.03, got '-0\.03'/],
+    [['--compare', 'medley', '--prefill-error', 'nan'], /--prefill-error: expected a number/],
     [['--seeds', '1..2'], /--seeds requires --compare/],
   ]) {
     const { status, out, err } = await medley('simulate', scenario, ...args);

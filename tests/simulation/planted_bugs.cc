@@ -47,6 +47,8 @@ std::string_view name_of(Bug bug) {
       return "cancelled kept";
     case Bug::kHeadroomIgnored:
       return "headroom ignored";
+    case Bug::kWindowWithoutRoom:
+      return "window without room";
     case Bug::kNone:
     case Bug::kCount:
       break;

@@ -311,6 +311,8 @@ void ShadowBooks::on_dispatch(Instant now, const Dispatch& dispatch) {
   if (plain_simple_)
     check_load(entry, dispatch.replica);
   check_quota(now, entry, replica.pool);
+  if (dispatch.window)
+    check_window(entry, replica);
 
   stops_waiting(entry);
   entry.state = State::kInFlight;
@@ -325,6 +327,34 @@ void ShadowBooks::on_dispatch(Instant now, const Dispatch& dispatch) {
   ++count(entry).in_flight;
   ++count(entry).dispatched;
   ++in_flight_;
+}
+
+// A token window is promised where a slot and the memory for the longest answers of all are free,
+// to those who pay for it, and never again after a failure.
+void ShadowBooks::check_window(const Entry& entry, const Replica& replica) {
+  const perf::PoolModel& model = perf_.pool(replica.pool);
+  const std::string promised = name(entry) + " is promised a token window ";
+  if (model.kind != perf::ServingKind::kSlotted ||
+      entry.request.service_class != ServiceClass::kGuaranteed) {
+    violated("window", promised + "that is not for it");
+  }
+  if (entry.failures > 0)
+    violated("window", promised + "though an earlier dispatch failed");
+  const auto most = [&](const Request& request) {
+    return request.output_cap
+               ? std::min(request.prompt_tokens.count() + request.output_cap->count(),
+                          model.max_context)
+               : model.max_context;
+  };
+  long long tokens = most(entry.request);
+  for (const RequestId resident : replica.residents)
+    tokens += most(this->entry(resident)->request);
+  if (replica.outstanding() >= model.max_running || tokens > model.kv_tokens) {
+    violated(
+        "window",
+        promised + fmt::format("beside {} of {} sequences, with up to {} of {} KV tokens",
+                               replica.outstanding(), model.max_running, tokens, model.kv_tokens));
+  }
 }
 
 // Before this moment nothing is late yet: work waits for half of its target at least.

@@ -85,6 +85,7 @@ class ShadowBooks {
   void on_reject(Instant now, const Reject& reject);
   void check_quota(Instant now, const Entry& entry, PoolId pool);
   void check_load(const Entry& entry, ReplicaId chosen);
+  void check_window(const Entry& entry, const Replica& replica);
   void check_price(Instant now, const Entry& entry, ReplicaId chosen);
   static Instant half_way_to_expiry(const Entry& entry);
   void check_program(const LinearProgram& program);
