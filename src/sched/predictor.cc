@@ -75,6 +75,10 @@ void fold_ratio(double& ratio, double observed, double predicted, double correct
 
 }  // namespace
 
+double Predictor::Rate::at(Instant now) const {
+  return value * std::exp(-to_seconds(now - last).value() / kRateWindowS);
+}
+
 Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
                      const ForecastError& error)
     : fleet_(fleet),
@@ -82,7 +86,8 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
       ledger_(ledger),
       error_(error),
       observed_(fleet.pools.size()),
-      decode_steps_(ledger.replicas().size()) {
+      decode_steps_(ledger.replicas().size()),
+      rates_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
     observed_[i].ttft_variance = model.ttft_error * model.ttft_error;
@@ -129,14 +134,28 @@ long long Predictor::output_tokens(const Request& request) const {
 }
 
 double Predictor::usage_s(PoolId pool, const Request& request) const {
-  const auto prompt = static_cast<double>(request.prompt_tokens.count());
+  const auto prompt =
+      static_cast<double>(request.prompt_tokens.count() - likely_cached(pool, request));
   if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
     return (prompt + static_cast<double>(output_tokens(request))) / capability(pool);
-  const double computed = prompt * (1 - observed_[pool.number()].cached_share);
-  const double prefill = computed / prefill_tokens_per_s(pool);
+  const double prefill = prompt / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
   return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
+}
+
+long long Predictor::likely_cached(PoolId pool, const Request& request) const {
+  const std::size_t offer = request.model.number();
+  if (!fleet_.pool(pool).batching.prefix_caching || offer >= prompts_.size() ||
+      perf_.pool(pool).kind != perf::ServingKind::kBatched)
+    return 0;
+  const long long prompt = request.prompt_tokens.count();
+  const Prompts& mean = prompts_[offer][index_of(request.service_class)];
+  if (mean.cached == 0)
+    return 0;
+  // Of all tokens, since what is cached of a prompt does not grow with its length.
+  const double share = mean.cached / mean.tokens;
+  return std::min(prompt - 1, std::llround(share * static_cast<double>(prompt)));
 }
 
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
@@ -241,9 +260,15 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   if (!slotted) {
     // Prompts that keep arriving are processed in the same steps: the share of time they take
     // stretches a token's.
-    const double rate = observed.prompt_tokens_per_s / std::max(1, ledger_.live(pool));
-    const double idle_share = 1 - std::min(0.9, rate * own.per_token_s);
-    const double longest = tpot + own.per_token_s * static_cast<double>(model.chunk_tokens);
+    double rate = observed.prompt_tokens_per_s / std::max(1, ledger_.live(pool));
+    if (account.id && fleet_.pool(pool).batching.prefix_caching)
+      rate = rates_[account.id->number()].at(now);
+    // The rest of a prompt that is mostly cached says little of what others take.
+    const double per_token_s =
+        cached == 0 ? own.per_token_s
+                    : prefill(model, prompt, 0, decodes, context, alone.time.value()).per_token_s;
+    const double idle_share = 1 - std::min(0.9, rate * per_token_s);
+    const double longest = tpot + per_token_s * static_cast<double>(model.chunk_tokens);
     const auto stretched = [&](double step) {
       return model.chunk_tokens > 0 ? std::min(step / idle_share, std::max(longest, step))
                                     : step / idle_share;
@@ -330,8 +355,16 @@ void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
   const auto cached = static_cast<double>(resident.cached_tokens);
   observed.prompt_tokens_per_s = observed.prompt_tokens_per_s * std::exp(-elapsed / kRateWindowS) +
                                  (prompt - cached) / kRateWindowS;
-  observed.cached_share += kCachedWeight * (cached / prompt - observed.cached_share);
   observed.last_dispatch = now;
+  if (!fleet_.pool(pool).batching.prefix_caching)
+    return;
+  rates_[resident.replica.number()].add(now, (prompt - cached) / kRateWindowS);
+  const std::size_t offer = resident.request.model.number();
+  if (offer >= prompts_.size())
+    prompts_.resize(offer + 1);
+  Prompts& mean = prompts_[offer][index_of(resident.request.service_class)];
+  mean.tokens += kCachedWeight * (prompt - mean.tokens);
+  mean.cached += kCachedWeight * (cached - mean.cached);
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {

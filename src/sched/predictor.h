@@ -82,11 +82,13 @@ class Predictor {
     double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
     double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
     double prompt_tokens_per_s = 0;               // to compute, dispatched to the pool, running
-    double cached_share = 0;                      // of the prompts dispatched to it, running
     Instant last_dispatch;
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed) const;
+  // What a request like this one may find of its prompt on a replica of the pool, which is not
+  // known yet.
+  long long likely_cached(PoolId pool, const Request& request) const;
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
@@ -104,11 +106,25 @@ class Predictor {
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
+  // Of prompts dispatched to pools that cache prefixes, running means. By offer.
+  struct Prompts {
+    double tokens = 0, cached = 0;
+  };
+  std::vector<std::array<Prompts, kServiceClassCount>> prompts_;
   struct DecodeStep {
     long long decodes = 0, context = 0;
     perf::StepCost cost;
   };
   mutable std::vector<DecodeStep> decode_steps_;  // by replica
+  // Prompt tokens to compute that were dispatched, a second. By replica, of pools that cache
+  // prefixes: there prompts go where their beginnings are and do not spread evenly.
+  struct Rate {
+    double value = 0;
+    Instant last;
+    double at(Instant now) const;
+    void add(Instant now, double more) { value = at(now) + more, last = now; }
+  };
+  std::vector<Rate> rates_;
 };
 
 }  // namespace medley::sched
