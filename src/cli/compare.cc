@@ -135,7 +135,12 @@ std::string or_dash(const std::optional<double>& figure, const Text& text) {
 
 void print_table(const simulate::Arena& arena, std::FILE* out) {
   const std::vector<simulate::Standing> all = simulate::standings(arena);
-  const auto points = [](double share) { return fmt::format("{:+.1f}", share * 100); };
+  const auto difference = [](const std::optional<Estimate>& ahead) {
+    if (!ahead)
+      return std::string("-");
+    const std::string points = fmt::format("{:+.1f}", ahead->mean * 100);
+    return ahead->margin ? fmt::format("{} ± {:.1f}", points, *ahead->margin * 100) : points;
+  };
   const auto short_figure = [](double figure) { return fmt::format("{:.4g}", figure); };
   const auto occurs = [&](ServiceClass service_class) {
     return std::any_of(all.begin(), all.end(), [&](const simulate::Standing& standing) {
@@ -164,8 +169,10 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
   columns.push_back({arena.currency + "/good", right});
   columns.push_back({"J/good", right});
   columns.push_back({"of bound", right});
-  if (arena.policies.size() > 1)
+  if (arena.policies.size() > 1) {
     columns.push_back({fmt::format("points to {}", name_of(arena.policies.front())), right});
+    columns.push_back({"of the bound", right});
+  }
   Table table(std::move(columns));
   for (const simulate::Standing& standing : all) {
     if (standing.policy == 0 && standing.load > 0)
@@ -181,10 +188,9 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
     row.push_back(or_dash(standing.money_per_good, short_figure));
     row.push_back(or_dash(standing.joules_per_good, short_figure));
     row.push_back(or_dash(standing.share_of_bound, percent));
-    if (const std::optional<Estimate>& ahead = standing.ahead_of_first) {
-      row.push_back(ahead->margin
-                        ? fmt::format("{} ± {:.1f}", points(ahead->mean), *ahead->margin * 100)
-                        : points(ahead->mean));
+    if (standing.ahead_of_first) {
+      row.push_back(difference(standing.ahead_of_first));
+      row.push_back(difference(standing.share_ahead_of_first));
     }
     table.add_row(std::move(row));
   }
