@@ -121,6 +121,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              report.joules > 0 ? energy(report.joules) : "unknown",
              report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
              report.money);
+  if (const std::string power = simulate::power_text(report.power); !power.empty())
+    fmt::print(out, "{}\n", power);
   if (const std::optional<double> value_goodput = report.value_goodput()) {
     const auto per_good = [](const std::optional<double>& figure) {
       return figure ? fmt::format("{:.4g}", *figure) : std::string("-");
@@ -190,12 +192,12 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
     std::string came_out = "unknown";
     if (found->is_number()) {
       const double figure = found->to_number<double>();
-      if (std::abs(figure - expected) <= 1e-6 * std::max(1.0, std::abs(expected)))
+      if (expected.holds(figure))
         continue;
       came_out = fmt::format("{}", figure);
     }
     fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n",
-               printable(scenario.file), printable(path), expected, came_out);
+               printable(scenario.file), printable(path), data::text_of(expected), came_out);
     status = kMissed;
   }
   return status;

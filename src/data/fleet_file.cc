@@ -40,13 +40,15 @@ void close(Fields& parent, Fields& child) {
     parent.fail(std::move(status).error());
 }
 
-// A list of hours or one number for all of them. Prices can be negative: some markets' hours are.
-Result<std::array<double, 24>> read_hours(const Node& node) {
-  constexpr Bounds kAnyPrice{.min = -1000, .max = 1000};
+// Prices can be negative: some markets' hours are.
+constexpr Bounds kAnyPrice{.min = -1000, .max = 1000};
+
+// A list of hours or one number for all of them.
+Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds) {
   std::array<double, 24> hours{};
   if (!node.is_list()) {
-    MEDLEY_TRY(const double price, node.number(kAnyPrice));
-    hours.fill(price);
+    MEDLEY_TRY(const double all, node.number(bounds));
+    hours.fill(all);
     return hours;
   }
   MEDLEY_TRY(const std::vector<Node> nodes, node.items());
@@ -55,7 +57,7 @@ Result<std::array<double, 24>> read_hours(const Node& node) {
         fmt::format("expected one number, or 24 for the hours of the day, got {}", nodes.size()));
   }
   for (std::size_t hour = 0; hour < hours.size(); ++hour) {
-    MEDLEY_TRY(hours[hour], nodes[hour].number(kAnyPrice));
+    MEDLEY_TRY(hours[hour], nodes[hour].number(bounds));
   }
   return hours;
 }
@@ -81,14 +83,15 @@ Result<Site> read_site(const Node& node) {
       Fields parts(*tariff);
       site.currency = parts.text("currency", site.currency);
       if (const auto price = parts.required("per_kwh"))
-        parts.take(site.tariff_per_kwh, read_hours(*price));
+        parts.take(site.tariff_per_kwh, read_hours(*price, kAnyPrice));
       close(fields, parts);
     } else {
-      fields.take(site.tariff_per_kwh, read_hours(*tariff));
+      fields.take(site.tariff_per_kwh, read_hours(*tariff, kAnyPrice));
     }
   }
   site.pue = fields.number("pue", site.pue, {.min = 1, .max = 10});
-  site.power_limit_kw = fields.number("power_limit_kw", kPositive);
+  if (const auto limit = fields.child("power_limit_kw"))
+    fields.take(site.power_limit_kw, read_hours(*limit, kPositive));
   MEDLEY_TRY_STATUS(fields.finish());
   return site;
 }

@@ -115,7 +115,7 @@ TEST(FleetFile, ReadsTheWholeVocabulary) {
   ASSERT_EQ(f.pools.size(), 3u);
   EXPECT_EQ(f.site.jurisdiction.operated_by, "DE");
   EXPECT_EQ(f.site.tariff_per_kwh[23], 0.19);
-  EXPECT_EQ(*f.site.power_limit_kw, 40);
+  EXPECT_EQ((*f.site.power_limit_kw)[23], 40);
   EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).targets.tpot, std::chrono::milliseconds(8));
   EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).value.value(), 0.03);
   EXPECT_EQ(f.policy(ServiceClass::kBatch).targets.deadline, std::chrono::hours(12));
@@ -212,6 +212,20 @@ TEST(FleetFile, ReadsTariffsByHour) {
   EXPECT_EQ(
       error("site: {tariff: [1, 2]}\n" + std::string(kOnePool)),
       "fleet.yaml:1:16: site.tariff: expected one number, or 24 for the hours of the day, got 2");
+}
+
+TEST(FleetFile, ReadsPowerLimitsByHour) {
+  std::string hours = "site: {power_limit_kw: [";
+  for (int hour = 0; hour < 24; ++hour)
+    hours += std::to_string(hour + 1) + (hour < 23 ? ", " : "]}\n");
+  const Fleet f = fleet(hours + kOnePool);
+  EXPECT_EQ((*f.site.power_limit_kw)[0], 1);
+  EXPECT_EQ((*f.site.power_limit_kw)[23], 24);
+  EXPECT_EQ(error("site: {power_limit_kw: [1, 2]}\n" + std::string(kOnePool)),
+            "fleet.yaml:1:24: site.power_limit_kw: expected one number, or 24 for the hours of the "
+            "day, got 2");
+  EXPECT_EQ(error("site: {power_limit_kw: 0}\n" + std::string(kOnePool)),
+            "fleet.yaml:1:24: site.power_limit_kw: expected a number above 0, got '0'");
 }
 
 TEST(FleetFile, SaysWhatIsWrongAndWhere) {

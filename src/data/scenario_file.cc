@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 
@@ -238,16 +239,27 @@ Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
 }
 
 Status read_expected(const Node& node, const std::string& prefix,
-                     std::map<std::string, double>& expected) {
+                     std::map<std::string, Expected>& expected) {
+  constexpr Bounds kAny{.min = -1e300, .max = 1e300};
   MEDLEY_TRY(const auto entries, node.entries());
   for (const auto& [key, value] : entries) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
-    if (value.is_map()) {
+    Expected figure;
+    if (value.is_map() && (value.find("at_least") || value.find("at_most"))) {
+      Fields fields(value);
+      figure.at_least = fields.number("at_least", figure.at_least, kAny);
+      figure.at_most = fields.number("at_most", figure.at_most, kAny);
+      MEDLEY_TRY_STATUS(fields.finish());
+      if (figure.at_least > figure.at_most)
+        return value.error("at_least is above at_most");
+    } else if (value.is_map()) {
       MEDLEY_TRY_STATUS(read_expected(value, name, expected));
       continue;
+    } else {
+      MEDLEY_TRY(figure.at_least, value.number(kAny));
+      figure.at_most = figure.at_least;
     }
-    MEDLEY_TRY(const double number, value.number({.min = -1e300, .max = 1e300}));
-    if (!expected.emplace(name, number).second)
+    if (!expected.emplace(name, figure).second)
       return value.key_error("stands here twice");
   }
   return Done{};
@@ -343,6 +355,22 @@ bool names_of_the_catalog(const Node& node) {
 }
 
 }  // namespace
+
+bool Expected::holds(double figure) const {
+  const auto slack = [](double end) { return 1e-6 * std::max(1.0, std::abs(end)); };
+  return !(figure < at_least - slack(at_least)) && !(figure > at_most + slack(at_most));
+}
+
+std::string text_of(const Expected& expected) {
+  if (expected.at_least == expected.at_most)
+    return fmt::format("{}", expected.at_least);
+  std::string text;
+  if (std::isfinite(expected.at_least))
+    text = fmt::format("at least {}", expected.at_least);
+  if (std::isfinite(expected.at_most))
+    text += fmt::format("{}at most {}", text.empty() ? "" : " and ", expected.at_most);
+  return text;
+}
 
 Result<Scenario> read_scenario(const std::string& path, const std::string& catalog_folder) {
   MEDLEY_TRY(const Node node, read_yaml(path));

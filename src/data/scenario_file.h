@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -58,6 +59,18 @@ struct Fault {
   std::optional<double> slowdown;  // empty: lost
 };
 
+// What a figure of the report is to be: from `at_least` to `at_most`, which are equal for one
+// number.
+struct Expected {
+  double at_least = -std::numeric_limits<double>::infinity();
+  double at_most = std::numeric_limits<double>::infinity();
+
+  // Within 1e-6 of the ends, relative from 1 up, absolute below.
+  bool holds(double figure) const;
+};
+// "0.5", "at least 0.5", "at least 0.5 and at most 0.7".
+std::string text_of(const Expected& expected);
+
 struct Scenario {
   std::string name, file;
   Fleet fleet;
@@ -67,7 +80,7 @@ struct Scenario {
   Mix mix;
   std::vector<Fault> faults;  // in file order
   std::uint64_t seed = 1;
-  std::map<std::string, double> expected;  // nested keys joined by dots: "ttft_s.p99"
+  std::map<std::string, Expected> expected;  // nested keys joined by dots: "ttft_s.p99"
 };
 
 Result<Scenario> read_scenario(const std::string& path, const Catalog& catalog);

@@ -384,7 +384,11 @@ bool tells_prefixes(TraceFormat format, const std::vector<TraceRequest>& request
 
 std::string_view name_of(TraceFormat format) { return kNames[static_cast<std::size_t>(format)]; }
 
-Result<std::vector<TraceRequest>> parse_trace(std::string text, const TraceSpec& spec) {
+Result<std::vector<TraceRequest>> parse_trace(std::string text, const TraceSpec& stated) {
+  TraceSpec spec = stated;
+  if (!spec.format) {
+    MEDLEY_TRY(spec.format, trace_format_of(text, spec.path));
+  }
   Collector collector(spec);
   if (spec.format == TraceFormat::kMooncake) {
     MEDLEY_TRY_STATUS(read_json_lines(std::move(text), spec, collector));

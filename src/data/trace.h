@@ -29,9 +29,9 @@ Result<TraceFormat> trace_format_of(std::string_view text, const std::string& na
 
 struct TraceSpec {
   std::string path;
-  TraceFormat format = TraceFormat::kAzure;
-  double time_scale = 1;                        // every arrival is multiplied by it
-  double start_s = 0;                           // and this added
+  std::optional<TraceFormat> format = std::nullopt;  // empty: the first line tells
+  double time_scale = 1;                             // every arrival is multiplied by it
+  double start_s = 0;                                // and this added
   std::optional<long long> max_request_tokens;  // a prompt is cut so that prompt and output fit
 };
 

@@ -46,6 +46,7 @@ ArenaFigures figures_of(const Report& report) {
   figures.net_value = report.net_value();
   figures.money = report.money;
   figures.joules = report.joules;
+  figures.peak_of_limit = report.power.peak_of_limit;
   return figures;
 }
 
@@ -211,6 +212,8 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
     all.money += run.money;
     all.joules += run.joules;
     standing.windows += run.windows;
+    if (run.peak_of_limit)
+      standing.peak_of_limit = std::max(standing.peak_of_limit.value_or(0), *run.peak_of_limit);
     for (std::size_t i = 0; i < kServiceClassCount; ++i) {
       all.class_requests[i] += run.class_requests[i];
       all.class_kept[i] += run.class_kept[i];
@@ -342,6 +345,7 @@ std::string to_json(const Arena& arena) {
                                  {"lost", standing.windows.lost}}},
                                {"dollars_per_good", known(standing.money_per_good)},
                                {"joules_per_good", known(standing.joules_per_good)},
+                               {"peak_of_limit", known(standing.peak_of_limit)},
                                {"share_of_bound", known(standing.share_of_bound)},
                                {"share_ahead_of_first", known(standing.share_ahead_of_first)},
                                {"bound_gap", known(standing.bound_gap)}});

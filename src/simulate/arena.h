@@ -50,6 +50,7 @@ struct ArenaFigures {
   std::array<long long, kServiceClassCount> class_requests{}, class_kept{};
   double value_offered = 0, value_kept = 0, net_value = 0;  // money, as Report has them
   double money = 0, joules = 0;                             // of the fleet, as Report has them
+  std::optional<double> peak_of_limit;                      // of power, as PowerFigures has it
   WindowCounts windows;                                     // of the classes that are promised them
 
   double value_goodput() const { return value_offered > 0 ? value_kept / value_offered : 0; }
@@ -84,6 +85,7 @@ struct Standing {
   std::array<std::optional<double>, kServiceClassCount> attainment;
   std::optional<double> money_per_good, joules_per_good;
   WindowCounts windows;  // of all seeds together, of the classes that are promised them
+  std::optional<double> peak_of_limit;  // of power, the most of any seed; empty without a limit
   std::optional<double> share_of_bound, bound_gap;  // means over the seeds; empty without a bound
   // Its goodput, and its share of the bound, less those of the first policy with the same requests;
   // empty for the first one, the second also without a bound.

@@ -9,14 +9,6 @@ namespace {
 
 double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-// The price of a joule of idle hardware: the mean of the day.
-double mean_energy_price(const Fleet& fleet) {
-  double sum = 0;
-  for (int hour = 0; hour < 24; ++hour)
-    sum += fleet.energy_price(Instant(std::chrono::hours(hour))).value();
-  return sum / 24;
-}
-
 }  // namespace
 
 WindowCounts& WindowCounts::operator+=(const WindowCounts& other) {
@@ -118,6 +110,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
   report.evictions = result.evictions;
   report.steps = result.steps;
   report.wake_ups = result.wake_ups;
+  report.power = result.power;
   report.prediction_error = result.prediction_error;
   report.prefill_error = result.prefill_error;
   report.decision_digest = result.digest.hex();
@@ -156,7 +149,6 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
                         summarise(std::move(all.e2e_s))};
   }
 
-  const double energy_price = mean_energy_price(fleet_);
   for (const ReplicaRecord& replica : result.replicas) {
     PoolReport& pool = report.pools[replica.pool.number()];
     const Pool& facts = fleet_.pool(replica.pool);
@@ -170,9 +162,10 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
     if (replica.idle_joules)
       pool.idle_joules = pool.idle_joules.value_or(0) + *replica.idle_joules;
     pool.joules += joules;
-    pool.money += joules * energy_price;
   }
-  for (const PoolReport& pool : report.pools) {
+  for (PoolReport& pool : report.pools) {
+    if (!fleet_.pool(pool.pool).metered && !result.energy_cost.empty())
+      pool.money = result.energy_cost[pool.pool.number()].value();
     report.joules += pool.joules;
     report.money += pool.money;
   }
@@ -190,6 +183,17 @@ std::string unknown_energy(const Report& report, const Fleet& fleet) {
     }
   }
   return unknown;
+}
+
+std::string power_text(const PowerFigures& power) {
+  if (!(power.peak_kw > 0))
+    return {};
+  std::string text = fmt::format("peak draw {:.4g} kW at the meter", power.peak_kw);
+  if (power.peak_of_limit) {
+    text += fmt::format(", at most {:.1f} % of the site's limit; above it for {:.4g} s",
+                        100 * *power.peak_of_limit, power.over_limit_s);
+  }
+  return text;
 }
 
 std::string windows_text(const ClassReport& of_class) {

@@ -53,7 +53,7 @@ struct PoolReport {
   double use = 0;                     // busy share of its replicas' time; for metered pools 0
   double joules = 0;                  // busy and, where known, idle; 0 where unknown or metered
   std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
-  double money = 0;                   // those joules at the mean tariff, or the metered price
+  double money = 0;  // those joules at the tariff of their hours, or the metered price
   long long steps = 0, extrapolated_steps = 0;  // of the latter: outside the range of its table
 };
 
@@ -72,6 +72,7 @@ struct Report {
   Latencies latencies;
   std::vector<ClassReport> classes;  // those that occur
   std::vector<PoolReport> pools;     // all, in file order
+  PowerFigures power;                // of owned hardware
   double prediction_error = 0;       // put upon forecasts
   double prefill_error = 0;          // put upon the devices
   std::string decision_digest;
@@ -112,6 +113,9 @@ class ReportBuilder {
 // What is not in the sums of energy and money, since unknown: "the energy of a, the idle draw of
 // b".
 std::string unknown_energy(const Report& report, const Fleet& fleet);
+
+// "peak draw 38.2 kW, 95.5 % of the site's limit; above it for 0 s"; empty where no draw is known.
+std::string power_text(const PowerFigures& power);
 
 // "guaranteed: 40 admitted on scheduled devices, 39 of them (97.5 %) with a token window, 39 kept,
 // 0 broken"; empty where none was admitted there, and for classes that are promised none.

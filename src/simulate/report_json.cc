@@ -66,6 +66,9 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"net_value", report.net_value()},
                    {"money_per_good", known(report.money_per_good())},
                    {"joules_per_good", known(report.joules_per_good())},
+                   {"peak_kw", known(some_energy, report.power.peak_kw)},
+                   {"peak_of_limit", known(report.power.peak_of_limit)},
+                   {"over_limit_s", report.power.over_limit_s},
                    {"prediction_error", report.prediction_error},
                    {"prefill_error", report.prefill_error},
                    {"decision_digest", report.decision_digest}};

@@ -151,7 +151,7 @@ Setting draw_setting(Prng& prng) {
   options.moods = static_cast<int>(prng.below(6));
   options.jumps = prng.below(4) == 0 ? 1 + static_cast<int>(prng.below(3)) : 0;
   if (prng.below(6) == 0)
-    fleet.site.power_limit_kw = 0.05 + prng.uniform();
+    fleet.site.power_limit_kw.emplace().fill(0.05 + prng.uniform());
   setting.options = options;
   return setting;
 }
