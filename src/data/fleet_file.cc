@@ -115,7 +115,7 @@ Status read_class(const Node& node, ClassPolicy& policy) {
   read_target(fields, "ttft_s", policy.targets.ttft);
   read_target(fields, "tpot_s", policy.targets.tpot);
   read_target(fields, "deadline_s", policy.targets.deadline);
-  policy.value = Money(fields.number("value", policy.value.value()));
+  policy.value = Money(fields.number("value", policy.value.value(), kPositive));
   return fields.finish();
 }
 

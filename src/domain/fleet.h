@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "domain/accelerator.h"
@@ -131,6 +132,13 @@ struct Offer {
   std::array<std::vector<PoolId>, kServiceClassCount> pools;
 };
 
+// Who requests come from. Tenants that wait for the same replicas get service by weight.
+struct Tenant {
+  std::string name;
+  double weight = 1;
+};
+inline constexpr std::string_view kDefaultTenant = "default";
+
 struct Fleet {
   Site site;
   std::array<ClassPolicy, kServiceClassCount> classes{
@@ -138,6 +146,7 @@ struct Fleet {
       default_policy(ServiceClass::kFlex), default_policy(ServiceClass::kBatch)};
   std::vector<Label> labels;
   LabelId default_label;
+  std::vector<Tenant> tenants{{std::string(kDefaultTenant)}};  // the first: of who names none
   std::vector<Pool> pools;
   std::vector<Offer> offers;
   PlacementPolicy placement;

@@ -14,6 +14,7 @@ using ReplicaId = Id<struct ReplicaTag>;  // counted from 0 through all pools, i
 using PoolId = Id<struct PoolTag>;        // the pool's place in Fleet::pools
 using LabelId = Id<struct LabelTag>;      // the label's place in Fleet::labels
 using OfferId = Id<struct OfferTag>;      // the name's place in Fleet::offers
+using TenantId = Id<struct TenantTag>;    // the tenant's place in Fleet::tenants
 
 // A request's name on the wire and in logs: "req-" and at least eight hexadecimal digits.
 std::string name_of(RequestId request);

@@ -29,8 +29,8 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "greedy_cheapest",
     "edf_composite",
 };
-constexpr std::array<std::string_view, kScorePartCount> kParts = {"prices", "later", "residents",
-                                                                  "refusal", "probability"};
+constexpr std::array<std::string_view, kScorePartCount> kParts = {
+    "prices", "later", "residents", "refusal", "probability", "fairness"};
 constexpr std::string_view kAdmission = "+admission", kLengths = "+lengths";
 
 }  // namespace

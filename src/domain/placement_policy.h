@@ -51,9 +51,9 @@ std::vector<std::string> placement_names();
 // Whether it decides by counts alone, and so without a step model.
 bool counts_only(PlacementKind kind);
 
-// What medley's score can be told to do without.
-enum class ScorePart { kPrices, kLater, kResidents, kRefusal, kProbability };
-inline constexpr int kScorePartCount = 5;
+// What medley can be told to do without: parts of its score, and the order of tenants.
+enum class ScorePart { kPrices, kLater, kResidents, kRefusal, kProbability, kFairness };
+inline constexpr int kScorePartCount = 6;
 
 struct PlacementPolicy {
   PlacementKind kind = PlacementKind::kMedley;

@@ -14,6 +14,9 @@ struct Request {
   Instant arrived_at;
   ServiceClass service_class = ServiceClass::kStandard;
   LabelId label;
+  TenantId tenant;  // whose it is
+  // Its place among what waits of the same class and tenant: lower first. It decides nothing else.
+  long long priority = 0;
   OfferId model;                     // the name asked for
   Tokens prompt_tokens;              // at least 1
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)

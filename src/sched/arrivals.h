@@ -73,7 +73,7 @@ class Arrivals {
     double rate = 0;                                  // arrivals per second
     double work_s = 0, work_squared = 0, join_s = 0;  // of its prompts, means
     double usage_s = 0;                               // of the replica, mean
-    bool counts = false;  // has enough of the pool's work to set limits there
+    bool counts = false;  // has enough of the pool's work or value to set limits there
     double tpot_s = 0;    // of an idle replica, prompts keeping on arriving, mean
     std::optional<double> ttft_limit_s, tpot_limit_s;
     // Of the closed form: γ, θ, K.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sched/test_fleet.h"
 
 namespace medley::sched {
@@ -30,9 +32,10 @@ class ArrivalsTest : public testing::Test {
                                                              Money(0.005)};
     return made;
   }
-  void arrive(double rate_per_s, double for_s) {
+  void arrive(double rate_per_s, double for_s,
+              ServiceClass service_class = ServiceClass::kGuaranteed) {
     for (double t = 0; t < for_s; t += 1 / rate_per_s)
-      arrivals.arrived(at(t), request(ServiceClass::kGuaranteed, 1000));
+      arrivals.arrived(at(t), request(service_class, 1000));
     now = at(for_s);
   }
   double harm(long long prompt, double wait_s, double worth = 0.005) const {
@@ -87,6 +90,28 @@ TEST_F(ArrivalsTest, StandsNearItsLimitsByTheTightestOfThoseThatCome) {
   EXPECT_NEAR(below.nearness, 0.5, 1e-9) << "of the 500 ms of guaranteed work";
   EXPECT_TRUE(below.below_dearer);
   EXPECT_FALSE(arrivals.standing(now, PoolId(1), 0.02, forecast).below_dearer);
+}
+
+// Guaranteed work of so many a second beside a hundred of batch work.
+class ArrivalsBesideBatch : public ArrivalsTest {
+ protected:
+  double nearness(double guaranteed_per_s) {
+    for (int i = 0; i < 6000; ++i) {
+      arrivals.arrived(at(i / 100.0), request(ServiceClass::kBatch, 1000));
+      if (std::fmod(i * guaranteed_per_s / 100, 1) < guaranteed_per_s / 100)
+        arrivals.arrived(at(i / 100.0), request(ServiceClass::kGuaranteed, 1000));
+    }
+    Forecast forecast;
+    forecast.ttft_s = 0.25;
+    return arrivals.standing(at(60), PoolId(1), 0.0008, forecast).nearness;
+  }
+};
+
+TEST_F(ArrivalsBesideBatch, WhoHasLittleOfTheWorkSetsLimitsByMuchOfTheValue) {
+  EXPECT_NEAR(nearness(1), 0.5, 1e-9) << "a hundredth of the work, a fifth of the value";
+}
+TEST_F(ArrivalsBesideBatch, WhoHasLittleOfBothSetsNone) {
+  EXPECT_EQ(nearness(0.1), 0) << "a fortieth of the value";
 }
 
 TEST_F(ArrivalsTest, WhatCameLongAgoIsForgotten) {

@@ -60,8 +60,10 @@ class Scheduler::Impl {
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
         promises_(perf_, ledger_),
+        backlog_(fleet_),
         placement_(make_placement(fleet_)) {
     MEDLEY_CHECK(fleet_.pools.size() == perf_.pools.size());
+    MEDLEY_CHECK(!fleet_.tenants.empty());
   }
 
   void handle(Instant now, const Event& event, std::vector<Decision>& decisions) {
@@ -125,14 +127,15 @@ class Scheduler::Impl {
   // -----------------------------------------------------------------------------------------------
 
   void on(const RequestArrived& event) {
+    MEDLEY_CHECK(event.request.tenant.number() < fleet_.tenants.size());
     Waiting waiting{event.request, Instant::max(), {}};
     waiting.request.targets = effective_targets(fleet_, waiting.request);
     ++count(waiting.request).arrived;
     Request untold = waiting.request;  // nobody knows the lengths of those that are still to come
     untold.output_known.reset();
     arrivals_.arrived(now_, untold);
-    // Work of its own kind that came before it goes first.
-    const bool decided = backlog_.group_empty(waiting.request)
+    // Work of its own kind that comes before it goes first.
+    const bool decided = backlog_.would_be_first(waiting.request)
                              ? try_to_place(waiting)
                              : turn_away_if_hopeless(waiting.request);
     if (!decided)
@@ -161,10 +164,13 @@ class Scheduler::Impl {
         remove(event.request, event.complete ? std::optional(event.generated) : std::nullopt);
     const PoolId pool = pool_of(resident.replica);
     if (!event.complete && !resident.first_token_at) {  // refused for good
-      quotas_.refund(resident.dispatched_at, pool, resident.reserved_tokens);
+      refund(resident);
     } else {
+      const long long prompt_tokens = resident.request.prompt_tokens.count();
       quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
-                      resident.request.prompt_tokens.count() + event.generated.count());
+                      prompt_tokens + event.generated.count());
+      const long long expected = resident.reserved_tokens - prompt_tokens;
+      backlog_.shares().serve(resident.request, 0, event.generated.count() - expected);
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
@@ -200,7 +206,7 @@ class Scheduler::Impl {
     if (ledger_.find(event.request) == nullptr)
       return;
     Resident resident = remove(event.request);
-    quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
+    refund(resident);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
                     resident.failures + (planted(Bug::kFailuresUncounted) ? 0 : 1)};
@@ -419,7 +425,8 @@ class Scheduler::Impl {
     const Request& request = waiting.request;
     const ReplicaId replica = *choice.replica;
     const PoolId pool = pool_of(replica);
-    const long long tokens = request.prompt_tokens.count() + predictor_.output_tokens(request);
+    const long long output_tokens = predictor_.output_tokens(request);
+    const long long tokens = request.prompt_tokens.count() + output_tokens;
     Resident resident{request,           replica,         now_, {}, tokens, {}, {},
                       waiting.failed_on, waiting.failures};
     if (choice.forecast) {
@@ -436,6 +443,7 @@ class Scheduler::Impl {
     ledger_.dispatched(std::move(resident));
     predictor_.dispatched(now_, pool, request);
     quotas_.spend(now_, pool, tokens);
+    backlog_.shares().serve(request, request.prompt_tokens.count(), output_tokens);
     ++count(request).dispatched;
     decide(Dispatch{request.id, replica, promises_.dispatched(now_, *ledger_.find(request.id))});
     if (planted(Bug::kDoubleDispatch))
@@ -449,14 +457,21 @@ class Scheduler::Impl {
       return reject(waiting.request, RejectReason::kSaturated);
     waiting.expires_at = expiry(waiting.request);
     const Request request = waiting.request;
+    std::optional<Waiting> yielded;
+    if (waiting.expires_at > now_ && !backlog_.has_room(request.service_class)) {
+      if (const std::optional<RequestId> last = backlog_.who_yields(request))
+        yielded = backlog_.remove(*last);
+    }
     if (waiting.expires_at > now_ && backlog_.has_room(request.service_class)) {
       Backlog::Group& group = backlog_.push(std::move(waiting));
-      if (group.requests.size() == 1)
+      if (group.size == 1)
         remember_look(group, {});
       explain(request, Outcome::kQueued, {}, {});
     } else if (!try_to_place(waiting, true)) {
       reject(request, RejectReason::kSaturated);
     }
+    if (yielded && !try_to_place(*yielded, true))
+      reject(yielded->request, RejectReason::kSaturated);
   }
 
   // Until when waiting makes sense: the target less the time that the fastest idle replica would
@@ -545,38 +560,29 @@ class Scheduler::Impl {
     return group.looked_at + tick_of(group.service_class, group.looked_at);
   }
 
-  // Of heads_ the `count` that come first.
+  // Of heads_ the `count` that come nearest.
   void keep_nearest(std::size_t count) {
     if (heads_.size() <= count)
       return;
     std::nth_element(heads_.begin(), heads_.begin() + static_cast<std::ptrdiff_t>(count),
-                     heads_.end(), [](const Head& a, const Head& b) {
+                     heads_.end(), [this](const Head& a, const Head& b) {
                        return a.nearness != b.nearness ? a.nearness > b.nearness
-                                                       : before(*a.group, *b.group);
+                                                       : backlog_.before(*a.group, *b.group);
                      });
     heads_.resize(count);
-  }
-
-  // Dearer classes first, then who came first.
-  static bool before(const Backlog::Group& a, const Backlog::Group& b) {
-    const Request& first = a.requests.front().request;
-    const Request& second = b.requests.front().request;
-    return std::tuple(index_of(a.service_class), first.arrived_at, first.id.number()) <
-           std::tuple(index_of(b.service_class), second.arrived_at, second.id.number());
   }
 
   struct Head {
     Backlog::Group* group;
     double nearness;                          // what decides whether it is looked at
     std::pair<double, std::uint64_t> rank{};  // what decides when: lower first
-    Backlog::Requests::iterator at{};
     int tries = 0, picky_tries = 0;
   };
 
-  // Tries the groups in heads_, in the policy's order or else in before()'s.
+  // Tries the groups in heads_, in the policy's order or else in the backlog's.
   void release_heads(std::optional<ReplicaId> only) {
     std::sort(heads_.begin(), heads_.end(),
-              [](const Head& a, const Head& b) { return before(*a.group, *b.group); });
+              [this](const Head& a, const Head& b) { return backlog_.before(*a.group, *b.group); });
     bool ranked = false;
     const auto rank_of = [&](const Waiting& waiting, std::size_t place) {
       const auto rank = placement_->rank(view(), waiting.request, filter(waiting.request));
@@ -585,23 +591,25 @@ class Scheduler::Impl {
     };
     std::size_t place = 0;
     for (Head& head : heads_) {
-      head.at = head.group->requests.begin();
-      head.rank = rank_of(*head.at, place++);
+      backlog_.start(*head.group);
+      head.rank = rank_of(*backlog_.at(*head.group), place++);
     }
     while (!heads_.empty()) {
       const auto head =
           std::min_element(heads_.begin(), heads_.end(),
                            [](const Head& a, const Head& b) { return a.rank < b.rank; });
-      if (!try_next(*head, only) || head->at == head->group->requests.end())
+      const bool goes_on = try_next(*head, only);
+      const Waiting* next = backlog_.at(*head->group);
+      if (!goes_on || next == nullptr)
         heads_.erase(head);
       else if (ranked)
-        head->rank = rank_of(*head->at, head->rank.second);
+        head->rank = rank_of(*next, head->rank.second);
     }
   }
 
   // False: the group has had its tries.
   bool try_next(Head& head, std::optional<ReplicaId> only) {
-    const Waiting& waiting = *head.at++;
+    const Waiting& waiting = *backlog_.next(*head.group);
     const RequestId id = waiting.request.id;
     const bool picky = !waiting.failed_on.empty();
     if (only ? try_to_place_on(*only, waiting) : try_to_place(waiting)) {
@@ -675,6 +683,14 @@ class Scheduler::Impl {
     promises_.left(now_, resident);
     placement_->left(now_, resident, generated);
     return resident;
+  }
+
+  // It was dispatched in vain.
+  void refund(const Resident& resident) {
+    quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
+    const long long prompt_tokens = resident.request.prompt_tokens.count();
+    backlog_.shares().serve(resident.request, -prompt_tokens,
+                            prompt_tokens - resident.reserved_tokens);
   }
 
   void rebuild_prefill_lane(ReplicaId replica) {

@@ -352,7 +352,7 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   const Result<openai::CompletionRequest> parsed = dialect.parse(http.body);
   if (!parsed.ok())
     return refuse(id, openai::of_bad_request(parsed.error()), *exchange);
-  const Result<openai::HeaderWishes> wishes = openai::parse_headers(http.headers, fleet_);
+  const Result<openai::Wishes> wishes = openai::parse_wishes(http.headers, parsed->wishes, fleet_);
   if (!wishes.ok())
     return refuse(id, openai::of_bad_request(wishes.error()), *exchange);
   const ServiceClass service_class = wishes->service_class.value_or(parsed->service_class);
@@ -389,6 +389,8 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.arrived_at = loop_.now();
   request.service_class = service_class;
   request.label = wishes->label;
+  request.tenant = wishes->tenant;
+  request.priority = wishes->priority;
   request.model = *offer_id;
   request.prompt_tokens = generation.prompt_tokens;
   request.output_cap = parsed->max_tokens;

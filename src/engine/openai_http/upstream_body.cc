@@ -154,7 +154,10 @@ Result<std::string> upstream_body(const Generation& generation, std::string_view
   if (!options.is_object())
     options.emplace_object();
   options.as_object()["include_usage"] = true;
-  body.erase("service_tier");
+  // What medley itself heeds: an upstream that knows one of these would decide a second time, and
+  // by `priority` let one tenant's work pass another's.
+  for (const char* key : {"service_tier", "priority", "medley"})
+    body.erase(key);
   return json::serialize(body);
 }
 

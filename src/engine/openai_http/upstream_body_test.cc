@@ -8,7 +8,7 @@ namespace {
 TEST(UpstreamBody, KeepsWhatItDoesNotKnow) {
   Generation generation;
   generation.body =
-      R"({"model":"chat","messages":[],"top_k":40,"service_tier":"flex","stream":false,"stream_options":{"x":1}})";
+      R"({"model":"chat","messages":[],"top_k":40,"service_tier":"flex","priority":3,"medley":{"ttft":"1s"},"stream":false,"stream_options":{"x":1}})";
   EXPECT_EQ(
       *upstream_body(generation, "llama"),
       R"({"model":"llama","messages":[],"top_k":40,"stream_options":{"x":1,"include_usage":true},"stream":true})");

@@ -18,6 +18,8 @@ namespace dom = simdjson::dom;
 // As many as OpenAI's own servers and vLLM's clients use; more is a mistake.
 constexpr std::size_t kMostStops = 16;
 constexpr std::int64_t kMostTokens = 1'000'000'000;
+const std::array<std::string, 7> kWishes = {"class", "label", "tenant",  "priority",
+                                            "ttft",  "tpot",  "deadline"};
 
 struct Tier {
   std::string_view name;
@@ -274,6 +276,44 @@ Result<Tokens> read_token_limit(const std::string& name, const dom::element& val
   return Tokens(number);
 }
 
+// The `medley` object, whose keys are the headers' names without "medley-".
+Status read_medley(const dom::element& value, CompletionRequest& request) {
+  dom::object object;
+  if (value.get(object) != simdjson::SUCCESS)
+    return wrong_type("medley", "an object", value);
+  MEDLEY_TRY_STATUS(refuse_double_keys("medley", object));
+  for (const auto field : object) {
+    const std::string key(field.key.substr(0, 64));
+    BodyWish wish{key, {}, "medley." + key};
+    if (std::find(kWishes.begin(), kWishes.end(), field.key) == kWishes.end())
+      return invalid(wish.param,
+                     fmt::format("'{}' is unknown{}", wish.param, suggestion(key, kWishes)));
+    if (field.value.is_null())
+      continue;
+    if (key == "priority") {
+      MEDLEY_TRY(const std::int64_t priority, read_whole(wish.param, field.value));
+      wish.value = std::to_string(priority);
+    } else {
+      MEDLEY_TRY(wish.value, read_string(wish.param, field.value));
+    }
+    // It says more clearly whom it is meant for than the body's own `priority`.
+    std::erase_if(request.wishes, [&](const BodyWish& other) { return other.key == key; });
+    request.wishes.push_back(std::move(wish));
+  }
+  return Done{};
+}
+
+// As vLLM has it.
+Status read_priority(const dom::element& value, CompletionRequest& request) {
+  const std::string key = "priority";
+  MEDLEY_TRY(const std::int64_t priority, read_whole(key, value));
+  const bool stated = std::any_of(request.wishes.begin(), request.wishes.end(),
+                                  [&](const BodyWish& wish) { return wish.key == key; });
+  if (!stated)
+    request.wishes.push_back({key, std::to_string(priority), key});
+  return Done{};
+}
+
 // One field of the body that is not null.
 Status read_field(std::string_view key, const dom::element& value, CompletionRequest& request) {
   const std::string name(key);
@@ -312,6 +352,10 @@ Status read_field(std::string_view key, const dom::element& value, CompletionReq
     MEDLEY_TRY(const std::string tier, read_string(name, value));
     MEDLEY_TRY(request.service_class, class_of_tier(tier));
     request.service_tier = tier;
+  } else if (name == "priority") {
+    return read_priority(value, request);
+  } else if (name == "medley") {
+    return read_medley(value, request);
   }
   return Done{};
 }
@@ -348,18 +392,54 @@ Result<CompletionRequest> parse_body(std::string_view body, bool chat) {
   return request;
 }
 
-Result<std::optional<Duration>> duration_header(const net::HttpHeaders& headers,
-                                                const std::string& name) {
-  const std::string* text = headers.find(name);
-  if (text == nullptr)
-    return std::optional<Duration>{};
-  const std::optional<Duration> duration = parse_duration(*text);
-  if (!duration) {
-    return invalid(
-        name, fmt::format("the header {} is '{}'; a duration such as 200ms, 1.5s or 10m is needed",
-                          name, text->substr(0, 64)));
+// One wish; `place` is who says it in an error, "the header medley-ttft" or "'medley.ttft'".
+Status read_wish(const BodyWish& wish, const std::string& place, const Fleet& fleet,
+                 Wishes& wishes) {
+  const std::string shown = wish.value.substr(0, 64);
+  const auto wrong = [&](std::string_view what) {
+    return invalid(wish.param, fmt::format("{} is '{}'{}", place, shown, what));
+  };
+  if (wish.key == "class") {
+    wishes.service_class = service_class_named(wish.value);
+    if (wishes.service_class)
+      return Done{};
+    std::vector<std::string> names;
+    for (const ServiceClass known : kServiceClasses)
+      names.emplace_back(name_of(known));
+    return wrong(", which is no class" + suggestion(shown, names));
   }
-  return duration;
+  if (wish.key == "label") {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < fleet.labels.size(); ++i) {
+      if (fleet.labels[i].name == wish.value) {
+        wishes.label = LabelId(i);
+        return Done{};
+      }
+      names.push_back(fleet.labels[i].name);
+    }
+    return wrong(", which is no label" + suggestion(shown, names));
+  }
+  if (wish.key == "tenant") {
+    for (std::size_t i = 0; i < fleet.tenants.size(); ++i) {
+      if (fleet.tenants[i].name == wish.value)
+        wishes.tenant = TenantId(i);
+    }
+    return Done{};
+  }
+  if (wish.key == "priority") {
+    const char* const end = wish.value.data() + wish.value.size();
+    const auto [stop, error] = std::from_chars(wish.value.data(), end, wishes.priority);
+    if (error == std::errc{} && stop == end)
+      return Done{};
+    return wrong("; a whole number of at most 64 bits is needed");
+  }
+  const std::optional<Duration> duration = parse_duration(wish.value);
+  if (!duration)
+    return wrong("; a duration such as 200ms, 1.5s or 10m is needed");
+  (wish.key == "ttft"   ? wishes.targets.ttft
+   : wish.key == "tpot" ? wishes.targets.tpot
+                        : wishes.targets.deadline) = duration;
+  return Done{};
 }
 
 }  // namespace
@@ -382,38 +462,17 @@ Result<ServiceClass> class_of_tier(std::string_view tier) {
                                              suggestion(tier.substr(0, 64), names)));
 }
 
-Result<HeaderWishes> parse_headers(const net::HttpHeaders& headers, const Fleet& fleet) {
-  HeaderWishes wishes;
+Result<Wishes> parse_wishes(const net::HttpHeaders& headers, const std::vector<BodyWish>& in_body,
+                            const Fleet& fleet) {
+  Wishes wishes;
   wishes.label = fleet.default_label;
-  if (const std::string* name = headers.find("medley-class")) {
-    wishes.service_class = service_class_named(*name);
-    if (!wishes.service_class) {
-      std::vector<std::string> names;
-      for (const ServiceClass known : kServiceClasses)
-        names.emplace_back(name_of(known));
-      return invalid("medley-class",
-                     fmt::format("the header medley-class is '{}', which is no class{}",
-                                 name->substr(0, 64), suggestion(name->substr(0, 64), names)));
-    }
+  for (const BodyWish& wish : in_body)
+    MEDLEY_TRY_STATUS(read_wish(wish, "'" + wish.param + "'", fleet, wishes));
+  for (const std::string& key : kWishes) {
+    const std::string name = "medley-" + key;
+    if (const std::string* text = headers.find(name))
+      MEDLEY_TRY_STATUS(read_wish({key, *text, name}, "the header " + name, fleet, wishes));
   }
-  if (const std::string* name = headers.find("medley-label")) {
-    std::vector<std::string> names;
-    std::optional<LabelId> found;
-    for (std::size_t i = 0; i < fleet.labels.size(); ++i) {
-      if (fleet.labels[i].name == *name)
-        found = LabelId(i);
-      names.push_back(fleet.labels[i].name);
-    }
-    if (!found) {
-      return invalid("medley-label",
-                     fmt::format("the header medley-label is '{}', which is no label{}",
-                                 name->substr(0, 64), suggestion(name->substr(0, 64), names)));
-    }
-    wishes.label = *found;
-  }
-  MEDLEY_TRY(wishes.targets.ttft, duration_header(headers, "medley-ttft"));
-  MEDLEY_TRY(wishes.targets.tpot, duration_header(headers, "medley-tpot"));
-  MEDLEY_TRY(wishes.targets.deadline, duration_header(headers, "medley-deadline"));
   return wishes;
 }
 

@@ -162,31 +162,82 @@ TEST(Headers, OverrideClassLabelAndTargets) {
   Fleet fleet;
   fleet.labels = {{"public", true, {}}, {"internal", false, {"a"}}};
   fleet.default_label = LabelId(1);
-  const auto plain = parse_headers({}, fleet);
+  fleet.tenants = {{"default"}, {"physics"}};
+  const auto plain = parse_wishes({}, {}, fleet);
   ASSERT_TRUE(plain.ok());
   EXPECT_EQ(plain->label, LabelId(1));
   EXPECT_FALSE(plain->service_class);
-  const auto wishes = parse_headers({{"Medley-Class", "batch"},
-                                     {"medley-label", "public"},
-                                     {"medley-ttft", "200ms"},
-                                     {"medley-tpot", "1.5s"},
-                                     {"medley-deadline", "24h"}},
-                                    fleet);
+  const auto wishes = parse_wishes({{"Medley-Class", "batch"},
+                                    {"medley-label", "public"},
+                                    {"medley-ttft", "200ms"},
+                                    {"medley-tpot", "1.5s"},
+                                    {"medley-deadline", "24h"},
+                                    {"medley-priority", "-3"},
+                                    {"medley-tenant", "physics"}},
+                                   {}, fleet);
   ASSERT_TRUE(wishes.ok()) << wishes.error().message;
   EXPECT_EQ(wishes->service_class, ServiceClass::kBatch);
   EXPECT_EQ(wishes->label, LabelId(0));
   EXPECT_EQ(wishes->targets.ttft, std::chrono::milliseconds(200));
   EXPECT_EQ(wishes->targets.tpot, std::chrono::milliseconds(1500));
   EXPECT_EQ(wishes->targets.deadline, std::chrono::hours(24));
+  EXPECT_EQ(wishes->priority, -3);
+  EXPECT_EQ(wishes->tenant, TenantId(1));
 
   const auto error = [&](const char* name, const char* value) {
-    return parse_headers({{name, value}}, fleet).error();
+    return parse_wishes({{name, value}}, {}, fleet).error();
   };
   EXPECT_EQ(error("medley-class", "guarantee").param, "medley-class");
   EXPECT_NE(error("medley-class", "guarantee").message.find("did you mean 'guaranteed'?"),
             std::string::npos);
   EXPECT_EQ(error("medley-label", "secret").param, "medley-label");
-  EXPECT_EQ(error("medley-ttft", "fast").param, "medley-ttft");
+  EXPECT_EQ(error("medley-ttft", "fast").message,
+            "the header medley-ttft is 'fast'; a duration such as 200ms, 1.5s or 10m is needed");
+  EXPECT_EQ(error("medley-priority", "high").message,
+            "the header medley-priority is 'high'; a whole number of at most 64 bits is needed");
+  // Nobody has proved who they are, so who is unknown is no error.
+  EXPECT_EQ(parse_wishes({{"medley-tenant", "chemistry"}}, {}, fleet)->tenant, TenantId(0));
+}
+
+TEST(Body, SaysTheSameAsTheHeadersWhichGoBeforeIt) {
+  Fleet fleet;
+  fleet.labels = {{"internal", false, {"a"}}, {"public", true, {}}};
+  fleet.tenants = {{"default"}, {"physics"}};
+  const auto with = [](const std::string& field) {
+    return parse_chat_completion(R"({"model":"m","messages":[{"role":"user","content":"x"}],)" +
+                                 field + "}");
+  };
+  const auto parsed = with(
+      R"("priority": 7, "medley": {"class": "flex", "label": "public", "tenant": "physics",
+          "ttft": "200ms", "tpot": null, "deadline": "1m", "priority": -2})");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  const auto wishes =
+      parse_wishes({{"medley-ttft", "300ms"}, {"medley-tpot", "40ms"}}, parsed->wishes, fleet);
+  ASSERT_TRUE(wishes.ok()) << wishes.error().message;
+  EXPECT_EQ(wishes->service_class, ServiceClass::kFlex);
+  EXPECT_EQ(wishes->label, LabelId(1));
+  EXPECT_EQ(wishes->tenant, TenantId(1));
+  EXPECT_EQ(wishes->targets.ttft, std::chrono::milliseconds(300));
+  EXPECT_EQ(wishes->targets.tpot, std::chrono::milliseconds(40));
+  EXPECT_EQ(wishes->targets.deadline, std::chrono::minutes(1));
+  EXPECT_EQ(wishes->priority, -2);  // of the two in the body the one that is meant for medley
+  EXPECT_EQ(
+      parse_wishes({}, with(R"("medley":{"priority":1},"priority":7)")->wishes, fleet)->priority,
+      1);
+  EXPECT_EQ(parse_wishes({}, with(R"("priority":7)")->wishes, fleet)->priority, 7);
+  const auto error = [&](const std::string& field) {
+    const auto wrong = with(field);
+    return (wrong.ok() ? parse_wishes({}, wrong->wishes, fleet).error() : wrong.error()).message;
+  };
+  EXPECT_EQ(error(R"("medley":{"ttft":"fast"})"),
+            "'medley.ttft' is 'fast'; a duration such as 200ms, 1.5s or 10m is needed");
+  EXPECT_EQ(error(R"("medley":{"ttft":0.2})"), "'medley.ttft' must be a string, not a number");
+  EXPECT_EQ(error(R"("medley":{"ttfs":"1s"})"), "'medley.ttfs' is unknown, did you mean 'ttft'?");
+  EXPECT_EQ(error(R"("medley":{"ttft":"1s","ttft":"2s"})"), "'medley.ttft' is given twice");
+  EXPECT_EQ(error(R"("medley":"fast")"), "'medley' must be an object, not a string");
+  EXPECT_EQ(error(R"("medley":{"label":"secret"})"),
+            "'medley.label' is 'secret', which is no label; known: internal, public");
+  EXPECT_EQ(error(R"("priority":1.5)"), "'priority' must be a whole number of at most 64 bits");
 }
 
 TEST(Duration, NeedsAUnitAndSense) {
