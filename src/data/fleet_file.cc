@@ -285,6 +285,16 @@ void read_batching_keys(Fields& fields, Batching& batching) {
   batching.block_tokens = fields.whole("block_tokens", batching.block_tokens, {1, 1 << 20});
   batching.watermark = fields.number("watermark", batching.watermark, {.max = 0.99});
   batching.reuse_blocks = fields.flag("reuse_blocks", batching.reuse_blocks);
+  batching.prefix_caching = fields.flag("prefix_caching", batching.prefix_caching);
+  const bool one_by_one =
+      batching.kind == BatchingKind::kChunkedPrefill || batching.kind == BatchingKind::kTokenBudget;
+  if (batching.prefix_caching && (!one_by_one || batching.reuse_blocks)) {
+    fields.fail(fields.child("prefix_caching")
+                    ->error(one_by_one ? "expected no reuse_blocks beside it, which it includes"
+                                       : fmt::format("expected chunked_prefill or token_budget, "
+                                                     "not {}",
+                                                     name_of(batching.kind))));
+  }
   if (batching.reuse_blocks && batching.kv_blocks > kMostBlocksToReuse) {
     fields.fail(fields.child("kv_blocks")
                     ->error(fmt::format("expected at most {} where reuse_blocks tells them apart",
@@ -294,8 +304,8 @@ void read_batching_keys(Fields& fields, Batching& batching) {
 
 void read_batching(Fields& pool, Batching& batching) {
   static const std::vector<std::string> beside = {
-      "chunk_tokens", "max_batched_tokens", "max_running", "kv_blocks",
-      "block_tokens", "watermark",          "reuse_blocks"};
+      "chunk_tokens", "max_batched_tokens", "max_running",  "kv_blocks",
+      "block_tokens", "watermark",          "reuse_blocks", "prefix_caching"};
   const auto node = pool.child("batching");
   const auto kind = [&](std::optional<std::size_t> place) {
     if (place)

@@ -195,6 +195,11 @@ TEST(FleetFile, TakesBatchingInBothSpellings) {
   EXPECT_EQ(pool.model.id, "default");
   EXPECT_EQ(fleet(flat).placement, PlacementKind::kRoundRobin);
 
+  EXPECT_TRUE(
+      fleet("pools:\n  - {name: a, device: l4, model: llama-3.1-8b, prefix_caching: true}\n")
+          .pools[0]
+          .batching.prefix_caching);
+
   EXPECT_EQ(error("pools:\n  - {name: a, device: l4, model: llama-3.1-8b, batching: {kind: mixed}, "
                   "chunk_tokens: 5}\n"),
             "fleet.yaml:2:73: pools[0].chunk_tokens: belongs inside batching, which is a map here");
@@ -275,6 +280,12 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:2:89: pools[0].kv_blocks: expected at most 16777216 where reuse_blocks tells "
        "them "
        "apart"},
+      {head + ", batching: mixed, prefix_caching: true}\n",
+       "fleet.yaml:2:87: pools[0].prefix_caching: expected chunked_prefill or token_budget, not "
+       "mixed"},
+      {head + ", batching: {kind: token_budget, reuse_blocks: true, prefix_caching: true}}\n",
+       "fleet.yaml:2:121: pools[0].batching.prefix_caching: expected no reuse_blocks beside it, "
+       "which it includes"},
       {head + ", step_times: {format: vidur_tables, path: x, layers: 2}}\n",
        "fleet.yaml:2:5: pools[0]: missing key 'kv_blocks', which step_times needs"},
       {head + ", kv_blocks: 5, step_times: {format: splitwise_perf_model, path: x}}\n",

@@ -55,6 +55,9 @@ struct Batching {
   long long block_tokens = 16;
   double watermark = 0;  // share of the blocks kept free at admission
   bool reuse_blocks = false;
+  // A prompt need not compute what the replica still has of its beginning. Of engines of others:
+  // whether they do that.
+  bool prefix_caching = false;
 };
 
 // A rented service: price, quota and a latency law in place of hardware.

@@ -30,7 +30,7 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "edf_composite",
 };
 constexpr std::array<std::string_view, kScorePartCount> kParts = {
-    "prices", "later", "residents", "refusal", "probability", "fairness"};
+    "prices", "later", "residents", "refusal", "probability", "fairness", "prefixes"};
 constexpr std::string_view kAdmission = "+admission", kLengths = "+lengths";
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "domain/ids.h"
+#include "domain/prefix.h"
 #include "domain/service_class.h"
 
 namespace medley {
@@ -22,6 +23,7 @@ struct Request {
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)
   // Its true length, which only a study tells (PlacementPolicy::knows_lengths).
   std::optional<Tokens> output_known;
+  Prefix prefix;    // what its prompt begins with
   Targets targets;  // overrides of the class's targets; unset ones follow the class
 };
 

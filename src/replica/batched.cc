@@ -40,6 +40,11 @@ BatchedReplica::BatchedReplica(const Setup& setup, const Options& options)
   if (batching_.kind == BatchingKind::kTokenBudget && batching_.reuse_blocks) {
     queue_.emplace(static_cast<std::size_t>(kv_blocks_));
   }
+  if (batching_.prefix_caching) {
+    MEDLEY_CHECK(!queue_ && (batching_.kind == BatchingKind::kChunkedPrefill ||
+                             batching_.kind == BatchingKind::kTokenBudget));
+    cache_.emplace();
+  }
 }
 
 // --- lists ---
@@ -113,6 +118,10 @@ void BatchedReplica::enqueue(Instant now, const Sequence& sequence) {
   entry.given_prompt = entry.prompt = sequence.prompt_tokens;
   entry.total = sequence.prompt_tokens + sequence.output_tokens;
   entry.state = State::kWaiting;
+  if (cache_ && sequence.prefix) {
+    entry.prefix = sequence.prefix;
+    entry.nameable = sequence.prefix->blocks.size();
+  }
   push_back(waiting_, index);
   pending_tokens_ += entry.prompt + 1;
 }
@@ -160,6 +169,8 @@ void BatchedReplica::reset(Instant now) {
   settle(now);
   while (!index_of_.empty())
     cancel(now, index_of_.begin()->first);
+  if (cache_)
+    cache_->clear();
   if (!busy_)
     return;
   busy_ = false;
@@ -177,8 +188,9 @@ void BatchedReplica::reset(Instant now) {
 // Gives back what the entry holds and the entry itself. It is in no list any more.
 void BatchedReplica::release(Index index) {
   Entry& entry = entries_[index];
-  if (entry.blocks > 0)
+  if (entry.blocks + entry.shared > 0)
     give_blocks(index);
+  entry.prefix.reset();
   if (queue_) {
     held_[index].clear();
   }
@@ -246,7 +258,7 @@ void BatchedReplica::stop_decoding(Index index) {
   if (entry.done == base_min_ || entry.done == base_max_)
     extremes_known_ = false;
 
-  entry.blocks = blocks_of(entry);
+  entry.blocks = blocks_of(entry) - entry.shared;
   entry.done += decode_steps_;
   entry.joules += joules_per_decode_;
   usage_.output_tokens += std::max(0LL, entry.given_prompt + entry.told - entry.done);
@@ -316,6 +328,8 @@ void BatchedReplica::take_prompt(Index index, long long tokens, long long blocks
   }
   take_blocks(index, blocks);
   entry.blocks += blocks;
+  if (entry.prefix)
+    name_blocks(entry, entry.done + tokens);
   chunks_.push_back({index, tokens});
   shapes_.push_back({tokens, entry.done});
 }
@@ -323,7 +337,7 @@ void BatchedReplica::take_prompt(Index index, long long tokens, long long blocks
 // The decoding count their blocks by `done`, the others in Entry::blocks, which is the caller's to
 // change.
 void BatchedReplica::take_blocks(Index index, long long blocks) {
-  free_blocks_ -= blocks;
+  less_free(blocks);
   if (!queue_)
     return;
   for (long long i = 0; i < blocks; ++i)
@@ -334,6 +348,14 @@ void BatchedReplica::take_blocks(Index index, long long blocks) {
 void BatchedReplica::give_blocks(Index index) {
   Entry& entry = entries_[index];
   free_blocks_ += entry.blocks;
+  if (cache_) {
+    // What is let go last is found longest: the beginning.
+    cache_->leave(entry.blocks);
+    if (entry.prefix)
+      free_blocks_ += cache_->release(std::span(entry.prefix->blocks).first(entry.chained));
+    entry.chained = 0;
+    entry.shared = 0;
+  }
   MEDLEY_CHECK(!queue_ || std::cmp_equal(held_[index].size(), entry.blocks));
   entry.blocks = 0;
   --holding_;
@@ -357,8 +379,63 @@ long long BatchedReplica::blocks_to_reuse(Index index) const {
   return static_cast<long long>(count);
 }
 
-bool BatchedReplica::admits_by_blocks(const Entry& entry) const {
-  return free_blocks_ - blocks_for(entry.prompt) >= watermark_blocks_;
+// Of a waiting sequence. The last token before the next one is computed in any case, and its whole
+// block with it.
+BatchedReplica::Found BatchedReplica::find_prefix(const Entry& entry) const {
+  Found found;
+  if (!entry.prefix)
+    return found;
+  const auto whole = static_cast<std::size_t>(entry.prompt / entry.prefix->block_tokens);
+  const PrefixCache::Chain all = entry.prefix->blocks,
+                           chain = all.first(std::min(all.size(), whole));
+  found.chained = cache_->matched(chain);
+  if (found.chained == 0)
+    return found;
+  found.blocks = static_cast<long long>(found.chained) * entry.prefix->block_tokens / block_tokens_;
+  found.idle = cache_->idle_part(chain.first(found.chained));
+  found.tokens = std::min(found.blocks, (entry.prompt - 1) / block_tokens_) * block_tokens_;
+  return found;
+}
+
+// It holds them now, and goes on where they end.
+void BatchedReplica::take_prefix(Entry& entry, const Found& found) {
+  if (found.chained == 0)
+    return;
+  cache_->hold(std::span(entry.prefix->blocks).first(found.chained));
+  less_free(found.idle);
+  entry.chained = found.chained;
+  entry.shared = found.blocks;
+  entry.done = found.tokens;
+  usage_.reused_tokens += found.tokens;
+}
+
+// Whole blocks of its prompt that are computed with the step being formed can be found from now on,
+// as in vLLM. Where another sequence computes the same at the same time, its blocks are the ones.
+void BatchedReplica::name_blocks(Entry& entry, long long computed) {
+  const PrefixChain& chain = *entry.prefix;
+  while (entry.chained < entry.nameable) {
+    const long long end = static_cast<long long>(entry.chained + 1) * chain.block_tokens;
+    if (end > computed)
+      return;
+    const long long size = end / block_tokens_ - entry.shared;
+    if (!cache_->add(chain.blocks[entry.chained], size)) {
+      entry.nameable = entry.chained;
+      return;
+    }
+    ++entry.chained;
+    entry.shared += size;
+    entry.blocks -= size;
+  }
+}
+
+void BatchedReplica::less_free(long long blocks) {
+  free_blocks_ -= blocks;
+  if (cache_)
+    cache_->shrink(free_blocks_);
+}
+
+bool BatchedReplica::admits_by_blocks(const Entry& entry, const Found& found) const {
+  return free_blocks_ - found.idle - (blocks_for(entry.prompt) - found.blocks) >= watermark_blocks_;
 }
 
 // Every decode takes its place in the step, and a block where it needs one. With
@@ -367,7 +444,7 @@ bool BatchedReplica::admits_by_blocks(const Entry& entry) const {
 void BatchedReplica::walk(bool needs_a_free_block) {
   const auto taken = phases_[static_cast<std::size_t>(decode_steps_ % block_tokens_)];
   if (!queue_ && free_blocks_ >= taken + (needs_a_free_block ? 1 : 0)) {
-    free_blocks_ -= taken;
+    less_free(taken);
   } else {
     for (Index index = decoding_.front; index != kNone; index = entries_[index].next) {
       const bool takes = (done_of(entries_[index]) - 1) % block_tokens_ == 0;
@@ -408,6 +485,7 @@ void BatchedReplica::evict(Index index) {
   }
   entry.done = 0;
   give_blocks(index);
+  entry.nameable = entry.prefix ? entry.prefix->blocks.size() : 0;
   if (queue_) {
     held_[index].resize(static_cast<std::size_t>(full_blocks));
   }
@@ -434,11 +512,13 @@ void BatchedReplica::form_chunked_prefill() {
   }
   while (waiting_.front != kNone && left > 0 && holding_ < max_running_) {
     const Index head = waiting_.front;
-    const Entry& entry = entries_[head];
-    if (!admits_by_blocks(entry))
+    Entry& entry = entries_[head];
+    const Found found = find_prefix(entry);
+    if (!admits_by_blocks(entry, found))
       break;
-    const long long tokens = std::min(entry.prompt, left);
-    take_prompt(head, tokens, blocks_for(entry.prompt));
+    take_prefix(entry, found);
+    const long long tokens = std::min(entry.prompt - entry.done, left);
+    take_prompt(head, tokens, blocks_for(entry.prompt) - found.blocks);
     left -= tokens;
   }
 }
@@ -448,7 +528,7 @@ void BatchedReplica::form_prefill_first() {
   while (waiting_.front != kNone && holding_ < max_running_) {
     const Index head = waiting_.front;
     const Entry& entry = entries_[head];
-    if (!admits_by_blocks(entry))
+    if (!admits_by_blocks(entry, {}))
       break;
     longest = std::max(longest, entry.prompt);
     const auto count = static_cast<long long>(chunks_.size()) + 1;
@@ -471,7 +551,8 @@ void BatchedReplica::form_token_budget() {
   if (partial_ != kNone && !evicted_) {
     const Entry& entry = entries_[partial_];
     const long long tokens = std::min(entry.prompt - entry.done, left);
-    const long long blocks = blocks_for(entry.done + tokens) - entry.blocks;
+    const long long held = entry.blocks + entry.shared;
+    const long long blocks = std::max(0LL, blocks_for(entry.done + tokens) - held);
     if (blocks > free_blocks_) {
       evict(partial_);  // it is the last of the running list
     } else if (tokens > 0) {
@@ -482,11 +563,14 @@ void BatchedReplica::form_token_budget() {
   while (!evicted_ && waiting_.front != kNone && left > 0 && holding_ < max_running_) {
     const Index head = waiting_.front;
     Entry& entry = entries_[head];
-    const long long reused = blocks_to_reuse(head), computed = reused * block_tokens_;
+    const Found found = find_prefix(entry);
+    const long long reused = blocks_to_reuse(head);
+    const long long computed = queue_ ? reused * block_tokens_ : found.tokens;
     const long long tokens = std::min(entry.prompt - computed, left);
-    const long long blocks = blocks_for(computed + tokens);
-    if (blocks > free_blocks_)
+    const long long blocks = std::max(0LL, blocks_for(computed + tokens) - found.blocks);
+    if (blocks + found.idle > free_blocks_)
       break;
+    take_prefix(entry, found);
     if (queue_) {
       held_[head].resize(static_cast<std::size_t>(reused));
       for (const BlockQueue::Block block : held_[head])
@@ -648,7 +732,7 @@ void BatchedReplica::settle(Instant now) {
   const long long ended = in_progress - 1;
   const perf::StepCost before = cost_of_run(ended), with = cost_of_run(in_progress);
   if (ended > 0) {
-    free_blocks_ -= blocks_taken(decode_steps_ + 1, ended);
+    less_free(blocks_taken(decode_steps_ + 1, ended));
     book(before, ended);
     run_shape_ = perf::later_step(run_shape_, ended);
   }
@@ -719,7 +803,7 @@ void BatchedReplica::end_step(std::vector<Report>& reports) {
   evictions_.clear();
   busy_ = false;
   if (run_ > 1)
-    free_blocks_ -= blocks_taken(decode_steps_ + 1, run_ - 1);
+    less_free(blocks_taken(decode_steps_ + 1, run_ - 1));
   book(cost_, run_);
   if (!shapes_.empty())
     usage_.prefill_s += cost_.time.value();

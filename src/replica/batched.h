@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "domain/prefix_cache.h"
 #include "replica/block_queue.h"
 #include "replica/replica.h"
 
@@ -63,8 +64,14 @@ class BatchedReplica final : public VirtualReplica {
     long long done = 0;    // while kDecoding: less decode_steps_
     long long told = 0;    // tokens that the core knows of when it began to decode, or now
     long long blocks = 0;  // held; while kDecoding only for `mixed`, else they follow from `done`
-    double joules = 0;     // while kDecoding: less joules_per_decode_
-    double rank = 0;       // place among the decoding: by rank, then by number
+    // prefix_caching: what its prompt begins with; the first `chained` of these blocks are cached
+    // and held by it, `shared` blocks of KV cache, which are not in `blocks`. Up to `nameable` may
+    // come to be so.
+    Prefix prefix;
+    std::size_t chained = 0, nameable = 0;
+    long long shared = 0;
+    double joules = 0;  // while kDecoding: less joules_per_decode_
+    double rank = 0;    // place among the decoding: by rank, then by number
     std::int64_t number = 0;
     Index previous = kNone, next = kNone;
     std::uint32_t stamp = 0;  // tells stale entries of finishes_ apart
@@ -86,11 +93,21 @@ class BatchedReplica final : public VirtualReplica {
   void form_prefill_first();
   void form_token_budget();
   void form_mixed();
-  bool admits_by_blocks(const Entry& entry) const;
   void take_prompt(Index index, long long tokens, long long blocks);
   void take_blocks(Index index, long long blocks);
   void give_blocks(Index index);
   long long blocks_to_reuse(Index index) const;
+  struct Found {
+    std::size_t chained = 0;  // blocks of the chain
+    long long blocks = 0;     // of KV cache, in them
+    long long idle = 0;       // of these, held by nobody
+    long long tokens = 0;     // that need not be computed
+  };
+  Found find_prefix(const Entry& entry) const;
+  bool admits_by_blocks(const Entry& entry, const Found& found) const;
+  void take_prefix(Entry& entry, const Found& found);
+  void name_blocks(Entry& entry, long long computed);
+  void less_free(long long blocks);
   void walk(bool needs_a_free_block);
   void evict(Index index);
   void leave_out(long long after, double joules_per_token);
@@ -145,6 +162,7 @@ class BatchedReplica final : public VirtualReplica {
   // reuse_blocks: which blocks each entry holds, or would like to find again after an eviction.
   std::optional<BlockQueue> queue_;
   std::vector<std::vector<BlockQueue::Block>> held_;  // as entries_
+  std::optional<PrefixCache> cache_;                  // prefix_caching; in blocks of KV cache
   int holding_ = 0;                                   // sequences that hold blocks
   long long free_blocks_ = 0;
   long long pending_tokens_ = 0;

@@ -14,6 +14,7 @@
 #include "base/instant.h"
 #include "base/prng.h"
 #include "domain/ids.h"
+#include "domain/prefix.h"
 #include "perf/perf_model.h"
 
 namespace medley::replica {
@@ -23,6 +24,7 @@ struct Sequence {
   double arrived_s = 0;  // for orders "by arrival"
   long long prompt_tokens = 1;
   long long output_tokens = 1;  // the true length
+  Prefix prefix = nullptr;
 };
 
 enum class ReportKind { kFirstToken, kToken, kFinished, kEvicted };
@@ -58,6 +60,7 @@ struct Usage {
   double busy_s = 0, joules = 0;
   double prefill_s = 0;  // part of busy_s in steps that had prompt chunks
   long long steps = 0, evictions = 0, prompt_tokens = 0, output_tokens = 0;
+  long long reused_tokens = 0;       // of prompts, found in the cache and not computed
   long long extrapolated_steps = 0;  // of the steps: those outside their table's range
 };
 

@@ -13,7 +13,7 @@ long long expected_context(const Resident& resident) {
 
 }  // namespace
 
-Ledger::Ledger(const Fleet& fleet) {
+Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(prefixes)) {
   for (std::size_t pool = 0; pool < fleet.pools.size(); ++pool) {
     first_.emplace_back(replicas_.size());
     live_.push_back(fleet.pools[pool].replicas);
@@ -47,6 +47,8 @@ void Ledger::set_live(ReplicaId id, bool live) {
     return;
   account.live = live;
   live_.at(account.pool.number()) += live ? 1 : -1;
+  if (!live)
+    prefixes_.lost(id);
 }
 
 const Resident* Ledger::find(RequestId request) const {
@@ -60,6 +62,9 @@ void Ledger::dispatched(Resident resident) {
   ++account.dispatched_since_signal;
   ++account.by_class[index_of(resident.request.service_class)];
   account.pending_prompt_tokens += resident.request.prompt_tokens.count();
+  resident.cached_tokens = prefixes_.cached_tokens(resident.request, resident.replica);
+  account.pending_cached_tokens += resident.cached_tokens;
+  prefixes_.dispatched(resident.request, resident.replica, resident.reserved_tokens);
   account.reserved_tokens += resident.reserved_tokens;
   const RequestId id = resident.request.id;
   const bool is_new = residents_.emplace(id, std::move(resident)).second;
@@ -74,6 +79,7 @@ void Ledger::first_token(RequestId request, Instant at) {
   --account.prefilling;
   ++account.decoding;
   account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
+  account.pending_cached_tokens -= resident.cached_tokens;
   account.decode_context += expected_context(resident);
 }
 
@@ -89,7 +95,9 @@ Resident Ledger::remove(RequestId request) {
   } else {
     --account.prefilling;
     account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
+    account.pending_cached_tokens -= resident.cached_tokens;
   }
+  prefixes_.left(request, resident.replica);
   --account.by_class[index_of(resident.request.service_class)];
   if (!planted(Bug::kRoomLeak) || resident.first_token_at)
     account.reserved_tokens -= resident.reserved_tokens;

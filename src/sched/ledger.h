@@ -11,6 +11,7 @@
 #include "domain/load_signal.h"
 #include "domain/request.h"
 #include "perf/perf_model.h"
+#include "sched/prefix_index.h"
 
 namespace medley::sched {
 
@@ -27,6 +28,7 @@ struct Resident {
   std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
   int failures = 0;
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
+  long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
 };
 
 struct ReplicaAccount {
@@ -36,6 +38,7 @@ struct ReplicaAccount {
   int prefilling = 0;                   // dispatched, no first token yet
   int decoding = 0;                     // first token out
   long long pending_prompt_tokens = 0;  // of the prefilling ones
+  long long pending_cached_tokens = 0;  // of these, what need not be computed
   long long reserved_tokens = 0;
   long long decode_context =
       0;  // expected context of the decoding ones: prompt and half the answer
@@ -45,11 +48,12 @@ struct ReplicaAccount {
   int dispatched_since_signal = 0;
 
   int outstanding() const { return prefilling + decoding; }
+  long long tokens_to_prefill() const { return pending_prompt_tokens - pending_cached_tokens; }
 };
 
 class Ledger {
  public:
-  explicit Ledger(const Fleet& fleet);
+  explicit Ledger(const Fleet& fleet, PrefixIndex prefixes = {});
 
   const std::vector<ReplicaAccount>& replicas() const { return replicas_; }
   const ReplicaAccount& replica(ReplicaId id) const { return replicas_.at(id.number()); }
@@ -62,6 +66,11 @@ class Ledger {
 
   const Resident* find(RequestId request) const;
   std::size_t size() const { return residents_.size(); }
+
+  // Tokens of the prompt that the replica is believed to have, and need not compute.
+  long long cached_tokens(const Request& request, ReplicaId replica) const {
+    return prefixes_.cached_tokens(request, replica);
+  }
 
   // Replicas of a pool that are not lost.
   int live(PoolId pool) const { return live_.at(pool.number()); }
@@ -79,6 +88,7 @@ class Ledger {
   std::vector<ReplicaId> first_;
   std::vector<int> live_;  // by pool
   std::unordered_map<RequestId, Resident> residents_;
+  PrefixIndex prefixes_;
 };
 
 }  // namespace medley::sched

@@ -13,6 +13,7 @@ namespace {
 constexpr double kPriorOutputTokens =
     200;  // before anything was seen; the conversation trace's mean is 211
 constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
+constexpr double kCachedWeight = 0.02;  // of one more prompt in the running share
 constexpr double kRatioWeight = 0.05;
 constexpr double kVarianceWeight = 0.01;
 constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
@@ -110,7 +111,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     prefill_tokens_per_s_.push_back(
         model.kind == perf::ServingKind::kMetered
             ? tokens_per_s
-            : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0, 0).own_s));
+            : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0, 0, 0).own_s));
   }
 }
 
@@ -131,14 +132,15 @@ double Predictor::usage_s(PoolId pool, const Request& request) const {
   const auto prompt = static_cast<double>(request.prompt_tokens.count());
   if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
     return (prompt + static_cast<double>(output_tokens(request))) / capability(pool);
-  const double prefill = prompt / prefill_tokens_per_s(pool);
+  const double computed = prompt * (1 - observed_[pool.number()].cached_share);
+  const double prefill = computed / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
   return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
 }
 
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
-                                      long long decodes, long long context,
+                                      long long cached, long long decodes, long long context,
                                       double without_s) const {
   perf::StepShape shape = decode_shape(decodes, context);
   if (model.kind == perf::ServingKind::kSlotted) {
@@ -153,7 +155,7 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
   const long long limit =
       model.chunk_tokens > 0 ? std::max(1LL, model.chunk_tokens - decodes) : prompt_tokens;
   const long long tokens = std::min(prompt_tokens, limit);
-  const perf::PrefillChunk chunk{tokens, (prompt_tokens - tokens) / 2};
+  const perf::PrefillChunk chunk{tokens, cached + (prompt_tokens - tokens) / 2};
   shape.chunks = {&chunk, 1};
   const double with = model.steps->step(shape).time.value();
   const double steps = static_cast<double>(prompt_tokens) / static_cast<double>(tokens);
@@ -162,10 +164,12 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
 
 double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) const {
   const perf::PoolModel& model = perf_.pool(pool);
-  if (account.pending_prompt_tokens == 0 || model.kind == perf::ServingKind::kMetered)
+  if (account.tokens_to_prefill() == 0 || model.kind == perf::ServingKind::kMetered)
     return 0;
   // Those ahead will decode beside the ones behind them.
-  return prefill(model, account.pending_prompt_tokens, account.outstanding() - 1,
+  // What is cached of them stands before them; on average half of it before each.
+  return prefill(model, account.tokens_to_prefill(), account.pending_cached_tokens / 2,
+                 account.outstanding() - 1,
                  account.decode_context + account.pending_prompt_tokens / 2, 0)
              .own_s *
          observed_[pool.number()].ttft_ratio;
@@ -226,7 +230,9 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   // Those still in prefill will decode beside it: their prompts count as context.
   const long long context = account.decode_context + account.pending_prompt_tokens;
   const perf::StepCost alone = decodes > 0 ? decode_step(account, context) : perf::StepCost{};
-  const Prefill own = prefill(model, prompt, decodes, context, alone.time.value());
+  const long long cached = account.id ? ledger_.cached_tokens(request, *account.id) : 0;
+  const long long computed = prompt - cached;
+  const Prefill own = prefill(model, computed, cached, decodes, context, alone.time.value());
   const perf::StepCost after = model.steps->step(
       decode_shape(decodes + 1, context + prompt + static_cast<long long>(output / 2)));
   const perf::StepCost& before = decodes > 0 ? alone : after;
@@ -260,7 +266,7 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   const double sharers =
       slotted ? std::max(1, model.max_running) : static_cast<double>(decodes + 1);
   const double decode_s = output * after.time.value();
-  const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(prompt);
+  const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(computed);
   forecast.joules =
       watts * (slotted ? (decode_s + prefill_s) / sharers : decode_s / sharers + prefill_s);
   forecast.money = (Joules(forecast.joules) * fleet_.energy_price(now)).value();
@@ -317,11 +323,14 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
   return probability;
 }
 
-void Predictor::dispatched(Instant now, PoolId pool, const Request& request) {
+void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
   Observed& observed = observed_[pool.number()];
   const double elapsed = to_seconds(now - observed.last_dispatch).value();
+  const auto prompt = static_cast<double>(resident.request.prompt_tokens.count());
+  const auto cached = static_cast<double>(resident.cached_tokens);
   observed.prompt_tokens_per_s = observed.prompt_tokens_per_s * std::exp(-elapsed / kRateWindowS) +
-                                 static_cast<double>(request.prompt_tokens.count()) / kRateWindowS;
+                                 (prompt - cached) / kRateWindowS;
+  observed.cached_share += kCachedWeight * (cached / prompt - observed.cached_share);
   observed.last_dispatch = now;
 }
 

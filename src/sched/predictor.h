@@ -73,7 +73,7 @@ class Predictor {
   double usage_s(PoolId pool, const Request& request) const;
 
   // Observations. Ratios are folded in slowly, within a factor 4.
-  void dispatched(Instant now, PoolId pool, const Request& request);
+  void dispatched(Instant now, PoolId pool, const Resident& resident);
   void first_token(const Resident& resident, PoolId pool, Instant at);
   void finished(const Resident& resident, PoolId pool, Instant at, Tokens generated);
 
@@ -81,7 +81,8 @@ class Predictor {
   struct Observed {
     double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
     double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
-    double prompt_tokens_per_s = 0;               // dispatched to the pool, running
+    double prompt_tokens_per_s = 0;               // to compute, dispatched to the pool, running
+    double cached_share = 0;                      // of the prompts dispatched to it, running
     Instant last_dispatch;
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
@@ -89,12 +90,12 @@ class Predictor {
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
-    double own_s;        // this prompt alone
+    double own_s;        // these tokens alone
     double per_token_s;  // added to a step by each prompt token
   };
-  // `without_s`: of a step of the decodes alone.
-  Prefill prefill(const perf::PoolModel& model, long long prompt_tokens, long long decodes,
-                  long long context, double without_s) const;
+  // Of so many tokens after those that are cached. `without_s`: of a step of the decodes alone.
+  Prefill prefill(const perf::PoolModel& model, long long tokens, long long cached,
+                  long long decodes, long long context, double without_s) const;
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;

@@ -54,7 +54,8 @@ class Scheduler::Impl {
   Impl(const Fleet& fleet, const perf::PerfModel& perf, const SchedulerOptions& options)
       : fleet_(fleet),
         perf_(perf),
-        ledger_(fleet_),
+        ledger_(fleet_, fleet_.placement.has(ScorePart::kPrefixes) ? PrefixIndex(fleet_, perf_)
+                                                                   : PrefixIndex()),
         predictor_(fleet_, perf_, ledger_, options.forecast_error),
         arrivals_(fleet_, perf_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
@@ -439,9 +440,9 @@ class Scheduler::Impl {
       account.prefill_free_at =
           std::max(now_, account.prefill_free_at) + round_to_duration(Seconds(own_s));
     }
-    placement_->dispatched(now_, resident);
     ledger_.dispatched(std::move(resident));
-    predictor_.dispatched(now_, pool, request);
+    placement_->dispatched(now_, *ledger_.find(request.id));
+    predictor_.dispatched(now_, pool, *ledger_.find(request.id));
     quotas_.spend(now_, pool, tokens);
     backlog_.shares().serve(request, request.prompt_tokens.count(), output_tokens);
     ++count(request).dispatched;

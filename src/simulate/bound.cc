@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
@@ -510,6 +511,54 @@ class MustRun {
 // Of a row: some megabytes for a workload of days.
 constexpr double kMostNarrowSlices = 100'000;
 
+// What of its prompt a request may find computed: another one has it, and came before this one's
+// first token is due. That one may have computed it on any replica, and nothing is ever forgotten.
+class Reusable {
+ public:
+  Reusable(const Fleet& fleet, const std::vector<Arrival>& arrivals) : fleet_(fleet) {
+    for (std::size_t row = 0; row < arrivals.size(); ++row) {
+      const Request& request = arrivals[row].request;
+      for (std::size_t i = 0; request.prefix && i < request.prefix->blocks.size(); ++i) {
+        Earliest& of = earliest_[request.prefix->blocks[i]];
+        if (request.arrived_at < of.at) {
+          of = {request.arrived_at, row, of.at};
+        } else {
+          of.next = std::min(of.next, request.arrived_at);
+        }
+      }
+    }
+  }
+
+  // At least one token it computes itself.
+  long long tokens(const Request& request, std::size_t row) const {
+    if (!request.prefix)
+      return 0;
+    const Targets targets = sched::effective_targets(fleet_, request);
+    Instant due = Instant::max();
+    for (const auto& target : {targets.ttft, targets.deadline}) {
+      if (target)
+        due = std::min(due, request.arrived_at + *target);
+    }
+    long long blocks = 0;
+    for (const std::uint64_t block : request.prefix->blocks) {
+      const Earliest& of = earliest_.at(block);
+      if ((of.row == row ? of.next : of.at) > due)
+        break;
+      ++blocks;
+    }
+    return std::min(blocks * request.prefix->block_tokens, request.prompt_tokens.count() - 1);
+  }
+
+ private:
+  struct Earliest {
+    Instant at = Instant::max();
+    std::size_t row = 0;
+    Instant next = Instant::max();  // of another row
+  };
+  const Fleet& fleet_;
+  std::unordered_map<std::uint64_t, Earliest> earliest_;
+};
+
 class Builder {
  public:
   Builder(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
@@ -524,10 +573,12 @@ class Builder {
       pools_.push_back(describe(PoolId(i)));
     std::vector<Visit> visits;
     std::vector<std::size_t> starts;
-    for (const Arrival& arrival : arrivals) {
+    const Reusable reusable(fleet, arrivals);
+    for (std::size_t r = 0; r < arrivals.size(); ++r) {
       starts.push_back(visits.size());
+      const long long found = reusable.tokens(arrivals[r].request, r);
       for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
-        if (std::optional<Visit> visit = visit_to(PoolId(i), arrival))
+        if (std::optional<Visit> visit = visit_to(PoolId(i), arrivals[r], found))
           visits.push_back(*visit);
       }
     }
@@ -604,7 +655,8 @@ class Builder {
     return facts;
   }
 
-  std::optional<Visit> visit_to(PoolId id, const Arrival& arrival) const {
+  // `found`: tokens of its prompt that a replica with a cache need not compute.
+  std::optional<Visit> visit_to(PoolId id, const Arrival& arrival, long long found) const {
     if (sched::forbidden_by_law(fleet_, perf_, arrival.request, id) != sched::Forbidden::kNo)
       return std::nullopt;
     const Pool& pool = fleet_.pool(id);
@@ -620,7 +672,7 @@ class Builder {
       return std::nullopt;  // a cut answer is not kept
     switch (model.kind) {
       case perf::ServingKind::kBatched:
-        return visit_batched(id, arrival);
+        return visit_batched(id, arrival, pool.batching.prefix_caching ? found : 0);
       case perf::ServingKind::kSlotted:
         return visit_slotted(id, arrival);
       case perf::ServingKind::kMetered:
@@ -640,28 +692,31 @@ class Builder {
         .money = metered.price(arrival.request.prompt_tokens, Tokens(arrival.output_tokens))};
   }
 
-  std::optional<Visit> visit_batched(PoolId id, const Arrival& arrival) const {
+  std::optional<Visit> visit_batched(PoolId id, const Arrival& arrival, long long found) const {
     const PoolFacts& facts = pools_[id.number()];
     const perf::StepModel& steps = *perf_.pool(id).steps;
-    const long long prompt = arrival.request.prompt_tokens.count();
+    const long long prompt = arrival.request.prompt_tokens.count(), computed = prompt - found;
     // Its prompt alone, in as few steps as can be, each with the context of the middle one.
-    const long long chunk = facts.limits.prompt, full = prompt / chunk, rest = prompt % chunk;
+    const long long chunk = facts.limits.prompt, full = computed / chunk, rest = computed % chunk;
     double first_s = rest > 0 ? prompt_time(steps, rest, prompt - rest) : 0;
     if (full > 0)
-      first_s += static_cast<double>(full) * prompt_time(steps, chunk, (full - 1) * chunk / 2);
+      first_s +=
+          static_cast<double>(full) * prompt_time(steps, chunk, found + (full - 1) * chunk / 2);
     const double token_s = steps.step(decodes_alone(1, prompt)).time.value();
     const std::optional<Due> due = due_of(arrival, first_s, token_s);
     if (!due)
       return std::nullopt;
-    const auto tokens = static_cast<double>(prompt);
+    const auto tokens = static_cast<double>(prompt), before = static_cast<double>(found);
+    const auto of_prompt = [&](const Takes& takes) {
+      return takes.of_prompt(tokens) - takes.of_prompt(before);
+    };
     const auto decodes = static_cast<double>(arrival.output_tokens - 1);
-    return Visit{
-        .pool = id.number(),
-        .due = *due,
-        .first = facts.seconds.of_prompt(tokens),
-        .second = facts.seconds.of_answer(tokens, decodes),
-        .second_from_s = due->arrived_s + first_s,
-        .joules = facts.joules.of_prompt(tokens) + facts.joules.of_answer(tokens, decodes)};
+    return Visit{.pool = id.number(),
+                 .due = *due,
+                 .first = of_prompt(facts.seconds),
+                 .second = facts.seconds.of_answer(tokens, decodes),
+                 .second_from_s = due->arrived_s + first_s,
+                 .joules = of_prompt(facts.joules) + facts.joules.of_answer(tokens, decodes)};
   }
 
   std::optional<Visit> visit_slotted(PoolId id, const Arrival& arrival) const {

@@ -22,14 +22,17 @@
 //   a
 //     static schedule the power of all the time in which somebody who can go nowhere else must be
 //     running, or of the lane's or the slots' time where that is more;
+//   - of its prompt it computes nothing that another request has too, where the pool caches
+//   prefixes
+//     and that one came before this one's first token is due;
 //   - each capacity is cut into slices of several widths at once. Work counts in the slices that
 //   are
 //     narrow beside its window and in all wider ones, so bursts on a serial lane are seen.
 //
 // Where a run must stay below it, so where it is loose: steps that are not full, prompts that are
 // served whole one after the other (a lane whose deadlines come in the order of arrival loses only
-// the parts of requests), KV caches, lengths that nobody knows beforehand, the delay of a rented
-// service (taken as none), replicas lost or slow.
+// the parts of requests), KV caches (and whose replica has what of a prompt), lengths that nobody
+// knows beforehand, the delay of a rented service (taken as none), replicas lost or slow.
 //
 // It leans on two things. Energy is somebody's money: what a policy cancels midway is in no
 // record's. And quotas are spent by true lengths: the core spends forecasts, and may by chance send

@@ -188,5 +188,49 @@ TEST(LoadOne, IsWhereTheQuotaIsJustEnough) {
   EXPECT_EQ(load_one(made.fleet, made.perf, at, 500, 1000).load, 500);
 }
 
+TEST(Bound, LetsWhatAnotherOneHasComputedBeForNothing) {
+  // A prompt of 2,560 tokens takes 0.1512 s alone and no second one fits into 0.2 s, unless it has
+  // nearly all of the first.
+  auto made = fleet_of({{.name = "a", .step_s = 0.01}});
+  made.fleet.classes[0].targets.ttft = milliseconds(199);
+  std::vector<Arrival> arrivals = {arrival(0, seconds(0), ServiceClass::kGuaranteed, 2560, 1),
+                                   arrival(1, seconds(0), ServiceClass::kGuaranteed, 2560, 1)};
+  const auto found = [&] { return bound_of(made, arrivals, {.slice_s = 0.2}).value; };
+  const double apart = found();
+  for (Arrival& arrival : arrivals)
+    arrival.request.prefix = std::make_shared<PrefixChain>(PrefixChain{1280, {1, 2}});
+  EXPECT_EQ(found(), apart) << "the pool caches nothing";
+  made.fleet.pools[0].batching.prefix_caching = true;
+  EXPECT_NEAR(found(), 10, 0.1);
+  // What comes after the first token is due is of no use to it.
+  arrivals[1].request.arrived_at = Instant(milliseconds(199) + milliseconds(1));
+  arrivals.push_back(arrival(2, seconds(0), ServiceClass::kGuaranteed, 2560, 1));
+  std::swap(arrivals[1], arrivals[2]);
+  EXPECT_LT(found(), 14);
+}
+
+TEST(Bound, IsNotExceededByARunThatFindsPrefixes) {
+  auto made = fleet_of({{.name = "a", .replicas = 2, .step_s = 0.01}});
+  made.fleet.pools[0].batching.prefix_caching = true;
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    arrivals.push_back(arrival(i, i * milliseconds(50), kServiceClasses[i % 4], 2000 + i % 7, 20));
+    PrefixChain chain{64, {}};
+    for (std::uint64_t block = 0; block < 30; ++block)
+      chain.blocks.push_back(1'000'000 * (i % 11) + block + (block > 20 ? 1'000 * i : 0));
+    arrivals.back().request.prefix = std::make_shared<PrefixChain>(chain);
+  }
+  const SimulationResult run = simulate(made.fleet, made.perf, arrivals, {}, {});
+  double earned = 0;
+  for (const RequestRecord& record : run.requests) {
+    if (record.kept)
+      earned += made.fleet.policy(record.request.service_class).value.value();
+    earned -= record.money;
+  }
+  EXPECT_GT(run.replicas[0].usage.reused_tokens, 0);
+  EXPECT_GT(earned, 100);
+  EXPECT_LE(earned, bound_of(made, arrivals).value);
+}
+
 }  // namespace
 }  // namespace medley::simulate

@@ -156,6 +156,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
       continue;
     pool.steps += replica.usage.steps;
     pool.extrapolated_steps += replica.usage.extrapolated_steps;
+    pool.reused_tokens += replica.usage.reused_tokens;
     report.extrapolated_steps += replica.usage.extrapolated_steps;
     pool.use += share(replica.usage.busy_s, report.simulated_s * facts.replicas);
     const double joules = replica.usage.joules + replica.idle_joules.value_or(0);

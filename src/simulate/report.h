@@ -55,6 +55,7 @@ struct PoolReport {
   std::optional<double> idle_joules;  // part of them; empty where the idle power is unknown
   double money = 0;  // those joules at the tariff of their hours, or the metered price
   long long steps = 0, extrapolated_steps = 0;  // of the latter: outside the range of its table
+  long long reused_tokens = 0;  // of prompts, found in the cache; of all requests that were there
 };
 
 struct Report {

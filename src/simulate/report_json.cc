@@ -109,7 +109,8 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"idle_joules", known(pool.idle_joules.has_value(), pool.idle_joules.value_or(0))},
         {"money", pool.money},
         {"steps", pool.steps},
-        {"extrapolated_steps", pool.extrapolated_steps}});
+        {"extrapolated_steps", pool.extrapolated_steps},
+        {"reused_prompt_tokens", pool.reused_tokens}});
   }
   out["pools"] = std::move(pools);
   return data::json_text(out);

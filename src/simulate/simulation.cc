@@ -411,8 +411,8 @@ class Simulation {
         }
         // To the replica it arrives now, whenever it came to the core.
         const replica::Sequence sequence{dispatch->request, *record.dispatched_s,
-                                         record.request.prompt_tokens.count(),
-                                         record.output_tokens};
+                                         record.request.prompt_tokens.count(), record.output_tokens,
+                                         record.request.prefix};
         if (!replicas_[replica]->fits(sequence)) {
           // As an engine would: limits that the core does not know, such as a prompt above
           // max_batched_tokens.

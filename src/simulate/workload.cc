@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/digest.h"
 #include "base/prng.h"
 #include "data/fleet_file.h"
 #include "simulate/generator.h"
@@ -19,9 +20,18 @@ enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kCopy = 110 };  // 
 // As many as a generated workload may have.
 constexpr std::size_t kMostRequests = 100'000'000;
 constexpr double kLatest = 1e9;  // seconds, as for the rows of a trace
+// Of the names of what prompts have in common. Mooncake's are multiples of it.
+constexpr long long kBlockTokens = 64;
+
+// The first so many tokens of a prompt are those of an earlier row.
+struct InCommon {
+  std::uint64_t row = 0;
+  long long tokens = 0;
+};
 
 std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed,
-                              std::vector<std::size_t>& stream_of) {
+                              std::vector<std::size_t>& stream_of,
+                              std::vector<InCommon>& in_common) {
   std::vector<Arrival> arrivals;
   const bool several = spec.streams.size() > 1;
   if (!several && spec.streams.front().requests)
@@ -35,8 +45,56 @@ std::vector<Arrival> generate(const data::WorkloadSpec& spec, std::uint64_t seed
     arrivals.push_back(arrival);
     if (several)
       stream_of.push_back(made->stream);
+    in_common.push_back({made->prefix_of, made->prefix_tokens});
   }
   return arrivals;
+}
+
+// Names what prompts have in common, where a replica could find it again: of each prompt as many
+// blocks as it shares with any other. The names are of the row and the place where something comes
+// first, and of label and tenant. `arrivals` are whole copies of the rows; copies have nothing in
+// common.
+void name_prefixes(const Fleet& fleet, const std::vector<InCommon>& in_common,
+                   long long block_tokens, std::vector<Arrival>& arrivals) {
+  const bool any_caches = std::any_of(fleet.pools.begin(), fleet.pools.end(), [](const Pool& pool) {
+    return pool.batching.prefix_caching;
+  });
+  if (!any_caches)
+    return;
+  std::vector<std::size_t> blocks(in_common.size());
+  for (std::size_t row = in_common.size(); row-- > 0;) {
+    const auto own = static_cast<std::size_t>(in_common[row].tokens / block_tokens);
+    blocks[row] = std::max(blocks[row], own);
+    if (own > 0)
+      blocks[in_common[row].row] = std::max(blocks[in_common[row].row], own);
+  }
+  std::vector<std::vector<std::uint64_t>> contents(in_common.size());
+  for (std::size_t row = 0; row < in_common.size(); ++row) {
+    const std::vector<std::uint64_t>& earlier = contents[in_common[row].row];
+    const auto repeated = static_cast<std::size_t>(in_common[row].tokens / block_tokens);
+    for (std::size_t i = 0; i < blocks[row]; ++i) {
+      Digest name;
+      name.add(row);
+      name.add(i);
+      contents[row].push_back(i < repeated ? earlier[i] : name.value());
+    }
+  }
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    const std::vector<std::uint64_t>& content = contents[i % contents.size()];
+    if (content.empty())
+      continue;
+    auto chain = std::make_shared<PrefixChain>();
+    chain->block_tokens = block_tokens;
+    for (const std::uint64_t block : content) {
+      Digest name;
+      name.add(block);
+      name.add(arrivals[i].request.label.number());
+      name.add(arrivals[i].request.tenant.number());
+      name.add(i / contents.size());
+      chain->blocks.push_back(name.value());
+    }
+    arrivals[i].request.prefix = std::move(chain);
+  }
 }
 
 void draw_mix(const data::Scenario& scenario, std::vector<Arrival>& arrivals) {
@@ -170,6 +228,10 @@ Result<std::vector<Arrival>> arrivals_of_trace(const data::Scenario& scenario) {
   // Drawn by copy and row, so that a request keeps its class, label and model wherever it comes.
   draw_mix(scenario, arrivals);
   MEDLEY_TRY_STATUS(take_from_rows(scenario, rows, arrivals));
+  std::vector<InCommon> in_common;
+  for (const data::TraceRequest& row : rows)
+    in_common.push_back({row.prefix_of, row.prefix.count()});
+  name_prefixes(scenario.fleet, in_common, kBlockTokens, arrivals);
   if (scenario.copies) {
     turn_copies(scenario, rows, arrivals);
     std::stable_sort(arrivals.begin(), arrivals.end(), [](const Arrival& a, const Arrival& b) {
@@ -189,9 +251,11 @@ Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario) {
   std::vector<Arrival> arrivals;
   const data::WorkloadSpec& workload = scenario.workload.value();
   std::vector<std::size_t> stream_of;  // by row; empty: all of the one stream
-  arrivals = generate(workload, scenario.seed, stream_of);
+  std::vector<InCommon> in_common;
+  arrivals = generate(workload, scenario.seed, stream_of, in_common);
   draw_mix(scenario, arrivals);
   MEDLEY_TRY_STATUS(take_from_streams(scenario, stream_of, arrivals));
+  name_prefixes(scenario.fleet, in_common, kBlockTokens, arrivals);
   return arrivals;
 }
 

@@ -146,5 +146,59 @@ TEST(Workload, StatesNoLimitOnAnswersUnlessAsked) {
   EXPECT_FALSE((*made)[0].request.output_cap.has_value());
 }
 
+// Four rows in a trace of medley's own; the fleet caches prefixes.
+class Prefixes : public testing::Test {
+ protected:
+  Prefixes() {
+    std::ofstream(path_) << "arrived_s,prompt_tokens,output_tokens,label,prefix_of,prefix_tokens\n"
+                            "0,300,10,internal,,0\n"
+                            "1,400,10,internal,0,200\n"
+                            "2,500,10,public,1,400\n"
+                            "3,600,10,internal,1,350\n";
+  }
+  ~Prefixes() override { std::filesystem::remove(path_); }
+
+  std::vector<Prefix> read(bool caches) const {
+    data::Scenario with = scenario("trace: {path: " + path_ + ", format: medley}\n");
+    with.fleet.pools[0].batching.prefix_caching = caches;
+    const auto made = make_arrivals(with);
+    EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().message);
+    std::vector<Prefix> prefixes;
+    for (const Arrival& arrival : *made)
+      prefixes.push_back(arrival.request.prefix);
+    return prefixes;
+  }
+
+  const std::string path_ = data::own_temporary("workload_prefix_test.csv");
+};
+
+std::size_t in_common(const Prefix& a, const Prefix& b) {
+  std::size_t count = 0;
+  while (count < std::min(a->blocks.size(), b->blocks.size()) &&
+         a->blocks[count] == b->blocks[count])
+    ++count;
+  return count;
+}
+
+TEST_F(Prefixes, AreNamedBlockByBlockAsFarAsPromptsShareThem) {
+  const std::vector<Prefix> made = read(true);
+  EXPECT_EQ(made[0]->blocks.size(), 3u) << "200 tokens of it are in another one";
+  EXPECT_EQ(made[1]->blocks.size(), 6u);
+  EXPECT_EQ(in_common(made[0], made[1]), 3u);
+  EXPECT_EQ(in_common(made[1], made[3]), 5u);
+  EXPECT_EQ(in_common(made[0], made[3]), 3u);
+}
+
+TEST_F(Prefixes, OfDifferentLabelsHaveNothingInCommon) {
+  const std::vector<Prefix> made = read(true);
+  EXPECT_EQ(made[2]->blocks.size(), 6u);
+  EXPECT_EQ(in_common(made[1], made[2]), 0u);
+}
+
+TEST_F(Prefixes, AreNotNamedWhereNoPoolCachesThem) {
+  for (const Prefix& prefix : read(false))
+    EXPECT_EQ(prefix, nullptr);
+}
+
 }  // namespace
 }  // namespace medley::simulate

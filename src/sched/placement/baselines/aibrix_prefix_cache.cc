@@ -8,8 +8,8 @@
 //
 // Signals: the gateway's own count of running requests, live.
 //
-// Made up here: nothing. Requests have no prefix identity yet: nothing matches, and the rule is
-// least_outstanding.
+// Made up here: matches are those of the core's own index, in the place of a table of hashes. Where
+// nothing matches the rule is least_outstanding.
 #include <algorithm>
 #include <cmath>
 
@@ -24,7 +24,7 @@ constexpr double kDeviations = 1;
 
 class AibrixPrefixCache final : public Baseline {
  protected:
-  const Option* pick(const View&, const Request&, std::span<Option> options) override {
+  const Option* pick(const View& view, const Request& request, std::span<Option> options) override {
     double sum = 0, squares = 0;
     int most = 0, fewest = options.front().account->outstanding();
     for (Option& option : options) {
@@ -44,7 +44,7 @@ class AibrixPrefixCache final : public Baseline {
     const Option* best = nullptr;
     double best_match = 0;
     for (const Option& option : options) {
-      const double match = 0;  // share of the prompt that it has: enters here
+      const double match = cached_share(view, request, option);
       if (match > best_match && option.cost <= limit) {
         best = &option;
         best_match = match;

@@ -56,6 +56,11 @@ const Option* least(std::span<const Option> options) {
                             [](const Option& a, const Option& b) { return a.cost < b.cost; });
 }
 
+double cached_share(const View& view, const Request& request, const Option& option) {
+  return static_cast<double>(view.ledger.cached_tokens(request, option.replica)) /
+         static_cast<double>(request.prompt_tokens.count());
+}
+
 double kv_fraction(const View& view, const ReplicaAccount& account) {
   const long long tokens = view.perf.pool(account.pool).kv_tokens;
   if (tokens <= 0)

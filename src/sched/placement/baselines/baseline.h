@@ -67,6 +67,9 @@ struct Spread {
 // Of equal costs the lower replica. Precondition: at least one.
 const Option* least(std::span<const Option> options);
 
+// Share of the prompt that a replica is believed to have (Ledger::cached_tokens), 0 to 1.
+double cached_share(const View& view, const Request& request, const Option& option);
+
 // Share of a replica's KV cache that decoding sequences take, 0 to 1; 0 where it has none.
 double kv_fraction(const View& view, const ReplicaAccount& account);
 

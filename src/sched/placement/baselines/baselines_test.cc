@@ -16,8 +16,10 @@ using std::chrono::milliseconds, std::chrono::seconds, std::chrono::hours;
 class Stand {
  public:
   Stand(const std::vector<TestPool>& pools, std::unique_ptr<Placement> policy)
-      : made_(make_test_fleet(pools)),
-        ledger_(made_.fleet),
+      : Stand(make_test_fleet(pools), std::move(policy)) {}
+  Stand(TestFleet made, std::unique_ptr<Placement> policy)
+      : made_(std::move(made)),
+        ledger_(made_.fleet, PrefixIndex(made_.fleet, made_.perf)),
         predictor_(made_.fleet, made_.perf, ledger_),
         arrivals_(made_.fleet, made_.perf, predictor_),
         market_(made_.fleet, made_.perf, predictor_, ledger_, arrivals_),
@@ -247,6 +249,91 @@ TEST(LlmdHeadroom, DrawsByFourFifthsOfTtftAndOneFifthOfTpot) {
   stand.at(0).prefill_free_at = stand.now + milliseconds(300);  // closer to the TTFT target
   running(stand.at(1), 5);                                      // closer to the TPOT target
   EXPECT_NEAR(stand.count(5000, 0, stand.request(ServiceClass::kStandard)), 4000, 150);
+}
+
+// Replicas that cache prefixes.
+TestFleet caching(int replicas) {
+  TestFleet made = make_test_fleet(alike(replicas));
+  made.fleet.pools[0].batching.prefix_caching = true;
+  return made;
+}
+
+// A prompt of 10 blocks of 100 tokens, the first `shared` of them everybody's.
+Request with_prefix(Stand& stand, std::uint64_t id, std::size_t shared) {
+  Request request = stand.request(ServiceClass::kStandard, 1000);
+  request.id = RequestId(id);
+  PrefixChain chain{100, {}};
+  for (std::size_t i = 0; i < 10; ++i)
+    chain.blocks.push_back(i < shared ? i : 100 * id + i);
+  request.prefix = std::make_shared<PrefixChain>(chain);
+  return request;
+}
+
+// The replica has the first blocks of everybody's prompt, and is idle again.
+void has_prefix(Stand& stand, std::uint64_t replica, std::uint64_t id, std::size_t shared) {
+  stand.ledger().dispatched({.request = with_prefix(stand, id, shared),
+                             .replica = ReplicaId(replica),
+                             .reserved_tokens = 1100});
+  stand.ledger().remove(RequestId(id));
+}
+
+TEST(SmgCacheAware, GoesWhereMoreThanThreeTenthsMatchUntilLoadsAreUnlike) {
+  Stand stand(caching(2), make_smg_cache_aware());
+  stand.dispatched(1, 500);
+  has_prefix(stand, 1, 1, 3);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0) << "no more than 0.3";
+  has_prefix(stand, 1, 2, 4);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  running(stand.at(1), 65);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
+}
+
+TEST(DynamoKv, CreditsTheBlocksThatAreThere) {
+  Stand stand(caching(2), make_dynamo_kv());
+  has_prefix(stand, 1, 1, 4);
+  stand.at(1).decode_context = 384;  // 24 blocks for credits of 25
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  stand.at(1).decode_context = 416;
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
+}
+
+TEST(LlmdDefault, WeighsTheMatchByThree) {
+  Stand stand(caching(2), make_llmd_default(true));
+  has_prefix(stand, 1, 1, 6);           // 1.8
+  stand.at(1).decode_context = 80'000;  // 1.6 less for the cache
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  stand.at(1).decode_context = 96'000;  // 1.92
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
+}
+
+TEST(LlmdHeadroom, StaysWithTheMatchWhereItIsNotMuchSlower) {
+  Stand stand(caching(2), make_llmd_headroom(Headroom::kMost, true));
+  has_prefix(stand, 1, 1, 9);
+  running(stand.at(1), 2);
+  EXPECT_EQ(stand.count(300, 1, with_prefix(stand, 9, 10)), 300);
+  has_prefix(stand, 1, 2, 7);
+  EXPECT_LT(stand.count(300, 1, with_prefix(stand, 9, 7)), 300) << "0.7 is too little";
+}
+
+TEST(SmgLeastLoad, CountsOnlyWhatIsNotCachedOfTheQueue) {
+  Stand stand(caching(2), make_smg_least_load(true));
+  stand.at(0).pending_prompt_tokens = 1000;
+  stand.at(1).pending_prompt_tokens = 2000;
+  stand.at(1).pending_cached_tokens = 1500;
+  EXPECT_EQ(stand.choose(), 1);
+}
+
+TEST(AibrixPrefixCache, TakesTheBestMatchThatIsNotOverloaded) {
+  Stand stand(caching(3), make_aibrix_prefix_cache());
+  has_prefix(stand, 1, 1, 2);
+  has_prefix(stand, 2, 2, 5);
+  running(stand.at(1), 1);
+  running(stand.at(2), 1);  // 0, 1, 1: the mean and a deviation is 1.14
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 2);
+  running(stand.at(2), 4);  // 0, 1, 4: 3.4
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  running(stand.at(2), 9);  // nine more than none
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
 }
 
 TEST(AibrixPrefixCache, IsTheFewestRunningWhereNothingMatches) {

@@ -10,7 +10,8 @@
 // Signals: its own books of what it dispatched, first tokens and ends: live.
 //
 // Made up here: blocks of 16 tokens for all (a pool's own `block_tokens`); decoding sequences hold
-// half of their expected answer. Requests have no prefix identity yet, so credits are 0.
+// half of their expected answer. Credits are blocks on the device, by the core's own index in the
+// place of the engines' events.
 #include <algorithm>
 
 #include "sched/placement/baselines/baseline.h"
@@ -30,10 +31,11 @@ class DynamoKv final : public Baseline {
       const ReplicaAccount& account = *option.account;
       const double prompt = static_cast<double>(request.prompt_tokens.count()) / block;
       const double waiting = static_cast<double>(account.pending_prompt_tokens) / block;
+      const double to_prefill = static_cast<double>(account.tokens_to_prefill()) / block;
       const double decoding = static_cast<double>(account.decode_context) / block;
-      const double credits = 0;  // blocks of the prompt that it has: enters here
+      const double credits = cached_share(view, request, option) * prompt;
       // A prompt holds its blocks from dispatch on, so the waiting ones are active as well.
-      option.cost = kPrefillScale * std::max(0.0, waiting + prompt - credits) +
+      option.cost = kPrefillScale * std::max(0.0, to_prefill + prompt - credits) +
                     kDecodeScale * (decoding + waiting + prompt);
     }
     return least(options);

@@ -10,16 +10,18 @@
 // they are blended 0.8 TTFT + 0.2 TPOT. `least` prefers what is closest to the target, which packs;
 // `most` what is farthest inside. A replica is drawn with the score as its weight.
 //
-// Source: llm-d-router of 2026-08-22, predicted-latency scheduling; `least` is its default. Its
-// prefix-affinity filters (0.99 before, 0.80 after with a TTFT penalty of at most 5 s) keep what
-// matches; requests have no prefix identity yet, so they keep all. They would enter before and
-// after the tiers below.
+// Two filters keep to the prefix: before the tiers only replicas that have at least 0.99 of the
+// prompt, where there are any; after them only those with 0.80, where there are any and the best of
+// them is predicted at most 5 s slower to its first token than the best of all.
+//
+// Source: llm-d-router of 2026-08-22, predicted-latency scheduling; `least` is its default.
 //
 // Signals: engine metrics every 50 ms; nothing is booked between two of them.
 //
 // Made up here: medley's predictor, and what it observed, in the place of a trained XGBoost. Where
 // all miss, both variants prefer what misses by less; a target that is met counts for nothing then.
 #include <algorithm>
+#include <cmath>
 
 #include "base/prng.h"
 #include "sched/placement/baselines/baseline.h"
@@ -30,6 +32,7 @@ namespace {
 
 constexpr Duration kPoll = std::chrono::milliseconds(50);
 constexpr double kExplore = 0.01;
+constexpr double kAffinityBefore = 0.99, kAffinityAfter = 0.80, kMostPenaltyS = 5;
 constexpr double kTtftWeight = 0.8, kTpotWeight = 0.2;
 constexpr std::uint64_t kSeed = 0x11d;
 
@@ -43,9 +46,17 @@ class LlmdHeadroom final : public Baseline {
   const Option* pick(const View& view, const Request& request, std::span<Option> options) override {
     rooms_.clear();
     int best_tier = kMissesBoth;
+    double most = 0;
+    for (const Option& option : options)
+      most = std::max(most, cached_share(view, request, option));
     for (Option& option : options) {
+      Room& room = rooms_.emplace_back();
+      room.cached = cached_share(view, request, option);
+      if (most >= kAffinityBefore && room.cached < kAffinityBefore) {
+        room.tier = kLeftOut;
+        continue;
+      }
       option.forecast = foreseen(view, request, option);
-      Room room;
       room.ttft =
           headroom(request.targets.ttft, ttft_from_arrival_s(view, request, *option.forecast));
       room.tpot = headroom(request.targets.tpot, option.forecast->tpot_s);
@@ -55,10 +66,24 @@ class LlmdHeadroom final : public Baseline {
                   : room.tpot >= 0                     ? kMissesTtft
                                                        : kMissesBoth;
       best_tier = std::min(best_tier, room.tier);
-      rooms_.push_back(room);
     }
     const bool explore = prng_.uniform() < kExplore;
-    const auto kept = [&](const Room& room) { return explore || room.tier == best_tier; };
+    const auto in_tier = [&](const Room& room) {
+      return room.tier != kLeftOut && (explore || room.tier == best_tier);
+    };
+    double fastest_s = HUGE_VAL, fastest_with_it_s = HUGE_VAL;
+    for (std::size_t i = 0; most >= kAffinityAfter && i < options.size(); ++i) {
+      if (!in_tier(rooms_[i]))
+        continue;
+      fastest_s = std::min(fastest_s, options[i].forecast->ttft_s);
+      if (rooms_[i].cached >= kAffinityAfter)
+        fastest_with_it_s = std::min(fastest_with_it_s, options[i].forecast->ttft_s);
+    }
+    const bool stays =
+        fastest_with_it_s < HUGE_VAL && fastest_with_it_s <= fastest_s + kMostPenaltyS;
+    const auto kept = [&](const Room& room) {
+      return in_tier(room) && (!stays || room.cached >= kAffinityAfter);
+    };
 
     // Within the targets by how much room, where none is by how much is missed.
     const auto measure = [&](double headroom) {
@@ -96,9 +121,11 @@ class LlmdHeadroom final : public Baseline {
   }
 
  private:
-  enum Tier { kMeets, kIdle, kMissesTpot, kMissesTtft, kMissesBoth };  // the better first
+  // The better first.
+  enum Tier { kMeets, kIdle, kMissesTpot, kMissesTtft, kMissesBoth, kLeftOut };
   struct Room {
     double ttft = 0, tpot = 0;
+    double cached = 0;  // share of the prompt
     int tier = kMissesBoth;
   };
   static double headroom(const std::optional<Duration>& target, double predicted_s) {

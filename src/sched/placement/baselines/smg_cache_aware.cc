@@ -9,9 +9,9 @@
 //
 // Signals: its own counts and trees, live.
 //
-// Made up here: nothing. Requests have no prefix identity yet: nothing ever matches, and a tree is
-// as large as all prompts that were sent there (a match would add only the tokens beyond it). Trees
-// are cut at sizes that such a run does not reach.
+// Made up here: matches are those of the core's own index, which knows only of pools that cache
+// prefixes and forgets what has left their memory; a tree of text knows neither. A tree is as large
+// as what was sent there beyond what matched; it is cut at sizes that such a run does not reach.
 #include <algorithm>
 
 #include "sched/placement/baselines/baseline.h"
@@ -30,11 +30,11 @@ class SmgCacheAware final : public Baseline {
     const std::size_t replica = resident.replica.number();
     if (tree_tokens_.size() <= replica)
       tree_tokens_.resize(replica + 1);
-    tree_tokens_[replica] += resident.request.prompt_tokens.count();
+    tree_tokens_[replica] += resident.request.prompt_tokens.count() - resident.cached_tokens;
   }
 
  protected:
-  const Option* pick(const View& view, const Request&, std::span<Option> options) override {
+  const Option* pick(const View& view, const Request& request, std::span<Option> options) override {
     tree_tokens_.resize(view.ledger.replicas().size());
     const auto [min, max] =
         std::minmax_element(options.begin(), options.end(), [](const Option& a, const Option& b) {
@@ -43,7 +43,7 @@ class SmgCacheAware final : public Baseline {
     const int most = max->account->outstanding(), fewest = min->account->outstanding();
     const bool unbalanced = most - fewest > kBalanceAbsolute && most > kBalanceRelative * fewest;
     for (Option& option : options) {
-      const double match = 0;  // share of the prompt that it has: enters here
+      const double match = cached_share(view, request, option);
       option.cost = unbalanced ? option.account->outstanding()
                                : static_cast<double>(tree_tokens_[option.replica.number()]);
       if (!unbalanced && match > kMatchThreshold)

@@ -13,8 +13,8 @@
 //
 // Made up here: a prompt's tokens are known at dispatch, as over gRPC (over HTTP each counts
 // 1,024). The rate of an engine is its sequences over the time per token that the step model and
-// the prompts of late give them. A rented service reports no load. Requests have no prefix identity
-// yet, so all queued tokens are uncached.
+// the prompts of late give them. A rented service reports no load. Which of the queued tokens are
+// uncached is told by the core's own index.
 #include <algorithm>
 
 #include "sched/placement/baselines/baseline.h"
@@ -68,7 +68,7 @@ class SmgLeastLoad final : public Baseline {
         const std::size_t i = option.replica.number();
         const double k = std::min(kMostKv, kv_fraction(view, account));
         option.cost =
-            static_cast<double>(account.pending_prompt_tokens + since_poll_[i]) / throughput_[i] +
+            static_cast<double>(account.tokens_to_prefill() + since_poll_[i]) / throughput_[i] +
             kKvWeight * k / (1 - k);
       }
     }

@@ -209,9 +209,9 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
         why = Forbidden::kFull;
         continue;
       }
-      // Idle replicas are alike: the first stands for all.
+      // Idle replicas are alike, but for what they have of the prompt: the first stands for all.
       const bool empty = account.outstanding() == 0;
-      if (empty && std::exchange(seen_idle, true))
+      if (empty && view.ledger.cached_tokens(request, id) == 0 && std::exchange(seen_idle, true))
         continue;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool takes_anything = !refuses || (last_chance && empty);
