@@ -74,6 +74,7 @@ class Scheduler::Impl {
     const bool rang = std::holds_alternative<AlarmRang>(event);
     if (!rang && !std::holds_alternative<PricesSolved>(event))
       eventful_at_ = now;
+    arrivals_.refresh(now);
     std::visit([this](const auto& e) { on(e); }, event);
     if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
