@@ -21,6 +21,7 @@ namespace medley::cli {
 namespace {
 
 constexpr std::size_t kMostSeeds = 10'000, kMostRuns = 1'000'000;
+constexpr std::size_t kMostTenantColumns = 6;
 constexpr double kLeastLoad = 1e-3, kMostLoad = 1e3;
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
@@ -135,7 +136,12 @@ std::string or_dash(const std::optional<double>& figure, const Text& text) {
 
 void print_table(const simulate::Arena& arena, std::FILE* out) {
   const std::vector<simulate::Standing> all = simulate::standings(arena);
-  const auto points = [](double share) { return fmt::format("{:+.1f}", share * 100); };
+  const auto difference = [](const std::optional<Estimate>& ahead) {
+    if (!ahead)
+      return std::string("-");
+    const std::string points = fmt::format("{:+.1f}", ahead->mean * 100);
+    return ahead->margin ? fmt::format("{} ± {:.1f}", points, *ahead->margin * 100) : points;
+  };
   const auto short_figure = [](double figure) { return fmt::format("{:.4g}", figure); };
   const auto occurs = [&](ServiceClass service_class) {
     return std::any_of(all.begin(), all.end(), [&](const simulate::Standing& standing) {
@@ -161,11 +167,23 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
     if (occurs(service_class))
       columns.push_back({std::string(name_of(service_class)), right});
   }
+  const bool by_tenant = arena.tenants.size() > 1 && arena.tenants.size() <= kMostTenantColumns;
+  const auto has_requests = [&](std::size_t tenant) {
+    return by_tenant && std::any_of(all.begin(), all.end(), [&](const simulate::Standing& s) {
+             return s.tenant_attainment[tenant].has_value();
+           });
+  };
+  for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+    if (has_requests(i))
+      columns.push_back({"tenant " + printable(arena.tenants[i]), right});
+  }
   columns.push_back({arena.currency + "/good", right});
   columns.push_back({"J/good", right});
   columns.push_back({"of bound", right});
-  if (arena.policies.size() > 1)
+  if (arena.policies.size() > 1) {
     columns.push_back({fmt::format("points to {}", name_of(arena.policies.front())), right});
+    columns.push_back({"of the bound", right});
+  }
   Table table(std::move(columns));
   for (const simulate::Standing& standing : all) {
     if (standing.policy == 0 && standing.load > 0)
@@ -178,13 +196,16 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
       if (occurs(service_class))
         row.push_back(or_dash(standing.attainment[index_of(service_class)], percent));
     }
+    for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+      if (has_requests(i))
+        row.push_back(or_dash(standing.tenant_attainment[i], percent));
+    }
     row.push_back(or_dash(standing.money_per_good, short_figure));
     row.push_back(or_dash(standing.joules_per_good, short_figure));
     row.push_back(or_dash(standing.share_of_bound, percent));
-    if (const std::optional<Estimate>& ahead = standing.ahead_of_first) {
-      row.push_back(ahead->margin
-                        ? fmt::format("{} ± {:.1f}", points(ahead->mean), *ahead->margin * 100)
-                        : points(ahead->mean));
+    if (standing.ahead_of_first) {
+      row.push_back(difference(standing.ahead_of_first));
+      row.push_back(difference(standing.share_ahead_of_first));
     }
     table.add_row(std::move(row));
   }

@@ -40,10 +40,11 @@ Result<data::Scenario> read_scenario(const SimulateOptions& options) {
                                                                     : options.catalog));
   if (options.trace.empty())
     return scenario;
-  if (!scenario.trace) {
-    return invalid(fmt::format("--trace: {} generates its workload and has no trace to replace",
-                               scenario.file));
-  }
+  // In the place of a trace, or of a generated workload with its classes, labels and models.
+  if (!scenario.trace)
+    scenario.trace.emplace();
+  scenario.workload.reset();
+  scenario.trace->format.reset();
   scenario.trace->path = options.trace;
   return scenario;
 }

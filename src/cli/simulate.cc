@@ -37,6 +37,39 @@ std::string energy(double joules) {
   return joules >= 1000 ? fmt::format("{:.4g} kJ", joules / 1000) : fmt::format("{:.4g} J", joules);
 }
 
+void print_tenants(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
+  const Align right = Align::kRight;
+  std::vector<Column> columns = {{"tenant"},       {"weight", right},   {"requests", right},
+                                 {"kept", right},  {"attained", right}, {"refused", right},
+                                 {"tokens", right}};
+  for (const simulate::ClassReport& of_class : report.classes)
+    columns.push_back({std::string(name_of(of_class.service_class)), right});
+  Table table(std::move(columns));
+  for (const simulate::TenantReport& tenant : report.tenants) {
+    if (tenant.requests == 0)
+      continue;
+    const Tenant& facts = fleet.tenants.at(tenant.tenant.number());
+    std::vector<std::string> row = {printable(facts.name),
+                                    fmt::format("{:.4g}", facts.weight),
+                                    std::to_string(tenant.requests),
+                                    std::to_string(tenant.kept),
+                                    percent(tenant.attainment()),
+                                    std::to_string(tenant.rejected),
+                                    std::to_string(tenant.prompt_tokens + tenant.output_tokens)};
+    for (const simulate::ClassReport& of_class : report.classes) {
+      const std::size_t i = index_of(of_class.service_class);
+      const long long requests = tenant.class_requests[i];
+      row.push_back(requests > 0 ? percent(static_cast<double>(tenant.class_kept[i]) /
+                                           static_cast<double>(requests))
+                                 : "-");
+    }
+    table.add_row(std::move(row));
+  }
+  fmt::print(out,
+             "{}Jain's index over tenants: of attainment {:.3f}, of tokens by weight {:.3f}\n\n",
+             table.text(), report.jain_of_attainment(), report.jain_of_service(fleet));
+}
+
 void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
   const std::string& currency = fleet.site.currency;
   fmt::print(
@@ -82,6 +115,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
         report.failed + report.unfinished, report.latencies, report.goodput_per_s);
   }
   fmt::print(out, "{}\n", classes.text());
+  if (fleet.tenants.size() > 1)
+    print_tenants(report, fleet, out);
 
   Table pools({{"pool"},
                {"device"},
@@ -121,6 +156,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
              report.joules > 0 ? energy(report.joules) : "unknown",
              report.joules > 0 ? energy(report.request_joules) : "unknown", printable(currency),
              report.money);
+  if (const std::string power = simulate::power_text(report.power); !power.empty())
+    fmt::print(out, "{}\n", power);
   if (const std::optional<double> value_goodput = report.value_goodput()) {
     const auto per_good = [](const std::optional<double>& figure) {
       return figure ? fmt::format("{:.4g}", *figure) : std::string("-");
@@ -190,12 +227,12 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
     std::string came_out = "unknown";
     if (found->is_number()) {
       const double figure = found->to_number<double>();
-      if (std::abs(figure - expected) <= 1e-6 * std::max(1.0, std::abs(expected)))
+      if (expected.holds(figure))
         continue;
       came_out = fmt::format("{}", figure);
     }
     fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n",
-               printable(scenario.file), printable(path), expected, came_out);
+               printable(scenario.file), printable(path), data::text_of(expected), came_out);
     status = kMissed;
   }
   return status;

@@ -115,7 +115,7 @@ TEST(FleetFile, ReadsTheWholeVocabulary) {
   ASSERT_EQ(f.pools.size(), 3u);
   EXPECT_EQ(f.site.jurisdiction.operated_by, "DE");
   EXPECT_EQ(f.site.tariff_per_kwh[23], 0.19);
-  EXPECT_EQ(*f.site.power_limit_kw, 40);
+  EXPECT_EQ((*f.site.power_limit_kw)[23], 40);
   EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).targets.tpot, std::chrono::milliseconds(8));
   EXPECT_EQ(f.policy(ServiceClass::kGuaranteed).value.value(), 0.03);
   EXPECT_EQ(f.policy(ServiceClass::kBatch).targets.deadline, std::chrono::hours(12));
@@ -207,6 +207,35 @@ TEST(FleetFile, TakesBatchingInBothSpellings) {
             "fleet.yaml:1:12: placement: pools with step_times are placed by round_robin, ");
 }
 
+TEST(FleetFile, ReadsTenantsWithTheDefaultOneFirst) {
+  const auto words = [](const Fleet& f) {
+    std::string all;
+    for (const Tenant& tenant : f.tenants)
+      all += tenant.name + " " + std::to_string(static_cast<int>(tenant.weight * 10)) + ", ";
+    return all;
+  };
+  EXPECT_EQ(words(fleet(kOnePool)), "default 10, ");
+  EXPECT_EQ(words(fleet(std::string(kOnePool) + "tenants: {a: {weight: 2}, b: {}}\n")),
+            "default 10, a 20, b 10, ");
+  EXPECT_EQ(words(fleet(std::string(kOnePool) + "tenants: {a: {}, default: {weight: 0.5}}\n")),
+            "default 5, a 10, ");
+  EXPECT_EQ(error(std::string(kOnePool) + "tenants: {a: {weight: 0}}\n"),
+            "fleet.yaml:3:23: tenants.a.weight: expected a number above 0 and at most "
+            "1000000, got '0'");
+  EXPECT_EQ(error(std::string(kOnePool) + "tenants: {a: {wait: 1}}\n"),
+            "fleet.yaml:3:15: tenants.a: unknown key 'wait'; known: weight");
+  std::string many = std::string(kOnePool) + "tenants: {";
+  for (int i = 0; i < 64; ++i)
+    many += "t" + std::to_string(i) + ": {}, ";
+  EXPECT_EQ(error(many + "}\n"),
+            "fleet.yaml:3:10: tenants: expected at most 64 tenants, 'default' among them, got 65");
+}
+
+TEST(FleetFile, AClassIsWorthSomething) {
+  EXPECT_EQ(error(std::string(kOnePool) + "classes: {flex: {value: 0}}\n"),
+            "fleet.yaml:3:25: classes.flex.value: expected a number above 0, got '0'");
+}
+
 TEST(FleetFile, ReadsTariffsByHour) {
   std::string hours = "site: {tariff: [";
   for (int hour = 0; hour < 24; ++hour)
@@ -217,6 +246,20 @@ TEST(FleetFile, ReadsTariffsByHour) {
   EXPECT_EQ(
       error("site: {tariff: [1, 2]}\n" + std::string(kOnePool)),
       "fleet.yaml:1:16: site.tariff: expected one number, or 24 for the hours of the day, got 2");
+}
+
+TEST(FleetFile, ReadsPowerLimitsByHour) {
+  std::string hours = "site: {power_limit_kw: [";
+  for (int hour = 0; hour < 24; ++hour)
+    hours += std::to_string(hour + 1) + (hour < 23 ? ", " : "]}\n");
+  const Fleet f = fleet(hours + kOnePool);
+  EXPECT_EQ((*f.site.power_limit_kw)[0], 1);
+  EXPECT_EQ((*f.site.power_limit_kw)[23], 24);
+  EXPECT_EQ(error("site: {power_limit_kw: [1, 2]}\n" + std::string(kOnePool)),
+            "fleet.yaml:1:24: site.power_limit_kw: expected one number, or 24 for the hours of the "
+            "day, got 2");
+  EXPECT_EQ(error("site: {power_limit_kw: 0}\n" + std::string(kOnePool)),
+            "fleet.yaml:1:24: site.power_limit_kw: expected a number above 0, got '0'");
 }
 
 TEST(FleetFile, SaysWhatIsWrongAndWhere) {

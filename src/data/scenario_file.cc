@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 
@@ -135,6 +136,8 @@ Result<LongerRule> read_longer(const Node& node, ServiceClass of) {
 
 Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
   mix.labels.assign(fleet.labels.size(), 0);
+  mix.tenants.assign(fleet.tenants.size(), 0);
+  mix.tenants.front() = 1;
   mix.classes[index_of(ServiceClass::kStandard)] = 1;
   mix.labels[fleet.default_label.number()] = 1;
   mix.models.front().assign(fleet.offers.size(), 0);
@@ -165,6 +168,13 @@ Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
       return static_cast<std::size_t>(label.number());
     };
     check(read_weights(*labels, place_of, mix.labels.data(), mix.labels.size()));
+  }
+  if (const auto tenants = fields.child("tenants")) {
+    const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
+      MEDLEY_TRY(const TenantId tenant, tenant_named(fleet, name));
+      return static_cast<std::size_t>(tenant.number());
+    };
+    check(read_weights(*tenants, place_of, mix.tenants.data(), mix.tenants.size()));
   }
   if (const auto model = fields.child("model"))
     check(read_models_by_class(*model, fleet, mix));
@@ -238,16 +248,27 @@ Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
 }
 
 Status read_expected(const Node& node, const std::string& prefix,
-                     std::map<std::string, double>& expected) {
+                     std::map<std::string, Expected>& expected) {
+  constexpr Bounds kAny{.min = -1e300, .max = 1e300};
   MEDLEY_TRY(const auto entries, node.entries());
   for (const auto& [key, value] : entries) {
     const std::string name = prefix.empty() ? key : prefix + "." + key;
-    if (value.is_map()) {
+    Expected figure;
+    if (value.is_map() && (value.find("at_least") || value.find("at_most"))) {
+      Fields fields(value);
+      figure.at_least = fields.number("at_least", figure.at_least, kAny);
+      figure.at_most = fields.number("at_most", figure.at_most, kAny);
+      MEDLEY_TRY_STATUS(fields.finish());
+      if (figure.at_least > figure.at_most)
+        return value.error("at_least is above at_most");
+    } else if (value.is_map()) {
       MEDLEY_TRY_STATUS(read_expected(value, name, expected));
       continue;
+    } else {
+      MEDLEY_TRY(figure.at_least, value.number(kAny));
+      figure.at_most = figure.at_least;
     }
-    MEDLEY_TRY(const double number, value.number({.min = -1e300, .max = 1e300}));
-    if (!expected.emplace(name, number).second)
+    if (!expected.emplace(name, figure).second)
       return value.key_error("stands here twice");
   }
   return Done{};
@@ -278,7 +299,8 @@ void read_scenario_fleet(Fields& fields, const Catalog& catalog, Fleet& fleet) {
   } else {
     fields.fail(path.error());
   }
-  for (const char* key : {"site", "classes", "labels", "default_label", "pools", "accept"}) {
+  for (const char* key :
+       {"site", "classes", "labels", "default_label", "tenants", "pools", "accept"}) {
     if (const auto inlined = fields.child(key)) {
       fields.fail(
           inlined->key_error("the fleet comes from 'fleet' here; leave one of the two out"));
@@ -343,6 +365,22 @@ bool names_of_the_catalog(const Node& node) {
 }
 
 }  // namespace
+
+bool Expected::holds(double figure) const {
+  const auto slack = [](double end) { return 1e-6 * std::max(1.0, std::abs(end)); };
+  return !(figure < at_least - slack(at_least)) && !(figure > at_most + slack(at_most));
+}
+
+std::string text_of(const Expected& expected) {
+  if (expected.at_least == expected.at_most)
+    return fmt::format("{}", expected.at_least);
+  std::string text;
+  if (std::isfinite(expected.at_least))
+    text = fmt::format("at least {}", expected.at_least);
+  if (std::isfinite(expected.at_most))
+    text += fmt::format("{}at most {}", text.empty() ? "" : " and ", expected.at_most);
+  return text;
+}
 
 Result<Scenario> read_scenario(const std::string& path, const std::string& catalog_folder) {
   MEDLEY_TRY(const Node node, read_yaml(path));

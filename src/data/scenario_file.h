@@ -3,8 +3,8 @@
 //
 // What a file may leave out:
 //   name       the file's name
-//   mix        class standard, the default label, and the one name of `accept`, else the first
-//   pool's
+//   mix        class standard, the default label and tenant, and the one name of `accept`, else the
+//   first pool's
 //              model
 //   placement  the fleet's
 //   faults     none
@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -47,6 +48,7 @@ struct Mix {
   // does.
   std::optional<long long> max_tokens_at_least;
   std::vector<double> labels;                                  // by LabelId
+  std::vector<double> tenants;                                 // by TenantId
   std::array<std::vector<double>, kServiceClassCount> models;  // by class and OfferId
 };
 
@@ -58,6 +60,18 @@ struct Fault {
   std::optional<double> slowdown;  // empty: lost
 };
 
+// What a figure of the report is to be: from `at_least` to `at_most`, which are equal for one
+// number.
+struct Expected {
+  double at_least = -std::numeric_limits<double>::infinity();
+  double at_most = std::numeric_limits<double>::infinity();
+
+  // Within 1e-6 of the ends, relative from 1 up, absolute below.
+  bool holds(double figure) const;
+};
+// "0.5", "at least 0.5", "at least 0.5 and at most 0.7".
+std::string text_of(const Expected& expected);
+
 struct Scenario {
   std::string name, file;
   Fleet fleet;
@@ -67,7 +81,7 @@ struct Scenario {
   Mix mix;
   std::vector<Fault> faults;  // in file order
   std::uint64_t seed = 1;
-  std::map<std::string, double> expected;  // nested keys joined by dots: "ttft_s.p99"
+  std::map<std::string, Expected> expected;  // nested keys joined by dots: "ttft_s.p99"
 };
 
 Result<Scenario> read_scenario(const std::string& path, const Catalog& catalog);

@@ -83,17 +83,32 @@ TEST(ScenarioFile, DrawsFromTheMixInProportion) {
       scenario(std::string(kPools) + kWorkload +
                "mix:\n  classes: {guaranteed: 1, batch: 3}\n  labels: {public: 0.6, internal: "
                "0.4}\n  model: chat\n"
-               "seed: 42\nexpected: {completed: 100, ttft_s: {p50: 0.2, p99: 1.5}}\n");
+               "seed: 42\nexpected: {completed: 100, ttft_s: {p50: 0.2, p99: {at_most: 1.5}}}\n");
   EXPECT_EQ(s.mix.classes, (std::array<double, 4>{0.25, 0, 0, 0.75}));
   EXPECT_EQ(s.mix.labels, (std::vector<double>{0.6, 0.4}));
   for (const std::vector<double>& models : s.mix.models)
     EXPECT_EQ(models, (std::vector<double>{1, 0, 0}));
   EXPECT_EQ(s.seed, 42u);
-  EXPECT_EQ(s.expected, (std::map<std::string, double>{
-                            {"completed", 100}, {"ttft_s.p50", 0.2}, {"ttft_s.p99", 1.5}}));
+  ASSERT_EQ(s.expected.size(), 3u);
+  EXPECT_EQ(text_of(s.expected.at("completed")), "100");
+  EXPECT_EQ(text_of(s.expected.at("ttft_s.p50")), "0.2");
+  EXPECT_EQ(text_of(s.expected.at("ttft_s.p99")), "at most 1.5");
   EXPECT_EQ(s.workload->streams[0].prompt_tokens.max, 8000);
   EXPECT_EQ(s.workload->streams[0].output_tokens[0].tokens.sigma, 0);
   EXPECT_EQ(s.workload->streams[0].output_tokens[0].tokens.median, 100);
+}
+
+TEST(ScenarioFile, ExpectsNumbersOrWhatTheyLieBetween) {
+  const auto expected = [](const std::string& text) {
+    return scenario(std::string(kPools) + kWorkload + "expected: {kept: " + text + "}\n")
+        .expected.at("kept");
+  };
+  EXPECT_TRUE(expected("100").holds(100.00009));
+  EXPECT_FALSE(expected("100").holds(100.001));
+  EXPECT_TRUE(expected("{at_least: 90}").holds(1e9));
+  EXPECT_FALSE(expected("{at_least: 90}").holds(89.9));
+  EXPECT_FALSE(expected("{at_least: 90, at_most: 95}").holds(95.1));
+  EXPECT_EQ(text_of(expected("{at_least: 90, at_most: 95}")), "at least 90 and at most 95");
 }
 
 TEST(ScenarioFile, AsksForTheOnlyNameWithoutAMix) {
@@ -230,6 +245,8 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
       {base + "faults: [{replica: a}]\n", "run.yaml:7:10: faults[0]: missing key 'at_s'"},
       {base + "expected: {completed: many}\n",
        "run.yaml:7:23: expected.completed: expected a number from -1e+300 to 1e+300, got 'many'"},
+      {base + "expected: {completed: {at_least: 3, at_most: 2}}\n",
+       "run.yaml:7:23: expected.completed: at_least is above at_most"},
       {base + "seed: -1\n", "run.yaml:7:7: seed: expected a whole number of at least 0, got '-1'"},
   };
   for (const auto& [text, message] : cases)

@@ -9,6 +9,11 @@ constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "pref
                                                         "token_budget", "mixed"};
 constexpr std::array<std::string_view, 3> kEngines = {"emulated", "llama_embedded", "openai_http"};
 
+std::size_t hour_of_day(Instant at) {
+  const auto hours = std::chrono::floor<std::chrono::hours>(at.time_since_epoch()).count();
+  return static_cast<std::size_t>(((hours % 24) + 24) % 24);
+}
+
 }  // namespace
 
 std::string_view name_of(BatchingKind kind) { return kBatchings[static_cast<std::size_t>(kind)]; }
@@ -51,10 +56,14 @@ std::vector<PoolId> Fleet::pools_of_replicas() const {
 }
 
 MoneyPerJoule Fleet::energy_price(Instant at) const {
-  const auto hours = std::chrono::floor<std::chrono::hours>(at.time_since_epoch()).count();
-  const auto hour = static_cast<std::size_t>(((hours % 24) + 24) % 24);
   constexpr double kJoulesPerKwh = 3.6e6;
-  return MoneyPerJoule(site.tariff_per_kwh[hour] * site.pue / kJoulesPerKwh);
+  return MoneyPerJoule(site.tariff_per_kwh[hour_of_day(at)] * site.pue / kJoulesPerKwh);
+}
+
+std::optional<Watts> Fleet::power_limit(Instant at) const {
+  if (!site.power_limit_kw)
+    return std::nullopt;
+  return Watts((*site.power_limit_kw)[hour_of_day(at)] * 1000 / site.pue);
 }
 
 }  // namespace medley

@@ -30,7 +30,7 @@ struct Site {
   // Price of a kWh by hour of day; the trace's or the process's start is taken as hour 0.
   std::array<double, 24> tariff_per_kwh{};
   double pue = 1;
-  std::optional<double> power_limit_kw;
+  std::optional<std::array<double, 24>> power_limit_kw;  // at the meter, by the same hours
 };
 
 // What kind of data, and where it may be processed. `zones` empty and `any_zone` false: nowhere.
@@ -163,6 +163,8 @@ struct Fleet {
   }
   // Price of a joule at the meter of the site, PUE included, `since_start` after hour 0.
   MoneyPerJoule energy_price(Instant at) const;
+  // What all devices together may draw in that hour, the site's PUE taken off its limit.
+  std::optional<Watts> power_limit(Instant at) const;
 };
 
 }  // namespace medley

@@ -44,6 +44,16 @@ TEST(Fleet, PricesEnergyByTheHourOfTheDayWithPue) {
   EXPECT_DOUBLE_EQ(per_kwh(-hours(1)), 23 * 1.5);
 }
 
+TEST(Fleet, MayDrawWhatThePowerLimitOfTheHourLeavesItsDevices) {
+  Fleet fleet;
+  EXPECT_FALSE(fleet.power_limit(Instant(hours(1))).has_value());
+  fleet.site.pue = 1.25;
+  fleet.site.power_limit_kw.emplace().fill(100);
+  (*fleet.site.power_limit_kw)[1] = 40;
+  EXPECT_DOUBLE_EQ(fleet.power_limit(Instant(hours(0)))->value(), 80'000);
+  EXPECT_DOUBLE_EQ(fleet.power_limit(Instant(hours(25)))->value(), 32'000);
+}
+
 TEST(Metered, PricesPromptAndOutputByTheMillion) {
   const Metered metered{.per_million_prompt = 3, .per_million_output = 15};
   EXPECT_DOUBLE_EQ(metered.price(Tokens(2'000'000), Tokens(0)), 6);

@@ -92,15 +92,14 @@ LinearProgram Market::state(Instant now) {
     }
   }
   stated_power_ = -1;
-  if (fleet_.site.power_limit_kw) {
+  if (const std::optional<Watts> limit = fleet_.power_limit(now)) {
     // What idle replicas draw is drawn whatever is decided.
     double idle_watts = 0;
     for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
       if (const auto& steps = perf_.pools[i].steps)
         idle_watts += ledger_.live(PoolId(i)) * steps->idle_power().value();
     }
-    const double limit_watts = *fleet_.site.power_limit_kw * 1000 / fleet_.site.pue;
-    stated_power_ = program.add_row(std::max(0.0, limit_watts - idle_watts));
+    stated_power_ = program.add_row(std::max(0.0, limit->value() - idle_watts));
   }
   scale_ = 0;
   for (const ServiceClass service_class : kServiceClasses)

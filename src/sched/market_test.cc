@@ -106,7 +106,8 @@ TEST_F(MarketTest, APriceThatDiffersInItsLastDigitsIsTheSame) {
 }
 
 TEST_F(MarketTest, APowerLimitIsARowForAllPools) {
-  made.fleet.site.power_limit_kw = 0.3;  // of two replicas that draw 100 W, 50 of them idle
+  made.fleet.site.power_limit_kw.emplace().fill(
+      0.3);  // of two replicas that draw 100 W, 50 of them idle
   made.fleet.site.pue = 1.5;
   const LinearProgram program = state(10);
   ASSERT_EQ(program.rows(), 5u);

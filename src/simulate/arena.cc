@@ -41,11 +41,16 @@ ArenaFigures figures_of(const Report& report) {
     if (is_promised_windows(of_class.service_class))
       figures.windows += of_class.windows;
   }
+  for (const TenantReport& tenant : report.tenants) {
+    figures.tenant_requests.push_back(tenant.requests);
+    figures.tenant_kept.push_back(tenant.kept);
+  }
   figures.value_offered = report.value_offered;
   figures.value_kept = report.value_kept;
   figures.net_value = report.net_value();
   figures.money = report.money;
   figures.joules = report.joules;
+  figures.peak_of_limit = report.power.peak_of_limit;
   return figures;
 }
 
@@ -74,6 +79,8 @@ class Runner {
     }
     arena_.name = scenario.name;
     arena_.currency = scenario.fleet.site.currency;
+    for (const Tenant& tenant : scenario.fleet.tenants)
+      arena_.tenants.push_back(tenant.name);
     arena_.policies = options.policies;
     arena_.loads = options.loads;
     arena_.seeds = options.seeds;
@@ -176,17 +183,26 @@ class Runner {
   std::exception_ptr thrown_;
 };
 
-// The mean over the seeds of what `of_run` says of a run; empty where it says nothing of one.
-template <typename OfRun>
-std::optional<double> mean_over_seeds(const Arena& arena, const OfRun& of_run) {
-  double sum = 0;
+// Of a run, of the bound of its load and seed; empty without one that is worth anything.
+std::optional<double> share_of_bound(const Arena& arena, std::size_t policy, std::size_t load,
+                                     std::size_t seed) {
+  const std::optional<NetValueBound>& bound = arena.bound(load, seed);
+  if (!bound || !(bound->net_value > 0))
+    return std::nullopt;
+  return arena.run(policy, load, seed).net_value / bound->net_value;
+}
+
+// What `of_seed` says of every seed; empty where it says nothing of one.
+template <typename OfSeed>
+std::optional<std::vector<double>> of_seeds(const Arena& arena, const OfSeed& of_seed) {
+  std::vector<double> figures;
   for (std::size_t seed = 0; seed < arena.seeds.size(); ++seed) {
-    const std::optional<double> figure = of_run(seed);
+    const std::optional<double> figure = of_seed(seed);
     if (!figure)
       return std::nullopt;
-    sum += *figure;
+    figures.push_back(*figure);
   }
-  return sum / static_cast<double>(arena.seeds.size());
+  return figures;
 }
 
 Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
@@ -195,6 +211,8 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
   standing.load = load;
   std::vector<double> goodputs;
   ArenaFigures all;
+  all.tenant_requests.resize(arena.tenants.size());
+  all.tenant_kept.resize(arena.tenants.size());
   for (std::size_t seed = 0; seed < arena.seeds.size(); ++seed) {
     const ArenaFigures& run = arena.run(policy, load, seed);
     goodputs.push_back(run.value_goodput());
@@ -202,9 +220,15 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
     all.money += run.money;
     all.joules += run.joules;
     standing.windows += run.windows;
+    if (run.peak_of_limit)
+      standing.peak_of_limit = std::max(standing.peak_of_limit.value_or(0), *run.peak_of_limit);
     for (std::size_t i = 0; i < kServiceClassCount; ++i) {
       all.class_requests[i] += run.class_requests[i];
       all.class_kept[i] += run.class_kept[i];
+    }
+    for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+      all.tenant_requests[i] += run.tenant_requests[i];
+      all.tenant_kept[i] += run.tenant_kept[i];
     }
   }
   standing.value_goodput = estimate(goodputs);
@@ -214,31 +238,43 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
           static_cast<double>(all.class_kept[i]) / static_cast<double>(all.class_requests[i]);
     }
   }
+  for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+    const auto requests = static_cast<double>(all.tenant_requests[i]);
+    standing.tenant_attainment.push_back(
+        requests > 0 ? std::optional(static_cast<double>(all.tenant_kept[i]) / requests)
+                     : std::nullopt);
+  }
   if (all.kept > 0) {
     standing.money_per_good = all.money / static_cast<double>(all.kept);
     if (all.joules > 0)
       standing.joules_per_good = all.joules / static_cast<double>(all.kept);
   }
-  const auto bound_of = [&](std::size_t seed) {
-    return arena.bounds.at(load * arena.seeds.size() + seed);
-  };
-  standing.share_of_bound = mean_over_seeds(arena, [&](std::size_t seed) -> std::optional<double> {
-    const std::optional<NetValueBound> bound = bound_of(seed);
-    if (!bound || !(bound->net_value > 0))
-      return std::nullopt;
-    return arena.run(policy, load, seed).net_value / bound->net_value;
-  });
-  standing.bound_gap = mean_over_seeds(arena, [&](std::size_t seed) -> std::optional<double> {
-    const std::optional<NetValueBound> bound = bound_of(seed);
+  const auto shares =
+      of_seeds(arena, [&](std::size_t seed) { return share_of_bound(arena, policy, load, seed); });
+  if (shares)
+    standing.share_of_bound = estimate(*shares).mean;
+  const auto gaps = of_seeds(arena, [&](std::size_t seed) -> std::optional<double> {
+    const std::optional<NetValueBound>& bound = arena.bound(load, seed);
     return bound ? std::optional(bound->gap) : std::nullopt;
   });
-  if (policy > 0)
+  if (gaps)
+    standing.bound_gap = estimate(*gaps).mean;
+  if (policy > 0) {
     standing.ahead_of_first = paired_difference(arena, policy, 0, load);
+    standing.share_ahead_of_first = paired_share_difference(arena, policy, 0, load);
+  }
   return standing;
 }
 
 json::value known(const std::optional<double>& figure) {
   return figure ? json::value(*figure) : json::value();
+}
+
+json::value known(const std::optional<Estimate>& estimate) {
+  if (!estimate)
+    return nullptr;
+  return json::object{
+      {"mean", estimate->mean}, {"low", known(estimate->low())}, {"high", known(estimate->high())}};
 }
 
 }  // namespace
@@ -293,6 +329,16 @@ Estimate paired_difference(const Arena& arena, std::size_t a, std::size_t b, std
   return estimate(differences);
 }
 
+std::optional<Estimate> paired_share_difference(const Arena& arena, std::size_t a, std::size_t b,
+                                                std::size_t load) {
+  const auto differences = of_seeds(arena, [&](std::size_t seed) -> std::optional<double> {
+    const auto of_a = share_of_bound(arena, a, load, seed);
+    const auto of_b = share_of_bound(arena, b, load, seed);
+    return of_a && of_b ? std::optional(*of_a - *of_b) : std::nullopt;
+  });
+  return differences ? std::optional(estimate(*differences)) : std::nullopt;
+}
+
 std::string to_json(const Arena& arena) {
   json::array out;
   for (const Standing& standing : standings(arena)) {
@@ -301,26 +347,33 @@ std::string to_json(const Arena& arena) {
       if (const auto& share = standing.attainment[index_of(service_class)])
         attainment[name_of(service_class)] = *share;
     }
-    const Estimate& goodput = standing.value_goodput;
-    out.push_back(json::object{
-        {"policy", name_of(arena.policies[standing.policy])},
-        {"load", arena.loads[standing.load]},
-        {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
-        {"prediction_error", arena.prediction_error},
-        {"prefill_error", arena.prefill_error},
-        {"value_goodput",
-         {{"mean", goodput.mean}, {"low", known(goodput.low())}, {"high", known(goodput.high())}}},
-        {"attainment", std::move(attainment)},
-        {"token_windows",
-         {{"admitted", standing.windows.admitted},
-          {"promised", standing.windows.promised},
-          {"kept", standing.windows.kept},
-          {"broken", standing.windows.broken},
-          {"lost", standing.windows.lost}}},
-        {"dollars_per_good", known(standing.money_per_good)},
-        {"joules_per_good", known(standing.joules_per_good)},
-        {"share_of_bound", known(standing.share_of_bound)},
-        {"bound_gap", known(standing.bound_gap)}});
+    json::object tenants;
+    for (std::size_t i = 0; i < standing.tenant_attainment.size(); ++i) {
+      if (const auto& share = standing.tenant_attainment[i])
+        tenants[arena.tenants[i]] = *share;
+    }
+    out.push_back(json::object{{"policy", name_of(arena.policies[standing.policy])},
+                               {"load", arena.loads[standing.load]},
+                               {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
+                               {"prediction_error", arena.prediction_error},
+                               {"prefill_error", arena.prefill_error},
+                               {"value_goodput", known(std::optional(standing.value_goodput))},
+                               {"ahead_of_first", known(standing.ahead_of_first)},
+                               {"attainment", std::move(attainment)},
+                               {"token_windows",
+                                {{"admitted", standing.windows.admitted},
+                                 {"promised", standing.windows.promised},
+                                 {"kept", standing.windows.kept},
+                                 {"broken", standing.windows.broken},
+                                 {"lost", standing.windows.lost}}},
+                               {"dollars_per_good", known(standing.money_per_good)},
+                               {"joules_per_good", known(standing.joules_per_good)},
+                               {"peak_of_limit", known(standing.peak_of_limit)},
+                               {"share_of_bound", known(standing.share_of_bound)},
+                               {"share_ahead_of_first", known(standing.share_ahead_of_first)},
+                               {"bound_gap", known(standing.bound_gap)}});
+    if (arena.tenants.size() > 1)
+      out.back().as_object()["tenant_attainment"] = std::move(tenants);
   }
   return data::json_text(out);
 }

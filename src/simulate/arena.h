@@ -50,13 +50,16 @@ struct ArenaFigures {
   std::array<long long, kServiceClassCount> class_requests{}, class_kept{};
   double value_offered = 0, value_kept = 0, net_value = 0;  // money, as Report has them
   double money = 0, joules = 0;                             // of the fleet, as Report has them
+  std::optional<double> peak_of_limit;                      // of power, as PowerFigures has it
   WindowCounts windows;                                     // of the classes that are promised them
+  std::vector<long long> tenant_requests, tenant_kept;      // by TenantId
 
   double value_goodput() const { return value_offered > 0 ? value_kept / value_offered : 0; }
 };
 
 struct Arena {
   std::string name, currency;
+  std::vector<std::string> tenants;  // by TenantId
   std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
@@ -64,9 +67,12 @@ struct Arena {
   std::vector<ArenaFigures> runs;                    // see run()
   std::vector<std::optional<NetValueBound>> bounds;  // by load, then seed
 
-  // All three by their places in the lists above.
+  // By their places in the lists above.
   const ArenaFigures& run(std::size_t policy, std::size_t load, std::size_t seed) const {
     return runs.at((load * seeds.size() + seed) * policies.size() + policy);
+  }
+  const std::optional<NetValueBound>& bound(std::size_t load, std::size_t seed) const {
+    return bounds.at(load * seeds.size() + seed);
   }
 };
 
@@ -79,17 +85,23 @@ struct Standing {
   Estimate value_goodput;
   // Of all seeds together. Empty: no such request, nothing kept, no energy known.
   std::array<std::optional<double>, kServiceClassCount> attainment;
+  std::vector<std::optional<double>> tenant_attainment;  // by TenantId
   std::optional<double> money_per_good, joules_per_good;
   WindowCounts windows;  // of all seeds together, of the classes that are promised them
+  std::optional<double> peak_of_limit;  // of power, the most of any seed; empty without a limit
   std::optional<double> share_of_bound, bound_gap;  // means over the seeds; empty without a bound
-  // Its goodput less that of the first policy with the same requests; empty for the first one.
-  std::optional<Estimate> ahead_of_first;
+  // Its goodput, and its share of the bound, less those of the first policy with the same requests;
+  // empty for the first one, the second also without a bound.
+  std::optional<Estimate> ahead_of_first, share_ahead_of_first;
 };
 
 // By load, then policy, both as in the arena's lists.
 std::vector<Standing> standings(const Arena& arena);
-// Goodput of policy `a` less that of `b`, in pairs of runs with the same load and seed.
+// Of policy `a` less that of `b`, in pairs of runs with the same load and seed: goodput, and the
+// share of the bound, where there is one for every pair.
 Estimate paired_difference(const Arena& arena, std::size_t a, std::size_t b, std::size_t load);
+std::optional<Estimate> paired_share_difference(const Arena& arena, std::size_t a, std::size_t b,
+                                                std::size_t load);
 
 // One JSON value, one line: an array of standings (docs/arena.md lists its keys).
 std::string to_json(const Arena& arena);

@@ -154,20 +154,32 @@ void add_differences(chart::Page& page, const Arena& arena, const AgainstLoad& a
   const std::string first(name_of(arena.policies.front()));
   page.heading("Against " + first);
   page.paragraph(fmt::format(
-      "Value goodput of each policy less that of {} on the same requests, in points: the mean of "
-      "the differences by seed, and its 95 % interval. An interval that does not hold 0 tells them "
-      "apart.",
+      "Value goodput of each policy, and its share of the bound, less those of {} on the same "
+      "requests, in points: the mean of the differences by seed, and its 95 % interval. An "
+      "interval that does not hold 0 tells them apart.",
       first));
-  HtmlTable table{
-      .columns = {{"load", true}, {"policy"}, {"points", true}, {"from", true}, {"to", true}}};
+  HtmlTable table{.columns = {{"load", true},
+                              {"policy"},
+                              {"value goodput", true},
+                              {"from", true},
+                              {"to", true},
+                              {"share of the bound", true},
+                              {"from", true},
+                              {"to", true}}};
+  const auto or_dash = [](const std::optional<double>& difference) {
+    return difference ? points(*difference) : std::string("-");
+  };
   for (const Standing& standing : against.all()) {
     if (!standing.ahead_of_first)
       continue;
-    const Estimate& ahead = *standing.ahead_of_first;
-    table.rows.push_back({fmt::format("{:.4g}", arena.loads[standing.load]),
-                          std::string(name_of(arena.policies[standing.policy])), points(ahead.mean),
-                          ahead.low() ? points(*ahead.low()) : "-",
-                          ahead.high() ? points(*ahead.high()) : "-"});
+    std::vector<std::string> row = {fmt::format("{:.4g}", arena.loads[standing.load]),
+                                    std::string(name_of(arena.policies[standing.policy]))};
+    for (const auto& ahead : {standing.ahead_of_first, standing.share_ahead_of_first}) {
+      row.push_back(or_dash(ahead ? std::optional(ahead->mean) : std::nullopt));
+      row.push_back(or_dash(ahead ? ahead->low() : std::nullopt));
+      row.push_back(or_dash(ahead ? ahead->high() : std::nullopt));
+    }
+    table.rows.push_back(std::move(row));
   }
   page.table(table);
 }

@@ -154,6 +154,13 @@ TEST(Arena, HoldsRunsAgainstABound) {
     sum += arena.run(1, 1, seed).net_value / 2;
   EXPECT_NEAR(standing.share_of_bound.value(), sum / 3, 1e-12);
   EXPECT_NEAR(standing.bound_gap.value(), 0.01, 1e-12);
+  std::vector<double> differences;
+  for (std::size_t seed = 0; seed < 3; ++seed)
+    differences.push_back((arena.run(1, 1, seed).net_value - arena.run(0, 1, seed).net_value) / 2);
+  EXPECT_NEAR(standing.share_ahead_of_first->mean, estimate(differences).mean, 1e-12);
+  EXPECT_NEAR(*standing.share_ahead_of_first->margin, *estimate(differences).margin, 1e-12);
+  EXPECT_FALSE(standings(arena)[2].share_ahead_of_first)
+      << "the first policy's difference to itself";
   EXPECT_NE(to_html(arena, "medley").find("Share of the bound"), std::string::npos);
 }
 
@@ -172,8 +179,11 @@ TEST(Arena, AnswersAnArrayOfJson) {
   EXPECT_EQ(first.at("token_windows").at("admitted"), 0) << "no device is scheduled";
   for (const char* key : {"dollars_per_good", "joules_per_good"})
     EXPECT_TRUE(first.at(key).is_number()) << key;
-  for (const char* key : {"share_of_bound", "bound_gap"})
+  for (const char* key : {"share_of_bound", "bound_gap", "ahead_of_first", "share_ahead_of_first"})
     EXPECT_TRUE(first.at(key).is_null()) << key;
+  const boost::json::object& second = all.as_array()[1].as_object();
+  EXPECT_TRUE(second.at("ahead_of_first").at("mean").is_number());
+  EXPECT_TRUE(second.at("share_ahead_of_first").is_null()) << "no bound is known";
 }
 
 TEST(Arena, DrawsAPageWithoutScripts) {

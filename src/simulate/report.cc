@@ -9,14 +9,6 @@ namespace {
 
 double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
-// The price of a joule of idle hardware: the mean of the day.
-double mean_energy_price(const Fleet& fleet) {
-  double sum = 0;
-  for (int hour = 0; hour < 24; ++hour)
-    sum += fleet.energy_price(Instant(std::chrono::hours(hour))).value();
-  return sum / 24;
-}
-
 }  // namespace
 
 WindowCounts& WindowCounts::operator+=(const WindowCounts& other) {
@@ -40,17 +32,42 @@ std::optional<double> Report::joules_per_good() const {
   return kept > 0 && joules > 0 ? std::optional(joules / static_cast<double>(kept)) : std::nullopt;
 }
 
+double Report::jain_of_attainment() const {
+  std::vector<double> shares;
+  for (const TenantReport& tenant : tenants) {
+    if (tenant.requests > 0)
+      shares.push_back(tenant.attainment());
+  }
+  return jain_index(shares);
+}
+
+double Report::jain_of_service(const Fleet& fleet) const {
+  std::vector<double> shares;
+  for (const TenantReport& tenant : tenants) {
+    if (tenant.requests > 0)
+      shares.push_back(static_cast<double>(tenant.prompt_tokens + tenant.output_tokens) /
+                       fleet.tenants.at(tenant.tenant.number()).weight);
+  }
+  return jain_index(shares);
+}
+
 ReportBuilder::ReportBuilder(const Fleet& fleet, bool curves)
     : fleet_(fleet), curves_(curves), owners_(fleet.pools_of_replicas()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i)
     report_.pools.push_back({.pool = PoolId(i)});
+  for (std::size_t i = 0; i < fleet.tenants.size(); ++i)
+    report_.tenants.push_back({.tenant = TenantId(i)});
 }
 
 void ReportBuilder::add(const RequestRecord& record) {
   ClassReport& of_class = classes_[index_of(record.request.service_class)];
   const double value = fleet_.policy(record.request.service_class).value.value();
+  TenantReport& of_tenant = report_.tenants.at(record.request.tenant.number());
   ++report_.requests;
   ++of_class.requests;
+  ++of_tenant.requests;
+  ++of_tenant.class_requests[index_of(record.request.service_class)];
+  of_tenant.value_offered += value;
   report_.value_offered += value;
   WindowCounts& windows = of_class.windows;
   windows.admitted += record.scheduled;
@@ -62,6 +79,7 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kRejected:
       ++report_.rejected;
       ++of_class.rejected;
+      ++of_tenant.rejected;
       if (record.reason)
         ++report_.refused_for[std::string(sched::name_of(*record.reason))];
       return;
@@ -81,13 +99,19 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kCompleted:
       ++report_.completed;
       ++of_class.completed;
+      ++of_tenant.completed;
       break;
   }
   if (record.kept) {
     report_.value_kept += value;
     ++report_.kept;
     ++of_class.kept;
+    ++of_tenant.kept;
+    ++of_tenant.class_kept[index_of(record.request.service_class)];
+    of_tenant.value_kept += value;
   }
+  of_tenant.prompt_tokens += record.request.prompt_tokens.count();
+  of_tenant.output_tokens += record.output_tokens;
   report_.truncated += record.truncated;
   report_.prompt_tokens += record.request.prompt_tokens.count();
   report_.output_tokens += record.output_tokens;
@@ -118,6 +142,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
   report.evictions = result.evictions;
   report.steps = result.steps;
   report.wake_ups = result.wake_ups;
+  report.power = result.power;
   report.prediction_error = result.prediction_error;
   report.prefill_error = result.prefill_error;
   report.decision_digest = result.digest.hex();
@@ -156,7 +181,6 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
                         summarise(std::move(all.e2e_s))};
   }
 
-  const double energy_price = mean_energy_price(fleet_);
   for (const ReplicaRecord& replica : result.replicas) {
     PoolReport& pool = report.pools[replica.pool.number()];
     const Pool& facts = fleet_.pool(replica.pool);
@@ -171,9 +195,10 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
     if (replica.idle_joules)
       pool.idle_joules = pool.idle_joules.value_or(0) + *replica.idle_joules;
     pool.joules += joules;
-    pool.money += joules * energy_price;
   }
-  for (const PoolReport& pool : report.pools) {
+  for (PoolReport& pool : report.pools) {
+    if (!fleet_.pool(pool.pool).metered && !result.energy_cost.empty())
+      pool.money = result.energy_cost[pool.pool.number()].value();
     report.joules += pool.joules;
     report.money += pool.money;
   }
@@ -191,6 +216,17 @@ std::string unknown_energy(const Report& report, const Fleet& fleet) {
     }
   }
   return unknown;
+}
+
+std::string power_text(const PowerFigures& power) {
+  if (!(power.peak_kw > 0))
+    return {};
+  std::string text = fmt::format("peak draw {:.4g} kW at the meter", power.peak_kw);
+  if (power.peak_of_limit) {
+    text += fmt::format(", at most {:.1f} % of the site's limit; above it for {:.4g} s",
+                        100 * *power.peak_of_limit, power.over_limit_s);
+  }
+  return text;
 }
 
 std::string windows_text(const ClassReport& of_class) {
@@ -220,13 +256,15 @@ RequestsCsv::RequestsCsv(const Fleet& fleet)
                "output_tokens",    "class",     "label",         "model",        "outcome",
                "reason",           "pool",      "replica",       "dispatched_s", "predicted_ttft_s",
                "predicted_tpot_s", "kept",      "joules",        "money",        "window_ttft_s",
-               "window_itl_s",     "window"}) {
+               "window_itl_s",     "window",    "tenant",        "priority"}) {
   for (const Label& label : fleet.labels)
     labels_.push_back(data::CsvWriter::quoted(label.name));
   for (const Offer& offer : fleet.offers)
     models_.push_back(data::CsvWriter::quoted(offer.name));
   for (const Pool& pool : fleet.pools)
     pools_.push_back(data::CsvWriter::quoted(pool.name));
+  for (const Tenant& tenant : fleet.tenants)
+    tenants_.push_back(data::CsvWriter::quoted(tenant.name));
 }
 
 void RequestsCsv::add(const RequestRecord& record) {
@@ -265,7 +303,10 @@ void RequestsCsv::add(const RequestRecord& record) {
   } else {
     writer_.empty().empty();
   }
-  writer_.plain(name_of(record.window_outcome)).end_row();
+  writer_.plain(name_of(record.window_outcome))
+      .plain(tenants_.at(record.request.tenant.number()))
+      .whole(record.request.priority)
+      .end_row();
 }
 
 }  // namespace medley::simulate

@@ -471,10 +471,12 @@ void add_energy(chart::Page& page, const Report& report, const Fleet& fleet,
   }
   page.table(table);
   page.paragraph(fmt::format(
-      "The fleet: {}, {} {}. Owned hardware with its idle time at the mean tariff where its power "
-      "is known, rented services by price; no capital.",
+      "The fleet: {}, {} {}. Owned hardware with its idle time at the tariff of the hour where its "
+      "power is known, rented services by price; no capital.",
       report.joules > 0 ? energy(report.joules) : "energy unknown", figure(report.money),
       currency));
+  if (const std::string power = power_text(report.power); !power.empty())
+    page.paragraph("P" + power.substr(1) + ".");
   if (const std::string unknown = unknown_energy(report, fleet); !unknown.empty())
     page.note("Not in these sums, here and above, since unknown: " + unknown + ".");
   if (!extrapolated.empty())

@@ -50,6 +50,7 @@ class Simulation {
         reports_loads_(fleet.placement.kind == PlacementKind::kLeastQueued),
         records_(options.records),
         timeline_(options.timeline),
+        meter_(fleet, perf),
         step_ends_(owners_.size(), kNever) {
     scheduler_.explain_to(options.explanations);
     slowable_.resize(owners_.size());
@@ -270,7 +271,7 @@ class Simulation {
       if (live_[replica])
         return;
       live_[replica] = true;
-      lost_s_[replica] += to_seconds(now_).value() - lost_since_s_[replica];
+      end_loss(replica);
       tell(sched::ReplicaReturned{fault.replica});
       return;
     }
@@ -286,8 +287,7 @@ class Simulation {
         held.push_back(open.record.request.id);
     }
     replicas_[replica]->reset(now_);
-    if (timeline_ != nullptr)
-      timeline_->worked(replica, now_, replicas_[replica]->usage());
+    worked(replica);
     for (const RequestId request : held) {
       open_record(request).held = false;
       RequestRecord& record = record_of(request);
@@ -314,12 +314,25 @@ class Simulation {
     touch(replica);
   }
 
+  void end_loss(std::size_t replica) {
+    const double now_s = to_seconds(now_).value();
+    lost_s_[replica] += now_s - lost_since_s_[replica];
+    meter_.lost(replica, lost_since_s_[replica], now_s);
+  }
+
+  // Tells those who watch the replicas over time.
+  void worked(std::size_t replica) {
+    const replica::Usage usage = replicas_[replica]->usage();
+    meter_.worked(replica, to_seconds(now_).value(), usage);
+    if (timeline_ != nullptr)
+      timeline_->worked(replica, now_, usage);
+  }
+
   void end_step(std::size_t replica) {
     last_progress_ = now_;
     reports_.clear();
     replicas_[replica]->advance(now_, reports_);
-    if (timeline_ != nullptr)
-      timeline_->worked(replica, now_, replicas_[replica]->usage());
+    worked(replica);
     touch(replica);
     // Carrying out decisions may not touch reports_: only this function fills it.
     for (const replica::Report& report : reports_) {
@@ -440,7 +453,7 @@ class Simulation {
     result_.simulated_s = end_s;
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
       if (!live_[i])
-        lost_s_[i] += end_s - lost_since_s_[i];
+        end_loss(i);
       ReplicaRecord record{owners_[i], replicas_[i]->usage(), lost_s_[i], {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {
@@ -451,6 +464,10 @@ class Simulation {
       result_.steps += record.usage.steps;
       result_.replicas.push_back(record);
     }
+    meter_.end(end_s);
+    for (std::size_t pool = 0; pool < fleet_.pools.size(); ++pool)
+      result_.energy_cost.push_back(meter_.money(PoolId(pool)));
+    result_.power = meter_.figures();
     // Left over: what waits for ever, and rows that time never came to.
     while (first_open_ < arrivals_.size()) {
       if (first_open_ == next_open_)
@@ -507,7 +524,8 @@ class Simulation {
   std::size_t first_open_ = 0, next_open_ = 0;  // rows
   RecordSink* const records_;                   // null: result_.requests takes them
   Timeline* const timeline_;                    // null: nobody asks
-  Tournament<Instant> step_ends_;               // by replica; kNever: none is due
+  PowerMeter meter_;
+  Tournament<Instant> step_ends_;  // by replica; kNever: none is due
   const std::unique_ptr<solve::LinearSolver> solver_ = solve::make_linear_solver();
   std::optional<Instant> duals_at_;  // when prices come
   std::vector<double> duals_;

@@ -11,6 +11,7 @@
 #include "perf/perf_model.h"
 #include "replica/replica.h"
 #include "sched/scheduler.h"
+#include "simulate/power_meter.h"
 
 namespace medley::simulate {
 
@@ -85,6 +86,8 @@ struct SimulationResult {
   std::vector<ReplicaRecord> replicas;
   double simulated_s = 0;  // until the last effect
   long long evictions = 0, steps = 0, wake_ups = 0;
+  std::vector<Money> energy_cost;  // by pool, with idle hardware; 0 for rented services
+  PowerFigures power;
   double prediction_error = 0, prefill_error = 0;  // as in the options
   Digest digest;
 };

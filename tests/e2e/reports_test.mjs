@@ -119,8 +119,20 @@ test('a figure that is missed ends with 6, one that the report has not with 2', 
   assert.equal(missed.status, 6);
   assert.match(missed.err, /expected\.requests is 51, came out 50/);
   assert.ok(missed.out.length > 0, 'the report is printed all the same');
+  const below = await medley('simulate', files.write('d.yaml', `${small}expected: {kept: {at_least: 51}}\n`));
+  assert.equal(below.status, 6);
+  assert.match(below.err, /expected\.kept is at least 51, came out \d+/);
   const unknown = await medley('simulate', files.write('c.yaml', `${small}expected: {requestz: 50}\n`));
   assert.equal(unknown.status, 2);
+});
+
+test('a trace of any format takes the place of a generated workload', async (t) => {
+  const files = folder(t);
+  const scenario = files.write('a.yaml', workload.replace(/faults:[^]*seed/, 'seed'));
+  const trace = files.write('t.csv', 'arrived_at,input_tokens,output_tokens\n0.5,100,10\n1.5,200,20\n');
+  const run = await medley('simulate', scenario, '--trace', trace, '-o', 'json');
+  assert.equal(run.status, 0, run.err);
+  assert.equal(JSON.parse(run.out).prompt_tokens, 300);
 });
 
 test('a file that cannot be opened ends with 2, a disk that is full with 1', async (t) => {

@@ -25,8 +25,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       MEDLEY_CHECK(request.prefix.count() == 0 || request.prefix_of < row);
     }
     const simulate::TraceStats stats =
-        simulate::trace_stats(*requests, data::tells_prefixes(spec.format, *requests));
-    (void)simulate::trace_page(stats, *requests, spec.format, "t", "c");
+        simulate::trace_stats(*requests, data::tells_prefixes(*spec.format, *requests));
+    (void)simulate::trace_page(stats, *requests, *spec.format, "t", "c");
     if (requests->size() > 400)
       continue;
     const auto fit = simulate::fit_trace(*requests, stats);
