@@ -13,7 +13,6 @@ namespace {
 constexpr double kPriorOutputTokens =
     200;  // before anything was seen; the conversation trace's mean is 211
 constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
-constexpr double kCachedWeight = 0.02;  // of one more prompt in the running share
 constexpr double kRatioWeight = 0.05;
 constexpr double kVarianceWeight = 0.01;
 constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
@@ -136,28 +135,13 @@ long long Predictor::output_tokens(const Request& request) const {
 }
 
 double Predictor::usage_s(PoolId pool, const Request& request) const {
-  const auto prompt =
-      static_cast<double>(request.prompt_tokens.count() - likely_cached(pool, request));
+  const auto prompt = static_cast<double>(request.prompt_tokens.count());
   if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
     return (prompt + static_cast<double>(output_tokens(request))) / capability(pool);
   const double prefill = prompt / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
   return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
-}
-
-long long Predictor::likely_cached(PoolId pool, const Request& request) const {
-  const std::size_t offer = request.model.number();
-  if (!fleet_.pool(pool).batching.prefix_caching || offer >= prompts_.size() ||
-      perf_.pool(pool).kind != perf::ServingKind::kBatched)
-    return 0;
-  const long long prompt = request.prompt_tokens.count();
-  const Prompts& mean = prompts_[offer][index_of(request.service_class)];
-  if (mean.cached == 0)
-    return 0;
-  // Of all tokens, since what is cached of a prompt does not grow with its length.
-  const double share = mean.cached / mean.tokens;
-  return std::min(prompt - 1, std::llround(share * static_cast<double>(prompt)));
 }
 
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
@@ -354,12 +338,6 @@ void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
   if (!fleet_.pool(pool).batching.prefix_caching)
     return;
   rates_[resident.replica.number()].add(now, (prompt - cached) / kRateWindowS);
-  const std::size_t offer = resident.request.model.number();
-  if (offer >= prompts_.size())
-    prompts_.resize(offer + 1);
-  Prompts& mean = prompts_[offer][index_of(resident.request.service_class)];
-  mean.tokens += kCachedWeight * (prompt - mean.tokens);
-  mean.cached += kCachedWeight * (cached - mean.cached);
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {

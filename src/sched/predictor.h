@@ -87,9 +87,6 @@ class Predictor {
   };
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed) const;
-  // What a request like this one may find of its prompt on a replica of the pool, which is not
-  // known yet.
-  long long likely_cached(PoolId pool, const Request& request) const;
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
@@ -107,11 +104,6 @@ class Predictor {
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
-  // Of prompts dispatched to pools that cache prefixes, running means. By offer.
-  struct Prompts {
-    double tokens = 0, cached = 0;
-  };
-  std::vector<std::array<Prompts, kServiceClassCount>> prompts_;
   struct DecodeStep {
     long long decodes = 0, context = 0;
     perf::StepCost cost;
