@@ -293,19 +293,21 @@ double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) 
   return within(tpot_s, tpot_error(pool), to_seconds(target).value());
 }
 
+double Predictor::ttft_probability(Instant now, const Request& request, PoolId pool,
+                                   const Forecast& forecast) const {
+  if (!request.targets.ttft)
+    return 1;
+  const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
+  if (perf_.pool(pool).kind == perf::ServingKind::kMetered) {
+    const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
+    return left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
+  }
+  return within(forecast.ttft_s, ttft_error(pool), left);
+}
+
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
                               const Forecast& forecast) const {
-  const perf::PoolModel& model = perf_.pool(pool);
-  double probability = 1;
-  if (request.targets.ttft) {
-    const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
-    if (model.kind == perf::ServingKind::kMetered) {
-      const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
-      probability *= left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
-    } else {
-      probability *= within(forecast.ttft_s, ttft_error(pool), left);
-    }
-  }
+  double probability = ttft_probability(now, request, pool, forecast);
   if (request.targets.tpot) {
     probability *= tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
   }

@@ -58,6 +58,9 @@ class Predictor {
   // bars, or what was learned where that is more.
   double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft_error; }
   double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot_error; }
+  // Probability of the first token alone, where there is a target for it; else 1.
+  double ttft_probability(Instant now, const Request& request, PoolId pool,
+                          const Forecast& forecast) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight

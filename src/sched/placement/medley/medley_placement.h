@@ -29,6 +29,10 @@ class MedleyPlacement final : public Placement {
   std::span<const double> margins() const override { return margins_; }
 
  private:
+  // choose(); of `candidates` only which replica of each pool was best, or came nearest.
+  Choice decide(const View& view, const Request& request, std::span<const Forbidden> filtered,
+                std::span<const ReplicaId> avoid, bool last_chance,
+                std::vector<Candidate>* candidates);
   const PlacementPolicy policy_;
   std::vector<double> margins_;
 };
