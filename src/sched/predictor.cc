@@ -10,9 +10,6 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kPriorOutputTokens =
-    200;  // before anything was seen; the conversation trace's mean is 211
-constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
 constexpr double kCachedWeight = 0.02;  // of one more prompt in the running share
 constexpr double kRatioWeight = 0.05;
 constexpr double kVarianceWeight = 0.01;
@@ -80,6 +77,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     : fleet_(fleet),
       perf_(perf),
       ledger_(ledger),
+      lengths_(fleet),
       error_(error),
       observed_(fleet.pools.size()),
       decode_steps_(ledger.replicas().size()) {
@@ -120,11 +118,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
 long long Predictor::output_tokens(const Request& request) const {
   if (request.output_known)
     return std::max(1LL, request.output_known->count());
-  const std::size_t offer = request.model.number();
-  const double mean = offer < mean_output_.size()
-                          ? mean_output_[offer][index_of(request.service_class)]
-                          : kPriorOutputTokens;
-  long long tokens = std::max(1LL, std::llround(mean));
+  long long tokens = std::max(1LL, std::llround(lengths_.expected(request)));
   if (request.output_cap)
     tokens = std::min(tokens, std::max(1LL, request.output_cap->count()));
   return tokens;
@@ -343,14 +337,10 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
-  const std::size_t offer = resident.request.model.number();
-  while (mean_output_.size() <= offer)
-    mean_output_.emplace_back().fill(kPriorOutputTokens);
-  double& mean = mean_output_[offer][index_of(resident.request.service_class)];
   // An engine that claims more than its context holds must not make later answers seem too long for
   // every quota.
   const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
-  mean += kOutputWeight * (static_cast<double>(length) - mean);
+  lengths_.ended(resident.request, length);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
   const double took_s = to_seconds(at - *resident.first_token_at).value() /

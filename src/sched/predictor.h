@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sched/ledger.h"
+#include "sched/lengths.h"
 
 namespace medley::sched {
 
@@ -36,8 +37,7 @@ class Predictor {
   Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
             const ForecastError& error = {});
 
-  // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap; the
-  // true number where a study tells it.
+  // Expected tokens of the answer, at most its own cap; the true number where a study tells it.
   long long output_tokens(const Request& request) const;
 
   Forecast forecast(Instant now, const Request& request, PoolId pool,
@@ -104,10 +104,10 @@ class Predictor {
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   const Ledger& ledger_;
+  Lengths lengths_;
   const ForecastError error_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
-  std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
   struct DecodeStep {
     long long decodes = 0, context = 0;
     perf::StepCost cost;
