@@ -50,7 +50,7 @@ struct Candidate {
   std::optional<double> lacks, wins_at_ttft_s, wins_at_tpot_s, wins_at_unit_price;
 };
 
-enum class Outcome { kDispatched, kQueued, kRejected };
+enum class Outcome { kDispatched, kQueued, kRejected, kPreempted };
 
 struct Explanation {
   Instant at;
