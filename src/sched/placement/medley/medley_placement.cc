@@ -524,6 +524,9 @@ namespace {
 
 // One request is preempted so often at most, so that nothing starves.
 constexpr int kMostPreemptions = 5;
+// Replicas of a pool that are looked at for victims, others at each look: a look takes 3 us on full
+// replicas of 128 sequences.
+constexpr std::uint64_t kMostLooks = 8;
 
 struct Victim {
   const Resident* resident;
@@ -609,8 +612,11 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
       continue;
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     const Tolls tolls = tolls_of(view, request, pool);
-    for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
-      const ReplicaId id(first + static_cast<std::uint64_t>(r));
+    const auto replicas = static_cast<std::uint64_t>(view.fleet.pool(pool).replicas);
+    const auto waited_ms = static_cast<std::uint64_t>(since_arrival * 1e3);
+    const std::uint64_t start = replicas > kMostLooks ? request.id.number() + waited_ms : 0;
+    for (std::uint64_t look = 0; look < std::min(replicas, kMostLooks); ++look) {
+      const ReplicaId id(first + (start + look) % replicas);
       const ReplicaAccount& account = view.ledger.replica(id);
       if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
