@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
+#include <numbers>
+#include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -167,9 +171,177 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
   return harm;
 }
 
+// The parts of a score, money, as the log tells them; decide() works out no more than it needs.
+struct Weighed {
+  double probability = 0, late = 1;
+  double worth = 0;
+  // What others lose by it: residents, and later work that is dearer; and what is scarce. Its own
+  // cost ranks the replicas, but does not refuse it.
+  double residents = 0, later = 0, toll = 0;
+
+  double harm() const { return residents + later + toll; }
+};
+
+Weighed weigh(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
+              const Forecast& forecast, const Tolls& tolls, const PlacementPolicy& policy) {
+  const bool sharp = !policy.has(ScorePart::kProbability);
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  Weighed seen;
+  seen.probability = probability_of(view, request, pool, forecast, sharp);
+  seen.late = lateness(request, since_arrival, forecast);
+  seen.worth = value * ageing(request, since_arrival) *
+               (seen.probability + kLateShare * (1 - seen.probability) * seen.late);
+  if (policy.has(ScorePart::kResidents))
+    seen.residents = residents_harm(view, pool, account, forecast, sharp);
+  // An idle replica keeps nothing free for more of the same class.
+  if (policy.has(ScorePart::kLater) && !view.fleet.pool(pool).metered) {
+    const bool empty = account.outstanding() == 0;
+    seen.later =
+        view.arrivals.harm(empty ? std::max(seen.worth, value) : seen.worth, pool, forecast);
+  }
+  seen.toll = toll(view, request, pool, tolls, forecast);
+  return seen;
+}
+
+// --- what the log says
+// -------------------------------------------------------------------------------------------------
+
+// z with which Φ(z) = share, by Newton's method from where Φ is steep; share in (0, 1).
+double normal_quantile(double share) {
+  double z = 0;
+  for (int i = 0; i < 60; ++i) {
+    const double at = 0.5 * std::erfc(-z / std::sqrt(2.0)) - share;
+    const double slope = std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi);
+    z = std::clamp(z - std::clamp(at / std::max(slope, 1e-12), -0.5, 0.5), -5.0, 5.0);
+  }
+  return z;
+}
+
+Forecast forecast_seen(const View& view, const Request& request, PoolId pool,
+                       const ReplicaAccount& account) {
+  Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
+  if (account.outstanding() > 0 && !view.fleet.pool(pool).metered) {
+    forecast.wait_s += view.left_free_s;
+    forecast.ttft_s += view.left_free_s;
+  }
+  return forecast;
+}
+
+// A target of the request that would have put the replica level with the winner, the least there
+// is; empty where no looser one would have. Solved for the probability that is needed, then tried.
+std::optional<double> target_that_wins(const View& view, const Request& request, PoolId pool,
+                                       const ReplicaAccount& account, const Tolls& tolls,
+                                       const PlacementPolicy& policy, double winning_score,
+                                       std::optional<Duration> Targets::*which) {
+  if (!(request.targets.*which))
+    return std::nullopt;
+  const bool first = which == &Targets::ttft;
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const Forecast forecast = forecast_seen(view, request, pool, account);
+  const auto wins = [&](double target_s) {
+    Request looser = request;
+    looser.targets.*which = round_to_duration(Seconds(target_s));
+    const Weighed seen = weigh(view, looser, pool, account, forecast, tolls, policy);
+    return seen.probability >= kLeastProbability &&
+           seen.worth - forecast.money - seen.harm() >= winning_score && seen.worth > seen.harm();
+  };
+  const double error = first ? view.predictor.ttft_error(pool) : view.predictor.tpot_error(pool);
+  const double predicted = first ? forecast.ttft_s : forecast.tpot_s;
+  for (const double share : {0.5, 0.75, 0.9, 0.99, 0.9999}) {
+    const double target_s =
+        (first ? since_arrival : 0) + predicted * (1 + normal_quantile(share) * error) + 1e-5;
+    if (target_s > to_seconds(*(request.targets.*which)).value() && wins(target_s))
+      return target_s;
+  }
+  return std::nullopt;
+}
+
+// Fills in what the score was made of, and what would have changed the decision.
+void explain(const View& view, const Request& request, const Choice& choice,
+             const PlacementPolicy& policy, std::vector<Candidate>& candidates) {
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  std::optional<double> winning_score;
+  for (Candidate& candidate : candidates) {
+    const PoolId pool = candidate.pool;
+    if (policy.has(ScorePart::kPrices)) {
+      candidate.unit_price = view.market.unit_price(view.now, pool);
+      if (candidate.unit_price && candidate.replica)
+        candidate.full_price = view.market.price(view.now, pool, request);
+    }
+    if (!candidate.replica)
+      continue;
+    const ReplicaAccount& account = view.ledger.replica(*candidate.replica);
+    const Forecast forecast = forecast_seen(view, request, pool, account);
+    const Forecast plain = view.predictor.forecast(view.now, request, pool, account);
+    const Weighed seen =
+        weigh(view, request, pool, account, forecast, tolls_of(view, request, pool), policy);
+    candidate.ttft_s = since_arrival + plain.ttft_s;
+    candidate.tpot_s = forecast.tpot_s;
+    candidate.probability = seen.probability;
+    if (request.targets.ttft)
+      candidate.ttft_probability =
+          view.predictor.ttft_probability(view.now, request, pool, forecast);
+    if (request.targets.tpot)
+      candidate.tpot_probability =
+          view.predictor.tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
+    candidate.money = forecast.money;
+    if (forecast.joules > 0)
+      candidate.joules = forecast.joules;  // else unknown
+    candidate.worth = seen.worth;
+    candidate.residents = seen.residents;
+    candidate.later = seen.later;
+    candidate.toll = seen.toll;
+    if (!candidate.score)
+      candidate.score = seen.worth - forecast.money - seen.harm();
+    if (candidate.replica == choice.replica)
+      winning_score = candidate.score;
+  }
+  // Without a winner it had to be worth more than others lose by it.
+  const auto to_beat = [&](const Candidate& candidate) {
+    return winning_score.value_or(-*candidate.money);
+  };
+  Candidate* second = nullptr;
+  const auto rank = [](const Candidate& candidate) {
+    return std::tuple(candidate.forbidden == Forbidden::kNo,
+                      *candidate.probability >= kLeastProbability, -*candidate.lacks);
+  };
+  for (Candidate& candidate : candidates) {
+    if (!candidate.replica || candidate.replica == choice.replica)
+      continue;
+    candidate.lacks = std::max(0.0, to_beat(candidate) - *candidate.score);
+    if (second == nullptr || rank(candidate) > rank(*second))
+      second = &candidate;
+  }
+  if (second == nullptr)
+    return;
+  const PoolId pool = second->pool;
+  const ReplicaAccount& account = view.ledger.replica(*second->replica);
+  const Tolls tolls = tolls_of(view, request, pool);
+  const auto with_target = [&](std::optional<Duration> Targets::*which) {
+    return target_that_wins(view, request, pool, account, tolls, policy, to_beat(*second), which);
+  };
+  second->wins_at_ttft_s = with_target(&Targets::ttft);
+  second->wins_at_tpot_s = with_target(&Targets::tpot);
+  const double scarce = *second->toll - tolls.power;  // in proportion to the price
+  if (*second->lacks > 0 && *second->lacks < scarce && second->unit_price.value_or(0) > 0 &&
+      *second->probability >= kLeastProbability)
+    second->wins_at_unit_price = *second->unit_price * (1 - *second->lacks / scarce);
+}
+
 }  // namespace
 
 Choice MedleyPlacement::choose(const View& view, const Request& request,
+                               std::span<const Forbidden> filtered,
+                               std::span<const ReplicaId> avoid, bool last_chance,
+                               std::vector<Candidate>* candidates) {
+  const Choice choice = decide(view, request, filtered, avoid, last_chance, candidates);
+  if (candidates != nullptr)
+    explain(view, request, choice, policy_, *candidates);
+  return choice;
+}
+
+Choice MedleyPlacement::decide(const View& view, const Request& request,
                                std::span<const Forbidden> filtered,
                                std::span<const ReplicaId> avoid, bool last_chance,
                                std::vector<Candidate>* candidates) {
@@ -199,6 +371,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     Forbidden why = Forbidden::kLost;
     std::optional<Best> best_here;
     std::optional<double> margin;
+    std::optional<ReplicaId> nearest;  // of those where it is too dear
     const Tolls tolls = tolls_of(view, request, pool);
     bool seen_idle = false;
     if (candidates != nullptr)
@@ -227,6 +400,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                                           left_free_s};
         const double least_harm = toll(view, request, pool, tolls, least);
         if (grown <= least_harm) {
+          if (!margin || (grown - least_harm) / grown > *margin)
+            nearest = id;
           margin = std::max(margin.value_or(-1e9), (grown - least_harm) / grown);
           why = Forbidden::kDearer;
           continue;
@@ -246,6 +421,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                (last_chance || (margin && (worth - harm) / grown <= *margin));
       };
       why = Forbidden::kDearer;
+      if (!nearest)
+        nearest = id;
       if (changes_nothing(grown, here))
         continue;
       const double probability = probability_of(view, request, pool, forecast, sharp);
@@ -270,6 +447,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                                    : 0;
       const double harm = residents + later + here;
       const double score = worth - money - harm;
+      if (!margin || (worth - harm) / grown - (kept ? 0 : 1) > *margin)
+        nearest = id;
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything)
         continue;
@@ -288,17 +467,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     margins_[i] = margin.value_or(0);
     if (candidates != nullptr) {
       Candidate& candidate = candidates->at(i);
+      candidate.forbidden = best_here ? Forbidden::kNo : why;
       if (best_here) {
         candidate.replica = best_here->replica;
-        candidate.ttft_s = since_arrival + best_here->forecast.ttft_s;
-        candidate.tpot_s = best_here->forecast.tpot_s;
-        candidate.probability = best_here->probability;
-        candidate.money = best_here->forecast.money;
-        if (best_here->forecast.joules > 0)
-          candidate.joules = best_here->forecast.joules;  // else unknown
         candidate.score = best_here->score;
-      } else {
-        candidate.forbidden = why;
+      } else if (why == Forbidden::kDearer) {
+        candidate.replica = nearest;
       }
     }
     if (!best_here)
@@ -344,6 +518,172 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   if (best_lost->late < kLeastLateness * best_late)
     return {};
   return {best_lost->replica, best_lost->forecast, true};
+}
+
+namespace {
+
+// One request is preempted so often at most, so that nothing starves.
+constexpr int kMostPreemptions = 5;
+// Replicas of a pool that are looked at for victims, others at each look: a look takes 3 us on full
+// replicas of 128 sequences.
+constexpr std::uint64_t kMostLooks = 8;
+
+struct Victim {
+  const Resident* resident;
+  double done;   // share of all the work it is that it would lose
+  double again;  // probability that it keeps its targets all the same
+};
+
+// Empty: it may not be taken off. Its client may have seen tokens; its targets would be lost, where
+// it is taken to wait again for as long as it did; or nothing is gained by it, since a statically
+// scheduled lane stays busy to the end of the prompt that is in it.
+std::optional<Victim> victim(const View& view, PoolId pool, const Resident& resident) {
+  const Request& request = resident.request;
+  if (resident.preemptions >= kMostPreemptions)
+    return std::nullopt;
+  const bool began = resident.first_token_at.has_value();
+  if (began && (request.service_class != ServiceClass::kBatch || request.streamed))
+    return std::nullopt;
+  const double prompt_s =
+      static_cast<double>(request.prompt_tokens.count() - resident.cached_tokens) /
+      view.predictor.prefill_tokens_per_s(pool);
+  const double tpot_s = resident.tpot_s.value_or(0);
+  const double answer_s = static_cast<double>(view.predictor.output_tokens(request)) * tpot_s;
+  double done_s = 0;
+  if (began) {
+    const double decoding_s = to_seconds(view.now - *resident.first_token_at).value();
+    done_s = prompt_s + std::min(decoding_s, answer_s);
+  } else {
+    const double there_s = to_seconds(view.now - resident.dispatched_at).value();
+    const double waits_s = resident.ttft_from_dispatch_s.value_or(0) - prompt_s;
+    done_s = std::clamp(there_s - waits_s, 0.0, prompt_s);
+    if (done_s > 0 && view.perf.pool(pool).kind == perf::ServingKind::kSlotted)
+      return std::nullopt;
+  }
+  const double waited_s = to_seconds(resident.dispatched_at - request.arrived_at).value();
+  const double again = view.predictor.probability(
+      view.now, request, pool, {.ttft_s = waited_s + prompt_s + tpot_s, .tpot_s = tpot_s});
+  if (again < kLeastProbability)
+    return std::nullopt;
+  return Victim{&resident, done_s / std::max(1e-9, prompt_s + answer_s), again};
+}
+
+double loss(const View& view, PoolId pool, const Victim& victim) {
+  const Resident& resident = *victim.resident;
+  const Request& request = resident.request;
+  Request rest = request;
+  Forecast stays{.tpot_s = resident.tpot_s.value_or(0)};
+  if (resident.first_token_at) {
+    rest.targets.ttft.reset();
+    const double left = (1 - victim.done) * static_cast<double>(view.predictor.output_tokens(rest));
+    rest.output_known = Tokens(std::llround(left));
+  } else {
+    const double there_s = to_seconds(view.now - resident.dispatched_at).value();
+    stays.ttft_s = std::max(0.0, resident.ttft_from_dispatch_s.value_or(0) - there_s);
+  }
+  const double kept = view.predictor.probability(view.now, rest, pool, stays);
+  const double value = view.fleet.policy(request.service_class).value.value() *
+                       ageing(request, to_seconds(view.now - request.arrived_at).value());
+  double lost = value * std::max(0.0, kept - victim.again);
+  if (victim.done > 0)
+    lost += victim.done * (resident.money + view.market.price(view.now, pool, request));
+  return lost;
+}
+
+}  // namespace
+
+Displacement MedleyPlacement::displace(const View& view, const Request& request,
+                                       std::span<const Forbidden> filtered,
+                                       std::span<const ReplicaId> avoid) {
+  if (request.service_class != ServiceClass::kGuaranteed || !policy_.has(ScorePart::kDisplacement))
+    return {};
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
+  const bool sharp = !policy_.has(ScorePart::kProbability);
+
+  Displacement best;
+  double best_gain = 0;
+  std::vector<Victim> victims;     // of a replica, those that lose least first
+  std::vector<double> lost = {0};  // by the first so many
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    const PoolId pool(i);
+    if (filtered[i] != Forbidden::kNo || !view.fleet.pool(pool).can_preempt())
+      continue;
+    const std::uint64_t first = view.ledger.first_replica(pool).number();
+    const Tolls tolls = tolls_of(view, request, pool);
+    const auto replicas = static_cast<std::uint64_t>(view.fleet.pool(pool).replicas);
+    const auto waited_ms = static_cast<std::uint64_t>(since_arrival * 1e3);
+    const std::uint64_t start = replicas > kMostLooks ? request.id.number() + waited_ms : 0;
+    for (std::uint64_t look = 0; look < std::min(replicas, kMostLooks); ++look) {
+      const ReplicaId id(first + (start + look) % replicas);
+      const ReplicaAccount& account = view.ledger.replica(id);
+      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+        continue;
+      victims.clear();
+      const std::vector<RequestId>& patient = view.ledger.patient(id);
+      for (auto resident = patient.rbegin(); resident != patient.rend(); ++resident) {
+        if (const auto one = victim(view, pool, *view.ledger.find(*resident)))
+          victims.push_back(*one);
+      }
+      std::stable_sort(victims.begin(), victims.end(),
+                       [](const Victim& a, const Victim& b) { return a.done < b.done; });
+      lost.resize(1);
+
+      // With the first so many gone; nothing where its targets are lost all the same.
+      std::optional<Forecast> forecast;
+      const auto gain_without = [&](std::size_t count) {
+        ReplicaAccount rest = account;
+        for (std::size_t v = 0; v < count; ++v)
+          rest.forget(*victims[v].resident);
+        rest.prefill_free_at = std::min(
+            rest.prefill_free_at,
+            view.now + round_to_duration(Seconds(view.predictor.pending_prefill_s(pool, rest))));
+        forecast.reset();
+        if (!leaves_headroom(view, request, pool, rest, need))
+          return 0.0;
+        const Forecast there = view.predictor.forecast_undisturbed(view.now, request, pool, rest);
+        const double probability = probability_of(view, request, pool, there, sharp);
+        if (probability < kLeastProbability)
+          return 0.0;
+        forecast = there;
+        const double late = lateness(request, since_arrival, there);
+        const double worth = value * (probability + kLateShare * (1 - probability) * late);
+        double harm = toll(view, request, pool, tolls, there);
+        if (policy_.has(ScorePart::kResidents))
+          harm += residents_harm(view, pool, rest, there, sharp);
+        if (policy_.has(ScorePart::kLater))
+          harm += view.arrivals.harm(worth, pool, there);
+        return worth - there.money - harm - lost[count];
+      };
+      // The fewest that will do: doubled until it does, then halved.
+      std::size_t enough = 0, too_few = 0;
+      for (std::size_t count = 1; enough == 0 && too_few < victims.size(); count *= 2) {
+        count = std::min(count, victims.size());
+        while (lost.size() <= count)
+          lost.push_back(lost.back() + loss(view, pool, victims[lost.size() - 1]));
+        if (lost[count] >= value)
+          break;
+        gain_without(count);
+        (forecast ? enough : too_few) = count;
+      }
+      while (enough > too_few + 1) {
+        const std::size_t middle = too_few + (enough - too_few) / 2;
+        gain_without(middle);
+        (forecast ? enough : too_few) = middle;
+      }
+      if (enough == 0)
+        continue;
+      const double gain = gain_without(enough);
+      if (gain <= best_gain)
+        continue;
+      best_gain = gain;
+      best = {{id, forecast, false}, {}};
+      for (std::size_t v = 0; v < enough; ++v)
+        best.preempted.push_back(victims[v].resident->request.id);
+    }
+  }
+  return best;
 }
 
 }  // namespace medley::sched

@@ -101,6 +101,102 @@ TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
   EXPECT_THAT(fate_of_the_second(Tokens(1000)), IsEmpty());
 }
 
+// Displacement: a replica of four sequences, three of which are taken by what may wait.
+class Displacement : public testing::Test {
+ protected:
+  static TestCore core_of(int sequences, const PlacementPolicy& policy = {}) {
+    return TestCore(with_targets(make_test_fleet({{.name = "a", .max_running = sequences}})),
+                    policy);
+  }
+  // Requests 1 to 3 of that class are there, and 4, guaranteed.
+  static void fill(TestCore& core, Request patient, bool began) {
+    for (std::uint64_t id = 1; id <= 3; ++id) {
+      patient.id = RequestId(id);
+      core.arrive(seconds(1), patient);
+    }
+    for (std::uint64_t id = 1; began && id <= 3; ++id)
+      core.tell(milliseconds(1050), FirstTokenEmitted{RequestId(id)});
+    EXPECT_THAT(guaranteed(core, 4), ElementsAre("4 to 0"));
+  }
+  static std::vector<std::string> guaranteed(TestCore& core, std::uint64_t id,
+                                             Duration at = milliseconds(1100)) {
+    return core.arrive(at, test_request(id, ServiceClass::kGuaranteed, 100));
+  }
+};
+
+TEST_F(Displacement, GuaranteedWorkTakesThePlaceOfBatchWorkWhichWaitsAgain) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), true);
+  EXPECT_THAT(guaranteed(core, 5), ElementsAre("3 off 0", "5 to 0"));
+  EXPECT_EQ(core.scheduler().stats().classes[index_of(ServiceClass::kBatch)].waiting, 1);
+  EXPECT_THAT(core.finish(seconds(2), 5), IsEmpty()) << "a fifth is for dearer work";
+  EXPECT_THAT(core.finish(seconds(2), 4), ElementsAre("3 to 0"));
+}
+
+TEST_F(Displacement, WhoHasDoneLeastGoesFirst) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  core.tell(milliseconds(1110), FirstTokenEmitted{RequestId(2)});
+  core.tell(milliseconds(1120), FirstTokenEmitted{RequestId(3)});
+  core.tell(milliseconds(1130), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(guaranteed(core, 5, milliseconds(1150)), ElementsAre("1 off 0", "5 to 0"));
+}
+
+TEST_F(Displacement, FlexWorkMakesRoomBeforeItsFirstTokenOnly) {
+  TestCore before = core_of(4), after = core_of(4);
+  fill(before, test_request(1, ServiceClass::kFlex, 100), false);
+  EXPECT_THAT(guaranteed(before, 5), ElementsAre("3 off 0", "5 to 0"));
+  fill(after, test_request(1, ServiceClass::kFlex, 100), true);
+  EXPECT_THAT(guaranteed(after, 5), IsEmpty());
+}
+
+TEST_F(Displacement, BatchWorkThatIsStreamedMakesRoomBeforeItsFirstTokenOnly) {
+  TestCore core = core_of(4);
+  Request streamed = test_request(1, ServiceClass::kBatch, 100);
+  streamed.streamed = true;
+  fill(core, streamed, true);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, StandardWorkMakesNoRoom) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kStandard, 100), false);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, OnlyGuaranteedWorkIsGivenRoom) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  EXPECT_THAT(core.arrive(milliseconds(1100), test_request(5, ServiceClass::kStandard, 100)),
+              IsEmpty());
+}
+
+TEST_F(Displacement, CanBeLeftOut) {
+  TestCore core = core_of(4, without(ScorePart::kDisplacement));
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, TakesNobodyWhoseOwnPromiseWouldBeLost) {
+  TestCore core = core_of(1);
+  Request batch = test_request(1, ServiceClass::kBatch, 100);
+  batch.targets.deadline = seconds(2);  // 200 tokens take a second
+  core.arrive(seconds(1), batch);
+  core.tell(milliseconds(1010), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(guaranteed(core, 2, milliseconds(2500)), IsEmpty());
+}
+
+TEST_F(Displacement, TakesOneRequestOffFiveTimesAtMost) {
+  TestCore core = core_of(1);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kBatch, 100));
+  for (std::uint64_t id = 2; id < 7; ++id) {
+    EXPECT_THAT(guaranteed(core, id, seconds(id)),
+                ElementsAre("1 off 0", std::to_string(id) + " to 0"));
+    EXPECT_THAT(core.finish(seconds(id) + milliseconds(100), id), ElementsAre("1 to 0"));
+  }
+  EXPECT_THAT(guaranteed(core, 7, seconds(7)), IsEmpty());
+}
+
 // Fills a replica of one sequence and lets two of each tenant wait, the first tenant's first.
 std::vector<std::string> order_of_tenants(const PlacementPolicy& policy) {
   TestFleet made = with_targets(make_test_fleet({{.name = "a", .max_running = 1}}));
@@ -166,6 +262,82 @@ TEST(MedleyPlacement, AFloodLeavesRoomForOthersOnALane) {
   const int unfair = taken_of_a_flood(without(ScorePart::kFairness));
   EXPECT_LT(fair, unfair);
   EXPECT_GT(fair, unfair / 2);  // a quarter of half a second, at most
+}
+
+struct Sink final : ExplanationSink {
+  std::vector<Explanation> heard;
+  void explain(const Explanation& explanation) override { heard.push_back(explanation); }
+};
+
+// A rented service that is quick and dear, and a replica that is neither.
+TestFleet quick_or_cheap() {
+  return with_targets(make_test_fleet({{.name = "cloud",
+                                        .kind = perf::ServingKind::kMetered,
+                                        .metered = {.per_million_prompt = 10,
+                                                    .per_million_output = 10,
+                                                    .ttft_median_s = 0.05,
+                                                    .ttft_sigma = 0.1,
+                                                    .tpot_s = 0.005}},
+                                       {.name = "own", .step_s = 0.02}}));
+}
+
+TEST(MedleyPlacement, SaysWhatItsScoresAreMadeOf) {
+  Sink sink;
+  TestCore core(quick_or_cheap(), {});
+  core.scheduler().explain_to(&sink);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 100));
+  core.arrive(seconds(1), test_request(2, ServiceClass::kGuaranteed, 100));
+  ASSERT_EQ(sink.heard.size(), 2u);
+  for (const Explanation& why : sink.heard) {
+    EXPECT_EQ(why.priced, false);
+    for (const Candidate& candidate : why.candidates) {
+      EXPECT_NEAR(*candidate.score,
+                  *candidate.worth - *candidate.money - *candidate.residents - *candidate.later -
+                      *candidate.toll,
+                  1e-15);
+      EXPECT_NEAR(*candidate.probability, *candidate.ttft_probability * *candidate.tpot_probability,
+                  1e-15);
+      EXPECT_FALSE(candidate.unit_price);
+    }
+  }
+}
+
+TEST(MedleyPlacement, SaysWhichTargetWouldHaveChangedItsDecision) {
+  Sink sink;
+  TestCore core(quick_or_cheap(), {});
+  core.scheduler().explain_to(&sink);
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kGuaranteed, 100)),
+              ElementsAre("1 to 0"));
+  const Candidate& own = sink.heard.back().candidates.at(1);
+  EXPECT_GT(*own.lacks, 0);
+  EXPECT_FALSE(own.wins_at_ttft_s) << "it is the time per token that it does not keep";
+  ASSERT_TRUE(own.wins_at_tpot_s);
+  EXPECT_GT(*own.wins_at_tpot_s, *own.tpot_s);
+  const auto goes_to = [](double tpot_target_s) {
+    TestCore again(quick_or_cheap(), {});
+    Request request = test_request(1, ServiceClass::kGuaranteed, 100);
+    request.targets.tpot = round_to_duration(Seconds(tpot_target_s));
+    return again.arrive(seconds(1), request);
+  };
+  EXPECT_THAT(goes_to(*own.wins_at_tpot_s), ElementsAre("1 to 1"));
+  EXPECT_THAT(goes_to(*own.wins_at_tpot_s * 0.8), ElementsAre("1 to 0"));
+}
+
+TEST(MedleyPlacement, SaysWhatIsMissingWhereNothingIsChosen) {
+  Sink sink;
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .step_s = 0.005}})), {});
+  for (std::uint64_t id = 1; id <= 2; ++id)
+    core.arrive(seconds(1), test_request(id, ServiceClass::kStandard, 8'000));
+  core.scheduler().explain_to(&sink);
+  Request request = test_request(9, ServiceClass::kStandard, 8'000);
+  request.targets.ttft = milliseconds(500);
+  EXPECT_THAT(core.arrive(seconds(1), request), IsEmpty());
+  const Explanation& why = sink.heard.back();
+  EXPECT_EQ(why.outcome, Outcome::kQueued);
+  const Candidate& there = why.candidates.at(0);
+  EXPECT_EQ(there.replica, ReplicaId(0));
+  ASSERT_TRUE(there.wins_at_ttft_s);
+  EXPECT_GT(*there.wins_at_ttft_s, 0.6);
 }
 
 }  // namespace
