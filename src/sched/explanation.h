@@ -21,6 +21,7 @@ enum class Forbidden {
   kQuota,
   kFull,
   kDearer,
+  kCostly,
   kSlow,
   kNotAsked
 };

@@ -28,10 +28,9 @@ double within(double predicted, double relative, double limit) {
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
 }
 
-double error_factor(const ForecastError& error, Instant now, RequestId request, ReplicaId replica,
+double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
                     std::uint64_t which) {
   Digest place;
-  place.add(static_cast<std::uint64_t>(now.time_since_epoch().count()));
   place.add(request.number());
   place.add(replica.number());
   place.add(which);
@@ -212,29 +211,29 @@ perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long c
 double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccount& account) const {
   const double wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
   if (error_.share > 0 && account.id)
-    return wait_s * error_factor(error_, now, request.id, *account.id, 0);
+    return wait_s * error_factor(error_, request.id, *account.id, 0);
   return wait_s;
 }
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
-  return with_error(now, request, account,
+  return with_error(request, account,
                     forecast_with(now, request, pool, account, observed_[pool.number()],
                                   arriving(now, pool, account, &PromptRate::all)));
 }
 
 Forecast Predictor::forecast_undisturbed(Instant now, const Request& request, PoolId pool,
                                          const ReplicaAccount& account) const {
-  return with_error(now, request, account,
+  return with_error(request, account,
                     forecast_with(now, request, pool, account, observed_[pool.number()],
                                   arriving(now, pool, account, &PromptRate::interactive)));
 }
 
-Forecast Predictor::with_error(Instant now, const Request& request, const ReplicaAccount& account,
+Forecast Predictor::with_error(const Request& request, const ReplicaAccount& account,
                                Forecast forecast) const {
   if (error_.share > 0 && account.id) {
-    const double ttft = error_factor(error_, now, request.id, *account.id, 0);
-    const double tpot = error_factor(error_, now, request.id, *account.id, 1);
+    const double ttft = error_factor(error_, request.id, *account.id, 0);
+    const double tpot = error_factor(error_, request.id, *account.id, 1);
     forecast.wait_s *= ttft;
     forecast.work_s *= ttft;
     forecast.ttft_s *= ttft;
@@ -300,11 +299,10 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   forecast.tpot_s = tpot * observed.tpot_ratio;
   forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
 
-  // Its share of the energy: by sequences in a batch; of a statically scheduled system by its
-  // slots, since they burn power filled or not.
+  // Its share of the energy: by the sequences that are there with it. A statically scheduled system
+  // burns the same power however many of its slots are taken.
   const double watts = after.time.value() > 0 ? after.energy.value() / after.time.value() : 0;
-  const double sharers =
-      slotted ? std::max(1, model.max_running) : static_cast<double>(decodes + 1);
+  const auto sharers = static_cast<double>(decodes + 1);
   const double decode_s = output * after.time.value();
   const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(computed);
   forecast.joules =

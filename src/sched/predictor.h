@@ -23,9 +23,9 @@ struct Forecast {
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
-// exp(share·z), z standard normal and drawn by a hash of the seed, the instant, the request, the
-// replica and which of the two (to the first token, per token). So every look errs anew, and
-// equally for all policies.
+// exp(share·z), z standard normal and drawn by a hash of the seed, the request, the replica and
+// which of the two (to the first token, per token). So all policies meet the same errors, and who
+// looks again meets the same one again: a predictor does not get better by being asked twice.
 struct ForecastError {
   double share = 0;
   std::uint64_t seed = 0;
@@ -101,7 +101,7 @@ class Predictor {
     double ttft_error = 0, tpot_error = 0;        // the pool's, or what they say where that is more
     PromptRate prompts;
   };
-  Forecast with_error(Instant now, const Request& request, const ReplicaAccount& account,
+  Forecast with_error(const Request& request, const ReplicaAccount& account,
                       Forecast forecast) const;
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed,

@@ -235,7 +235,8 @@ Arrival guaranteed(std::uint64_t id, Duration at) {
 }
 
 TEST(Report, CountsWhatBecameOfTokenWindows) {
-  const sched::TestFleet made = scheduled_pools(2);
+  sched::TestFleet made = scheduled_pools(2);
+  made.fleet.placement = PlacementKind::kLeastOutstanding;  // spreads them
   // The second one's replica is lost while its prompt is in the lane: it is answered by the first,
   // after it; the third one's while it streams.
   const SimulationResult result =

@@ -26,11 +26,15 @@ constexpr double kLateShare = 0.1;
 constexpr double kLeastLateness = 0.1;
 // Work that may wait is worth more the longer it has: by this share of its value each time it has
 // waited as long as its first token may take, or its end where it has a deadline, or kPatienceS. So
-// nothing starves. By class. Were flex to double, it would displace standard work: a point of net
-// value less at load 1.5; were batch to age by the minute, it would displace flex
-// (scenarios/mixed_fleet.yaml, seeds 6 to 9).
-constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.5, 2};
+// nothing starves. By class. Twice as much for flex displaces standard work: half a point of the
+// bound less at load 2. With 2 for batch it keeps 82 % at load 2 and not 90, for .15 points more
+// (scenarios/mixed_fleet.yaml, seeds 8 and 9).
+constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.7, 5};
 constexpr double kPatienceS = 60;
+// And it offers little at first for what others want and for what is rented, so as to wait for
+// better: at most its value times this times the share of its patience that is over. 3 leaves batch
+// with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
+constexpr double kOffer = 5;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
@@ -75,15 +79,22 @@ bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& 
   return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
 }
 
-double ageing(const Request& request, double since_arrival_s) {
-  const double gain = kAgeing[index_of(request.service_class)];
-  if (gain == 0)
-    return 1;
+bool is_patient(ServiceClass service_class) { return kAgeing[index_of(service_class)] > 0; }
+
+// Which share of its patience is over: 1 when its first token is due, or where there is a deadline
+// only, its end.
+double impatience(const Request& request, double since_arrival_s) {
   const double patience_s = request.targets.ttft ? to_seconds(*request.targets.ttft).value()
                             : request.targets.deadline
                                 ? to_seconds(*request.targets.deadline).value()
                                 : kPatienceS;
-  return 1 + gain * since_arrival_s / std::max(1e-3, patience_s);
+  return since_arrival_s / std::max(1e-3, patience_s);
+}
+
+double ageing(const Request& request, double since_arrival_s) {
+  if (!is_patient(request.service_class))
+    return 1;
+  return 1 + kAgeing[index_of(request.service_class)] * impatience(request, since_arrival_s);
 }
 
 // Where the price of what a request takes begins to count, and over which span it comes to count in
@@ -96,7 +107,7 @@ struct Ramp {
 };
 constexpr Ramp kQuotaRamp = {0.5, 0.5};
 constexpr Ramp kLaneRamp = {0.5, 0.4}, kLaneRampBelow = {0.1, 0.3};
-constexpr Ramp kBatchRamp = {0.6, 0.3}, kBatchRampBelow = {0.2, 0.3};
+constexpr Ramp kBatchRamp = {0.8, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
 double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
 
@@ -107,6 +118,17 @@ bool is_idle(const View& view, PoolId pool) {
                        .subspan(first, static_cast<std::size_t>(view.fleet.pool(pool).replicas));
   return std::all_of(all.begin(), all.end(),
                      [](const ReplicaAccount& account) { return account.outstanding() == 0; });
+}
+
+// Of the hardware that the request may have.
+bool any_owned_is_busy(const View& view, std::span<const Forbidden> filtered) {
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    // Where only one replica is looked at, the others' pools are not asked for.
+    const bool may_have = filtered[i] == Forbidden::kNo || filtered[i] == Forbidden::kNotAsked;
+    if (may_have && !view.fleet.pools[i].metered && !is_idle(view, PoolId(i)))
+      return true;
+  }
+  return false;
 }
 
 // What a request would pay in a pool for what is scarce there.
@@ -348,6 +370,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
   const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
   const double value = view.fleet.policy(request.service_class).value.value();
   const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const bool patient = is_patient(request.service_class);
   const double grown = value * ageing(request, since_arrival);
 
   const bool sharp = !policy_.has(ScorePart::kProbability);
@@ -433,9 +456,8 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       }
       const double late = lateness(request, since_arrival, forecast);
       const double worth = grown * (probability + kLateShare * (1 - probability) * late);
-      // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
-      // replicas, but does not refuse it. An idle replica keeps nothing free for more of the same
-      // class.
+      // What others lose by it: residents, and later work that is dearer. An idle replica keeps
+      // nothing free for more of the same class.
       const double later =
           policy_.has(ScorePart::kLater) && !facts.metered
               ? view.arrivals.harm(empty ? std::max(worth, value) : worth, pool, forecast)
@@ -452,6 +474,18 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything)
         continue;
+      // What it costs itself counts, too, where hardware that is busy now may come free and cost
+      // less. But who waits for an answer is not refused for it, and neither is what would come
+      // late even from an idle fleet.
+      const bool costly = (patient || !last_chance) && worth <= harm + forecast.money;
+      const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
+                                   value * kOffer * impatience(request, since_arrival) <
+                                       harm + (facts.metered ? forecast.money : 0);
+      if (kept && (costly || better_may_come) && !takes_anything &&
+          any_owned_is_busy(view, filtered)) {
+        why = Forbidden::kCostly;
+        continue;
+      }
       const auto rank = [](const Best& best) {
         return std::pair(best.probability >= kLeastProbability, best.score);
       };
@@ -471,7 +505,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       if (best_here) {
         candidate.replica = best_here->replica;
         candidate.score = best_here->score;
-      } else if (why == Forbidden::kDearer) {
+      } else if (why == Forbidden::kDearer || why == Forbidden::kCostly) {
         candidate.replica = nearest;
       }
     }
