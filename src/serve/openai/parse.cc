@@ -420,6 +420,7 @@ Status read_wish(const BodyWish& wish, const std::string& place, const Fleet& fl
     return wrong(", which is no label" + suggestion(shown, names));
   }
   if (wish.key == "tenant") {
+    wishes.tenant = TenantId();  // whatever the body said
     for (std::size_t i = 0; i < fleet.tenants.size(); ++i) {
       if (fleet.tenants[i].name == wish.value)
         wishes.tenant = TenantId(i);

@@ -197,6 +197,14 @@ TEST(Headers, OverrideClassLabelAndTargets) {
             "the header medley-priority is 'high'; a whole number of at most 64 bits is needed");
   // Nobody has proved who they are, so who is unknown is no error.
   EXPECT_EQ(parse_wishes({{"medley-tenant", "chemistry"}}, {}, fleet)->tenant, TenantId(0));
+  // And the body is not asked where the header says something, known or not.
+  fleet.tenants = {{"default"}, {"physics"}};
+  const auto body = parse_chat_completion(
+      R"({"model":"m","messages":[{"role":"user","content":"x"}],"medley":{"tenant":"physics"}})");
+  ASSERT_TRUE(body.ok()) << body.error().message;
+  EXPECT_EQ(parse_wishes({}, body->wishes, fleet)->tenant, TenantId(1));
+  EXPECT_EQ(parse_wishes({{"medley-tenant", "chemistry"}}, body->wishes, fleet)->tenant,
+            TenantId(0));
 }
 
 TEST(Body, SaysTheSameAsTheHeadersWhichGoBeforeIt) {
