@@ -58,6 +58,7 @@ std::string reason_text(const std::string& reason) {
       {"quota", "its quota is spent"},
       {"full", "no room: sequences or KV cache taken"},
       {"dearer", "others would lose more by it than it is worth"},
+      {"not_asked", "not looked at this time"},
       {"costly", "costs more than it is worth by now; it may wait"},
       {"no_lawful_pool", "no pool may have it: model, class and label leave none"},
       {"too_long", "its prompt fits no lawful pool's context or quota"},

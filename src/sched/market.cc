@@ -83,10 +83,10 @@ LinearProgram Market::state(Instant now) {
         const Metered& metered = *fleet_.pool(pool).metered;
         if (metered.tokens_per_minute)
           stated_[i].main =
-              program.add_row(static_cast<double>(live * *metered.tokens_per_minute) / 60);
+              program.add_row(live > 0 ? static_cast<double>(*metered.tokens_per_minute) / 60 : 0);
         if (metered.requests_per_day)
-          stated_[i].other =
-              program.add_row(static_cast<double>(live * *metered.requests_per_day) / 86400);
+          stated_[i].other = program.add_row(
+              live > 0 ? static_cast<double>(*metered.requests_per_day) / 86400 : 0);
         break;
       }
     }

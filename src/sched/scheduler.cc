@@ -431,10 +431,19 @@ class Scheduler::Impl {
   // Takes cheaper work off a replica where that is worth it, and answers the place. What was taken
   // off waits again, before its equals.
   Choice displace(const Waiting& waiting) {
+    View looked = view();
+    looked.left_free_s = backlog_.shares().leaves_free_s(now_, waiting.request);
     const Displacement displacement =
-        placement_->displace(view(), waiting.request, filtered_, waiting.failed_on);
+        placement_->displace(looked, waiting.request, filtered_, waiting.failed_on);
     if (!displacement.choice.replica)
       return {};
+    // Who could not be tried again in time is not taken off.
+    for (const RequestId id : displacement.preempted) {
+      if (expiry(ledger_.find(id)->request) <= now_) {
+        filter(waiting.request);  // expiry() looked at another's pools
+        return {};
+      }
+    }
     const ReplicaId replica = *displacement.choice.replica;
     for (const RequestId id : displacement.preempted)
       preempt(id);
@@ -512,7 +521,9 @@ class Scheduler::Impl {
     waiting.expires_at = expiry(waiting.request);
     const Request request = waiting.request;
     std::optional<Waiting> yielded;
-    if (waiting.expires_at > now_ && !backlog_.has_room(request.service_class)) {
+    // What was dispatched and came back may exceed the capacity: then nobody's leaving makes room.
+    if (waiting.expires_at > now_ &&
+        backlog_.size(request.service_class) == Backlog::capacity(request.service_class)) {
       if (const std::optional<RequestId> last = backlog_.who_yields(request))
         yielded = backlog_.remove(*last);
     }
@@ -725,8 +736,8 @@ class Scheduler::Impl {
     }
     if (!wanted)
       return;  // a late alarm finds nothing to do
-    alarm_ = wanted;
-    decide(WakeAt{*wanted});
+    alarm_ = std::max(*wanted, now_);
+    decide(WakeAt{*alarm_});
   }
 
   // --- helpers

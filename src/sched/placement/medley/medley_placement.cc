@@ -32,9 +32,9 @@ constexpr double kLeastLateness = 0.1;
 constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.7, 5};
 constexpr double kPatienceS = 60;
 // And it offers little at first for what others want and for what is rented, so as to wait for
-// better: at most its value times this times the share of its patience that is over. 3 leaves batch
-// with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
-constexpr double kOffer = 5;
+// better: of its value a twentieth, and this times the share of its patience that is over. 3 leaves
+// batch with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
+constexpr double kOffer = 5, kFirstOffer = 0.05;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
@@ -486,9 +486,10 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       // less. But who waits for an answer is not refused for it, and neither is what would come
       // late even from an idle fleet.
       const bool costly = (patient || !last_chance) && worth <= harm + forecast.money;
-      const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
-                                   value * kOffer * impatience(request, since_arrival) <
-                                       harm + (facts.metered ? forecast.money : 0);
+      const bool better_may_come =
+          patient && !last_chance && (facts.metered || !empty) &&
+          value * (kFirstOffer + kOffer * impatience(request, since_arrival)) <
+              harm + (facts.metered ? forecast.money : 0);
       if (kept && (costly || better_may_come) && !takes_anything &&
           any_owned_is_busy(view, filtered)) {
         why = Forbidden::kCostly;
@@ -677,7 +678,12 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
         rest.prefill_free_at = std::min(
             rest.prefill_free_at,
             view.now + round_to_duration(Seconds(view.predictor.pending_prefill_s(pool, rest))));
-        const Forecast there = view.predictor.forecast_undisturbed(view.now, request, pool, rest);
+        const Forecast plain = view.predictor.forecast_undisturbed(view.now, request, pool, rest);
+        Forecast there = plain;
+        if (rest.outstanding() > 0) {  // as in decide()
+          there.wait_s += view.left_free_s;
+          there.ttft_s += view.left_free_s;
+        }
         const double probability = probability_of(view, request, pool, there, sharp);
         if (probability < kLeastProbability)
           return std::nullopt;
@@ -688,7 +694,7 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
           harm += residents_harm(view, pool, rest, there, sharp);
         if (policy_.has(ScorePart::kLater))
           harm += view.arrivals.harm(worth, pool, there);
-        return Place{there, worth - there.money - harm};
+        return Place{plain, worth - plain.money - harm};
       };
       const std::vector<const Resident*>& movable = view.ledger.movable(id);
       ReplicaAccount without_any = account;
