@@ -175,8 +175,9 @@ Arrivals::Standing Arrivals::standing(Instant now, PoolId pool, double value,
 }
 
 double Arrivals::harm(Instant now, double worth, PoolId pool, const Forecast& forecast) const {
-  if (perf_.pool(pool).kind != perf::ServingKind::kSlotted)
+  if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
     return 0;
+  const bool slotted = perf_.pool(pool).kind == perf::ServingKind::kSlotted;
   refresh(now);
   const double longer = 1 + kDeviations * predictor_.ttft_error(pool);
   const double ahead_s = forecast.wait_s * longer, work_s = forecast.work_s * longer;
@@ -184,6 +185,12 @@ double Arrivals::harm(Instant now, double worth, PoolId pool, const Forecast& fo
   for (const Lane& lane : lanes_[pool.number()]) {
     if (lane.value <= worth || !lane.ttft_limit_s || !(lane.work_s > 0))
       continue;
+    if (!slotted) {
+      // Those who come while more than their limit is ahead of them.
+      const double past_s = std::max(0.0, ahead_s + work_s - std::max(ahead_s, lane.limit_s));
+      most = std::max(most, lane.value * lane.rate * past_s);
+      continue;
+    }
     const auto missed = [&](double backlog) {
       return backlog < lane.limit_s ? std::exp(-lane.decay * (lane.limit_s - backlog))
                                     : 1 + lane.rate * (backlog - lane.limit_s);

@@ -47,10 +47,10 @@ Market::Usage Market::usage(PoolId pool, const Request& request, const Forecast&
   Usage usage;
   const auto output = static_cast<double>(predictor_.output_tokens(request));
   usage.main = predictor_.usage_s(pool, request);
-  // A request alone on a replica would pay for all of it; in a batch it pays its share.
+  // A request alone on a replica would pay for all of it; among others it pays its share.
   usage.joules = perf_.pool(pool).kind == perf::ServingKind::kBatched
                      ? usage.main * predictor_.operating_watts(pool)
-                     : alone.joules;
+                     : alone.joules / std::max(1, perf_.pool(pool).max_running);
   switch (perf_.pool(pool).kind) {
     case perf::ServingKind::kMetered:
       usage.main = static_cast<double>(request.prompt_tokens.count()) + output;

@@ -260,11 +260,12 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   forecast.tpot_s = tpot * observed.tpot_ratio;
   forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
 
-  // Its share of the energy: by sequences in a batch; of a statically scheduled system by its
-  // slots, since they burn power filled or not.
+  // Its share of the energy: by sequences in a batch. A statically scheduled system burns the same
+  // however many slots are filled: who starts it pays for all of it, who joins for a slot.
   const double watts = after.time.value() > 0 ? after.energy.value() / after.time.value() : 0;
-  const double sharers =
-      slotted ? std::max(1, model.max_running) : static_cast<double>(decodes + 1);
+  const double sharers = !slotted      ? static_cast<double>(decodes + 1)
+                         : decodes > 0 ? std::max(1, model.max_running)
+                                       : 1;
   const double decode_s = output * after.time.value();
   const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(computed);
   forecast.joules =

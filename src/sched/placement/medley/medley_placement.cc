@@ -236,10 +236,16 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       if (policy_.has(ScorePart::kResidents))
         harm += residents_harm(view, pool, account, forecast, sharp);
       // An idle replica keeps nothing free for more of the same class.
+      double later = 0;
       if (policy_.has(ScorePart::kLater) && !facts.metered)
-        harm +=
+        later =
             view.arrivals.harm(view.now, empty ? std::max(worth, value) : worth, pool, forecast);
-      harm += toll(view, request, pool, tolls, forecast);
+      const double price = toll(view, request, pool, tolls, forecast);
+      // On a batch both say what its time is worth to others: the price on average, the other of
+      // those who are about to come.
+      harm += view.perf.pool(pool).kind == perf::ServingKind::kBatched
+                  ? std::max(later + tolls.power, price)
+                  : later + price;
       const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything) {

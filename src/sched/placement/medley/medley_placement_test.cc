@@ -44,6 +44,18 @@ int joined_beside(int residents, const PlacementPolicy& policy) {
   return joined;
 }
 
+TEST(MedleyPlacement, ASecondStaticallyScheduledSystemIsStartedOnlyForWhatItGains) {
+  TestFleet made = with_targets(make_test_fleet(
+      {{.name = "a", .replicas = 2, .max_running = 40, .kind = perf::ServingKind::kSlotted}}));
+  made.fleet.site.tariff_per_kwh.fill(10);  // 100 W for a second: 0.3 m$
+  TestCore core(std::move(made), {});
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 100)),
+              ElementsAre("1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 100)),
+              ElementsAre("2 to 0"))
+      << "where one runs already it costs a slot's share";
+}
+
 TEST(MedleyPlacement, WithoutResidentsBreaksTheirTimePerToken) {
   EXPECT_LT(joined_beside(15, {}), 30);
   EXPECT_EQ(joined_beside(15, without(ScorePart::kResidents)), 60);
