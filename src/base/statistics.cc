@@ -69,6 +69,15 @@ double student_t(std::size_t degrees) {
          (5 * std::pow(z, 5) + 16 * std::pow(z, 3) + 3 * z) / (96 * n * n);
 }
 
+double jain_index(std::span<const double> shares) {
+  double sum = 0, squares = 0;
+  for (const double share : shares) {
+    sum += share;
+    squares += share * share;
+  }
+  return squares > 0 ? sum * sum / (static_cast<double>(shares.size()) * squares) : 1;
+}
+
 Estimate estimate(std::span<const double> values) {
   MEDLEY_CHECK(!values.empty());
   const auto n = static_cast<double>(values.size());

@@ -19,6 +19,10 @@ double percentile(std::span<const double> sorted, double q);
 // In a time in proportion to their number. The mean is the sum in the order given.
 Summary summarise(std::vector<double> values);
 
+// Jain's fairness index, (Σx)²/(n·Σx²): 1 where all have the same, 1/n where one has everything; 1
+// where there is nothing to have. (Jain, Chiu, Hawe, "A Quantitative Measure of Fairness", 1984.)
+double jain_index(std::span<const double> shares);
+
 // A mean and how far it may be off: the true one lies within `margin` of it with 95 % confidence.
 struct Estimate {
   double mean = 0;

@@ -61,6 +61,14 @@ TEST(Summarise, OfNothingIsZero) {
   EXPECT_EQ(summary.max, 0);
 }
 
+TEST(Statistics, JainsIndexSaysHowEvenSharesAre) {
+  EXPECT_DOUBLE_EQ(jain_index(std::vector<double>{3, 3, 3}), 1);
+  EXPECT_DOUBLE_EQ(jain_index(std::vector<double>{5, 0, 0, 0}), 0.25);
+  EXPECT_DOUBLE_EQ(jain_index(std::vector<double>{1, 3}), 0.8);
+  EXPECT_DOUBLE_EQ(jain_index(std::vector<double>{}), 1);
+  EXPECT_DOUBLE_EQ(jain_index(std::vector<double>{0, 0}), 1);
+}
+
 TEST(Statistics, EstimatesAMeanWithItsInterval) {
   const Estimate of_three = estimate(std::array{1.0, 2.0, 3.0});
   EXPECT_EQ(of_three.mean, 2);

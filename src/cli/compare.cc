@@ -23,6 +23,7 @@ namespace medley::cli {
 namespace {
 
 constexpr std::size_t kMostSeeds = 10'000, kMostRuns = 1'000'000;
+constexpr std::size_t kMostTenantColumns = 6;
 constexpr double kLeastLoad = 1e-3, kMostLoad = 1e3;
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
@@ -168,6 +169,16 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
     if (occurs(service_class))
       columns.push_back({std::string(name_of(service_class)), right});
   }
+  const bool by_tenant = arena.tenants.size() > 1 && arena.tenants.size() <= kMostTenantColumns;
+  const auto has_requests = [&](std::size_t tenant) {
+    return by_tenant && std::any_of(all.begin(), all.end(), [&](const simulate::Standing& s) {
+             return s.tenant_attainment[tenant].has_value();
+           });
+  };
+  for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+    if (has_requests(i))
+      columns.push_back({"tenant " + printable(arena.tenants[i]), right});
+  }
   columns.push_back({arena.currency + "/good", right});
   columns.push_back({"J/good", right});
   columns.push_back({"of bound", right});
@@ -186,6 +197,10 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
     for (const ServiceClass service_class : kServiceClasses) {
       if (occurs(service_class))
         row.push_back(or_dash(standing.attainment[index_of(service_class)], percent));
+    }
+    for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+      if (has_requests(i))
+        row.push_back(or_dash(standing.tenant_attainment[i], percent));
     }
     row.push_back(or_dash(standing.money_per_good, short_figure));
     row.push_back(or_dash(standing.joules_per_good, short_figure));

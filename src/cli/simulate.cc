@@ -38,6 +38,39 @@ std::string energy(double joules) {
   return joules >= 1000 ? fmt::format("{:.4g} kJ", joules / 1000) : fmt::format("{:.4g} J", joules);
 }
 
+void print_tenants(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
+  const Align right = Align::kRight;
+  std::vector<Column> columns = {{"tenant"},       {"weight", right},   {"requests", right},
+                                 {"kept", right},  {"attained", right}, {"refused", right},
+                                 {"tokens", right}};
+  for (const simulate::ClassReport& of_class : report.classes)
+    columns.push_back({std::string(name_of(of_class.service_class)), right});
+  Table table(std::move(columns));
+  for (const simulate::TenantReport& tenant : report.tenants) {
+    if (tenant.requests == 0)
+      continue;
+    const Tenant& facts = fleet.tenants.at(tenant.tenant.number());
+    std::vector<std::string> row = {printable(facts.name),
+                                    fmt::format("{:.4g}", facts.weight),
+                                    std::to_string(tenant.requests),
+                                    std::to_string(tenant.kept),
+                                    percent(tenant.attainment()),
+                                    std::to_string(tenant.rejected),
+                                    std::to_string(tenant.prompt_tokens + tenant.output_tokens)};
+    for (const simulate::ClassReport& of_class : report.classes) {
+      const std::size_t i = index_of(of_class.service_class);
+      const long long requests = tenant.class_requests[i];
+      row.push_back(requests > 0 ? percent(static_cast<double>(tenant.class_kept[i]) /
+                                           static_cast<double>(requests))
+                                 : "-");
+    }
+    table.add_row(std::move(row));
+  }
+  fmt::print(out,
+             "{}Jain's index over tenants: of attainment {:.3f}, of tokens by weight {:.3f}\n\n",
+             table.text(), report.jain_of_attainment(), report.jain_of_service(fleet));
+}
+
 void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE* out) {
   const std::string& currency = fleet.site.currency;
   fmt::print(
@@ -83,6 +116,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
         report.failed + report.unfinished, report.latencies, report.goodput_per_s);
   }
   fmt::print(out, "{}\n", classes.text());
+  if (fleet.tenants.size() > 1)
+    print_tenants(report, fleet, out);
 
   Table pools({{"pool"},
                {"device"},

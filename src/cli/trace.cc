@@ -262,6 +262,7 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
     for_s = *parsed;
   }
   bool names_class = false, names_label = false, names_model = false, has_prefixes = false;
+  bool names_tenant = false, has_priority = false;
   for (data::WorkloadStream& stream : workload.streams) {
     stream.rate_per_s *= options.scale;
     if (for_s || options.requests) {
@@ -278,6 +279,8 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
     names_class |= stream.service_class.has_value();
     names_label |= !stream.label.empty();
     names_model |= !stream.model.empty();
+    names_tenant |= !stream.tenant.empty();
+    has_priority |= stream.priority != 0;
     has_prefixes |= stream.prefix.has_value();
   }
   errno = 0;
@@ -302,6 +305,8 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
   add_column(names_class, "class");
   add_column(names_label, "label");
   add_column(names_model, "model");
+  add_column(names_tenant, "tenant");
+  add_column(has_priority, "priority");
   add_column(has_prefixes, "prefix_of");
   add_column(has_prefixes, "prefix_tokens");
   data::CsvWriter csv(columns);
@@ -328,6 +333,10 @@ int run_generate(const TraceOptions& options, std::FILE* out, std::FILE* err) {
       csv.text(stream.label);
     if (names_model)
       csv.text(stream.model);
+    if (names_tenant)
+      csv.text(stream.tenant);
+    if (has_priority)
+      csv.whole(stream.priority);
     if (has_prefixes) {
       if (made->prefix_tokens > 0) {
         csv.whole(static_cast<long long>(made->prefix_of)).whole(made->prefix_tokens);

@@ -21,6 +21,8 @@ constexpr long long kMaxReplicas = 100'000;
 constexpr long long kMaxTokens = 1LL << 40;
 // Each takes 16 bytes of ours in every replica where blocks are told apart.
 constexpr long long kMostBlocksToReuse = 1LL << 24;
+// Each is looked at where several wait for the same replicas.
+constexpr std::size_t kMostTenants = 64;
 constexpr std::string_view kThisMachine = "this_machine";
 constexpr std::string_view kMetered = "metered";
 constexpr std::string_view kTableModel = "default";
@@ -153,6 +155,28 @@ Result<std::vector<Label>> read_labels(const Node& node) {
     labels.push_back(std::move(label));
   }
   return labels;
+}
+
+// The default tenant first, whether it is named or not.
+Result<std::vector<Tenant>> read_tenants(const Node& node) {
+  std::vector<Tenant> tenants{{std::string(kDefaultTenant)}};
+  MEDLEY_TRY(const auto entries, node.entries());
+  for (const auto& [name, value] : entries) {
+    Tenant tenant{name};
+    if (!value.is_null()) {
+      Fields fields(value);
+      tenant.weight = fields.number("weight", 1, {.max = 1e6, .above_min = true});
+      MEDLEY_TRY_STATUS(fields.finish());
+    }
+    if (name == kDefaultTenant)
+      tenants.front() = std::move(tenant);
+    else
+      tenants.push_back(std::move(tenant));
+  }
+  if (tenants.size() > kMostTenants)
+    return node.error(fmt::format("expected at most {} tenants, '{}' among them, got {}",
+                                  kMostTenants, kDefaultTenant, tenants.size()));
+  return tenants;
 }
 
 // "${env:X}" and "${file:PATH}" stand for what they name; anything else for itself.
@@ -387,6 +411,8 @@ class FleetReader {
     if (const auto classes = fields_.child("classes"))
       check(read_classes(*classes, fleet_));
     read_labels_and_default();
+    if (const auto tenants = fields_.child("tenants"))
+      fields_.take(fleet_.tenants, read_tenants(*tenants));
     read_pools();
     read_placement();
     const auto accept = fields_.child("accept");
@@ -806,6 +832,10 @@ Result<OfferId> offer_named(const Fleet& fleet, const std::string& name) {
 
 Result<LabelId> label_named(const Fleet& fleet, const std::string& name) {
   return place_named<LabelId>(fleet.labels, "label", name);
+}
+
+Result<TenantId> tenant_named(const Fleet& fleet, const std::string& name) {
+  return place_named<TenantId>(fleet.tenants, "tenant", name);
 }
 
 }  // namespace medley::data

@@ -45,5 +45,6 @@ std::optional<PlacementPolicy> read_placement_policy(Fields& fields);
 // it. kNotFound names the nearest.
 Result<OfferId> offer_named(const Fleet& fleet, const std::string& name);
 Result<LabelId> label_named(const Fleet& fleet, const std::string& name);
+Result<TenantId> tenant_named(const Fleet& fleet, const std::string& name);
 
 }  // namespace medley::data

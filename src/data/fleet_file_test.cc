@@ -207,6 +207,35 @@ TEST(FleetFile, TakesBatchingInBothSpellings) {
             "fleet.yaml:1:12: placement: pools with step_times are placed by round_robin, ");
 }
 
+TEST(FleetFile, ReadsTenantsWithTheDefaultOneFirst) {
+  const auto words = [](const Fleet& f) {
+    std::string all;
+    for (const Tenant& tenant : f.tenants)
+      all += tenant.name + " " + std::to_string(static_cast<int>(tenant.weight * 10)) + ", ";
+    return all;
+  };
+  EXPECT_EQ(words(fleet(kOnePool)), "default 10, ");
+  EXPECT_EQ(words(fleet(std::string(kOnePool) + "tenants: {a: {weight: 2}, b: {}}\n")),
+            "default 10, a 20, b 10, ");
+  EXPECT_EQ(words(fleet(std::string(kOnePool) + "tenants: {a: {}, default: {weight: 0.5}}\n")),
+            "default 5, a 10, ");
+  EXPECT_EQ(error(std::string(kOnePool) + "tenants: {a: {weight: 0}}\n"),
+            "fleet.yaml:3:23: tenants.a.weight: expected a number above 0 and at most "
+            "1000000, got '0'");
+  EXPECT_EQ(error(std::string(kOnePool) + "tenants: {a: {wait: 1}}\n"),
+            "fleet.yaml:3:15: tenants.a: unknown key 'wait'; known: weight");
+  std::string many = std::string(kOnePool) + "tenants: {";
+  for (int i = 0; i < 64; ++i)
+    many += "t" + std::to_string(i) + ": {}, ";
+  EXPECT_EQ(error(many + "}\n"),
+            "fleet.yaml:3:10: tenants: expected at most 64 tenants, 'default' among them, got 65");
+}
+
+TEST(FleetFile, AClassIsWorthSomething) {
+  EXPECT_EQ(error(std::string(kOnePool) + "classes: {flex: {value: 0}}\n"),
+            "fleet.yaml:3:25: classes.flex.value: expected a number above 0, got '0'");
+}
+
 TEST(FleetFile, ReadsTariffsByHour) {
   std::string hours = "site: {tariff: [";
   for (int hour = 0; hour < 24; ++hour)

@@ -136,6 +136,8 @@ Result<LongerRule> read_longer(const Node& node, ServiceClass of) {
 
 Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
   mix.labels.assign(fleet.labels.size(), 0);
+  mix.tenants.assign(fleet.tenants.size(), 0);
+  mix.tenants.front() = 1;
   mix.classes[index_of(ServiceClass::kStandard)] = 1;
   mix.labels[fleet.default_label.number()] = 1;
   mix.models.front().assign(fleet.offers.size(), 0);
@@ -166,6 +168,13 @@ Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
       return static_cast<std::size_t>(label.number());
     };
     check(read_weights(*labels, place_of, mix.labels.data(), mix.labels.size()));
+  }
+  if (const auto tenants = fields.child("tenants")) {
+    const auto place_of = [&](const std::string& name) -> Result<std::size_t> {
+      MEDLEY_TRY(const TenantId tenant, tenant_named(fleet, name));
+      return static_cast<std::size_t>(tenant.number());
+    };
+    check(read_weights(*tenants, place_of, mix.tenants.data(), mix.tenants.size()));
   }
   if (const auto model = fields.child("model"))
     check(read_models_by_class(*model, fleet, mix));
@@ -290,7 +299,8 @@ void read_scenario_fleet(Fields& fields, const Catalog& catalog, Fleet& fleet) {
   } else {
     fields.fail(path.error());
   }
-  for (const char* key : {"site", "classes", "labels", "default_label", "pools", "accept"}) {
+  for (const char* key :
+       {"site", "classes", "labels", "default_label", "tenants", "pools", "accept"}) {
     if (const auto inlined = fields.child(key)) {
       fields.fail(
           inlined->key_error("the fleet comes from 'fleet' here; leave one of the two out"));

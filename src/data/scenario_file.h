@@ -3,8 +3,8 @@
 //
 // What a file may leave out:
 //   name       the file's name
-//   mix        class standard, the default label, and the one name of `accept`, else the first
-//   pool's
+//   mix        class standard, the default label and tenant, and the one name of `accept`, else the
+//   first pool's
 //              model
 //   placement  the fleet's
 //   faults     none
@@ -48,6 +48,7 @@ struct Mix {
   // does.
   std::optional<long long> max_tokens_at_least;
   std::vector<double> labels;                                  // by LabelId
+  std::vector<double> tenants;                                 // by TenantId
   std::array<std::vector<double>, kServiceClassCount> models;  // by class and OfferId
 };
 

@@ -236,6 +236,9 @@ Status read_own_format(const CsvTable& table, Collector& collector) {
   MEDLEY_TRY(const auto classes, texts("class"));
   MEDLEY_TRY(const auto labels, texts("label"));
   MEDLEY_TRY(const auto models, texts("model"));
+  MEDLEY_TRY(const auto tenants, texts("tenant"));
+  MEDLEY_TRY(const auto priorities,
+             table.has_column("priority") ? table.wholes("priority") : std::vector<long long>());
   for (std::size_t row = 0; row < arrivals.size(); ++row) {
     MEDLEY_TRY_STATUS(collector.add({arrivals[row], prompts[row], outputs[row]},
                                     [&] { return table.where(row); }));
@@ -254,6 +257,10 @@ Status read_own_format(const CsvTable& table, Collector& collector) {
       request.label = labels[row];
     if (!models.empty())
       request.model = models[row];
+    if (!tenants.empty())
+      request.tenant = tenants[row];
+    if (!priorities.empty())
+      request.priority = priorities[row];
     if (shares && prefix_tokens[row] != 0) {
       std::uint32_t parent = 0;
       const std::string_view cell = parents[row];

@@ -40,7 +40,8 @@ struct TraceRequest {
   double arrived_s = 0;   // the same as the simulator's double: exact where the trace is
   Tokens prompt, output;  // at least 1 each
   // What only a trace of medley's own format says, the CSV that `simulate --requests-csv` writes:
-  // columns class, label and model, where they are there. Empty: drawn from the scenario's mix.
+  // columns class, label, model, tenant and priority, where they are there. Empty: drawn from the
+  // scenario's mix.
   std::optional<ServiceClass> service_class;
   std::string label, model;
   // What the prompt has in common with an earlier one: its first `prefix_tokens` tokens are those
@@ -48,6 +49,8 @@ struct TraceRequest {
   // medley's columns prefix_of and prefix_tokens; 0 tokens: nothing in common, or unknown.
   std::uint32_t prefix_of = 0;
   Tokens prefix;
+  std::string tenant;  // as label and model
+  long long priority = 0;
 };
 
 // Whether a trace of this kind says what prompts have in common.

@@ -284,6 +284,9 @@ Result<WorkloadStream> read_stream(const Node& node, int depth) {
     stream.service_class = kServiceClasses[*service_class];
   stream.label = fields.text("label", stream.label);
   stream.model = fields.text("model", stream.model);
+  stream.tenant = fields.text("tenant", stream.tenant);
+  stream.priority =
+      fields.whole("priority", stream.priority, {.min = std::numeric_limits<long long>::min()});
   MEDLEY_TRY_STATUS(fields.finish());
 
   if (const Status whole = within_bounds(stream); !whole.ok()) {

@@ -86,7 +86,8 @@ struct WorkloadStream {
   std::optional<PrefixLaw> prefix;
   // What the stream says of its requests; empty: drawn from the scenario's mix.
   std::optional<ServiceClass> service_class;
-  std::string label, model;
+  std::string label, model, tenant;
+  long long priority = 0;
 };
 
 struct WorkloadSpec {

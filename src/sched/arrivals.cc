@@ -28,7 +28,11 @@ double decayed(double sum, double seconds) { return sum * std::exp(-seconds / kW
 }  // namespace
 
 Arrivals::Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predictor& predictor)
-    : fleet_(fleet), perf_(perf), predictor_(predictor) {}
+    : fleet_(fleet),
+      perf_(perf),
+      predictor_(predictor),
+      lanes_(fleet.pools.size()),
+      limits_(fleet.pools.size()) {}
 
 void Arrivals::arrived(Instant now, const Request& request) {
   if (!first_)
@@ -42,6 +46,7 @@ void Arrivals::arrived(Instant now, const Request& request) {
   kind.prompt_squared = decayed(kind.prompt_squared, gone) + prompt * prompt;
   kind.last = now;
   kind.sample = request;
+  refresh(now);
 }
 
 std::vector<Arrivals::Group> Arrivals::groups(Instant now) const {
@@ -65,7 +70,9 @@ std::vector<Arrivals::Group> Arrivals::groups(Instant now) const {
   return all;
 }
 
-void Arrivals::refresh(Instant now) const {
+void Arrivals::refresh(Instant now) {
+  if (!first_)
+    return;
   if (fresh_at_ && to_seconds(now - *fresh_at_).value() < kRefreshS)
     return;
   fresh_at_ = now;
@@ -138,54 +145,51 @@ void Arrivals::refresh(Instant now) const {
       lanes_[i].push_back(lane);
     }
   }
-  for (std::vector<Lane>& lanes : lanes_) {
+  limits_.assign(pools, {});
+  for (std::size_t i = 0; i < pools; ++i) {
     double work = 0, worth = 0;
-    for (const Lane& lane : lanes) {
+    for (const Lane& lane : lanes_[i]) {
       work += lane.rate * lane.usage_s;
       worth += lane.rate * lane.value;
     }
-    for (Lane& lane : lanes) {
-      lane.counts =
-          lane.rate * lane.usage_s >= kCounts * work || lane.rate * lane.value >= kCounts * worth;
+    Limits& limits = limits_[i];
+    for (const Lane& lane : lanes_[i]) {
+      if (lane.rate * lane.usage_s < kCounts * work && lane.rate * lane.value < kCounts * worth)
+        continue;
+      limits.dearest = std::max(limits.dearest, lane.value);
+      if (lane.ttft_limit_s)
+        limits.ttft_s = std::min(limits.ttft_s, *lane.ttft_limit_s);
+      if (lane.tpot_limit_s) {
+        const double least_s = lane.tpot_s < *lane.tpot_limit_s ? lane.tpot_s : 0;
+        limits.tpot.push_back({least_s, *lane.tpot_limit_s - least_s});
+      }
     }
   }
 }
 
-Arrivals::Standing Arrivals::standing(Instant now, PoolId pool, double value,
-                                      const Forecast& forecast) const {
-  refresh(now);
+Arrivals::Standing Arrivals::standing(PoolId pool, double value, const Forecast& forecast) const {
   // What is less certain than the pool's error bar says counts as nearer.
   const double ttft_s =
       forecast.ttft_s *
       (1 + kDeviations * (predictor_.ttft_error(pool) - perf_.pool(pool).ttft_error));
-  Standing standing;
-  for (const Lane& lane : lanes_[pool.number()]) {
-    if (!lane.counts)
-      continue;
-    standing.below_dearer = standing.below_dearer || lane.value > value;
-    if (lane.ttft_limit_s)
-      standing.nearness = std::max(standing.nearness, ttft_s / *lane.ttft_limit_s);
-    if (lane.tpot_limit_s) {
-      const double least = lane.tpot_s < *lane.tpot_limit_s ? lane.tpot_s : 0;
-      standing.nearness =
-          std::max(standing.nearness, (forecast.tpot_s - least) / (*lane.tpot_limit_s - least));
-    }
-  }
-  return standing;
+  const Limits& limits = limits_[pool.number()];
+  double nearness = ttft_s / limits.ttft_s;
+  for (const Limits::Tpot& tpot : limits.tpot)
+    nearness = std::max(nearness, (forecast.tpot_s - tpot.least_s) / tpot.span_s);
+  return {nearness, limits.dearest > value};
 }
 
-double Arrivals::harm(Instant now, double worth, PoolId pool, const Forecast& forecast) const {
-  if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
+double Arrivals::harm(double worth, PoolId pool, const Forecast& forecast) const {
+  const perf::ServingKind kind = perf_.pool(pool).kind;
+  if (kind == perf::ServingKind::kMetered)
     return 0;
-  const bool slotted = perf_.pool(pool).kind == perf::ServingKind::kSlotted;
-  refresh(now);
   const double longer = 1 + kDeviations * predictor_.ttft_error(pool);
   const double ahead_s = forecast.wait_s * longer, work_s = forecast.work_s * longer;
   double most = 0;
   for (const Lane& lane : lanes_[pool.number()]) {
     if (lane.value <= worth || !lane.ttft_limit_s || !(lane.work_s > 0))
       continue;
-    if (!slotted) {
+    if (kind == perf::ServingKind::kBatched) {
       // Those who come while more than their limit is ahead of them.
       const double past_s = std::max(0.0, ahead_s + work_s - std::max(ahead_s, lane.limit_s));
       most = std::max(most, lane.value * lane.rate * past_s);

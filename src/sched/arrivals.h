@@ -27,6 +27,7 @@
 #pragma once
 
 #include <array>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -42,6 +43,8 @@ class Arrivals {
   Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predictor& predictor);
 
   void arrived(Instant now, const Request& request);
+  // Brings what standing() and harm() go by up to date once a second; asked for at every event.
+  void refresh(Instant now);
 
   // Where a request with this forecast would stand among those that come to the pool.
   struct Standing {
@@ -50,7 +53,7 @@ class Arrivals {
     double nearness = 0;
     bool below_dearer = false;  // a class of more value comes to the pool
   };
-  Standing standing(Instant now, PoolId pool, double value, const Forecast& forecast) const;
+  Standing standing(PoolId pool, double value, const Forecast& forecast) const;
 
   // Requests of one class, offer, label and about one length.
   struct Group {
@@ -63,9 +66,10 @@ class Arrivals {
 
   // Expected value, in money, that later arrivals of classes dearer than `worth` lose on a replica
   // of this pool when a request joins it with this forecast. Never negative; 0 for rented services.
-  double harm(Instant now, double worth, PoolId pool, const Forecast& forecast) const;
+  double harm(double worth, PoolId pool, const Forecast& forecast) const;
 
  private:
+  static constexpr double kNoLimit = std::numeric_limits<double>::infinity();
   struct Kind {
     // Sums over arrivals, each weighed by its age.
     double count = 0, prompt = 0, prompt_squared = 0;
@@ -78,13 +82,11 @@ class Arrivals {
     double rate = 0;                                  // arrivals per second
     double work_s = 0, work_squared = 0, join_s = 0;  // of its prompts, means
     double usage_s = 0;                               // of the replica, mean
-    bool counts = false;  // has enough of the pool's work or value to set limits there
-    double tpot_s = 0;    // of an idle replica, prompts keeping on arriving, mean
+    double tpot_s = 0;  // of an idle replica, prompts keeping on arriving, mean
     std::optional<double> ttft_limit_s, tpot_limit_s;
     // Of the closed form: γ, θ, K.
     double decay = 0, limit_s = 0, affected = 0;
   };
-  void refresh(Instant now) const;
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
@@ -93,8 +95,19 @@ class Arrivals {
   // By class, offer, label and the power of two above the prompt's length.
   std::map<std::tuple<ServiceClass, OfferId, LabelId, int>, Kind> kinds_;
   // Renewed once a second: by pool, the classes that come to it.
-  mutable std::vector<std::vector<Lane>> lanes_;
-  mutable std::optional<Instant> fresh_at_;
+  std::vector<std::vector<Lane>> lanes_;
+  // What they mean for standing(): of those that have enough of the pool's work or value to set
+  // limits there.
+  struct Limits {
+    double dearest = 0;        // value
+    double ttft_s = kNoLimit;  // the tightest
+    struct Tpot {
+      double least_s, span_s;  // where nearness is 0; from there to where it is 1
+    };
+    std::vector<Tpot> tpot;
+  };
+  std::vector<Limits> limits_;
+  std::optional<Instant> fresh_at_;
 };
 
 }  // namespace medley::sched

@@ -37,13 +37,14 @@ class ArrivalsTest : public testing::Test {
     for (double t = 0; t < for_s; t += 1 / rate_per_s)
       arrivals.arrived(at(t), request(service_class, 1000));
     now = at(for_s);
+    arrivals.refresh(now);
   }
   double harm(long long prompt, double wait_s, double worth = 0.005) const {
     Forecast forecast;
     forecast.wait_s = wait_s;
     forecast.work_s = static_cast<double>(prompt) * 2e-5;
     forecast.ttft_s = forecast.wait_s + forecast.work_s;
-    return arrivals.harm(now, worth, PoolId(0), forecast);
+    return arrivals.harm(worth, PoolId(0), forecast);
   }
 
   TestFleet made = fleet();
@@ -80,10 +81,10 @@ TEST_F(ArrivalsTest, OnABatchedReplicaThoseAreLostWhoComeWhileMoreThanTheirLimit
     forecast.wait_s = wait_s;
     forecast.work_s = work_s;
     forecast.ttft_s = wait_s + work_s;
-    return arrivals.harm(now, 0.005, PoolId(1), forecast);
+    return arrivals.harm(0.005, PoolId(1), forecast);
   };
-  EXPECT_EQ(lost(0.3, 0.02), 0) << "bursts are left to prices";
-  EXPECT_GT(lost(0.3, 1), 0) << "nobody who comes in the next half second finds room";
+  EXPECT_EQ(lost(0.2, 0.02), 0) << "bursts are left to prices";
+  EXPECT_GT(lost(0.2, 1), 0) << "nobody who comes in the next half second finds room";
   EXPECT_NEAR(lost(2, 2), 2 * lost(2, 1), 1e-12) << "past it, one for one";
 }
 
@@ -91,10 +92,10 @@ TEST_F(ArrivalsTest, StandsNearItsLimitsByTheTightestOfThoseThatCome) {
   arrive(10, 60);
   Forecast forecast;
   forecast.ttft_s = 0.25;
-  const Arrivals::Standing below = arrivals.standing(now, PoolId(1), 0.005, forecast);
+  const Arrivals::Standing below = arrivals.standing(PoolId(1), 0.005, forecast);
   EXPECT_NEAR(below.nearness, 0.5, 1e-9) << "of the 500 ms of guaranteed work";
   EXPECT_TRUE(below.below_dearer);
-  EXPECT_FALSE(arrivals.standing(now, PoolId(1), 0.02, forecast).below_dearer);
+  EXPECT_FALSE(arrivals.standing(PoolId(1), 0.02, forecast).below_dearer);
 }
 
 // Guaranteed work of so many a second beside a hundred of batch work.
@@ -108,7 +109,8 @@ class ArrivalsBesideBatch : public ArrivalsTest {
     }
     Forecast forecast;
     forecast.ttft_s = 0.25;
-    return arrivals.standing(at(60), PoolId(1), 0.0008, forecast).nearness;
+    arrivals.refresh(at(60));
+    return arrivals.standing(PoolId(1), 0.0008, forecast).nearness;
   }
 };
 
@@ -123,6 +125,7 @@ TEST_F(ArrivalsTest, WhatCameLongAgoIsForgotten) {
   arrive(10, 60);
   const double then = harm(1000, 0.3);
   now = at(1000);
+  arrivals.refresh(now);
   EXPECT_LT(harm(1000, 0.3), then / 100);
 }
 

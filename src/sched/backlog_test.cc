@@ -36,7 +36,7 @@ std::vector<std::uint64_t> drain(Backlog& backlog, long long tokens = 100) {
   while (!backlog.empty()) {
     const Request first = backlog.head(*backlog.groups().front()).request;
     order.push_back(first.id.number());
-    backlog.shares().serve(first, tokens, 0);
+    backlog.shares().serve({}, first, tokens, 0);
     backlog.remove(first.id);
   }
   return order;
@@ -99,7 +99,7 @@ TEST(Backlog, PriorityPassesNobodyElsesWork) {
 TEST(Backlog, ATenantThatAskedForNothingHasSavedUpNothing) {
   const Fleet fleet = tenants({1, 1});
   Backlog backlog(fleet);
-  backlog.shares().serve(request(0, 0, 0), 1'000'000, 0);
+  backlog.shares().serve({}, request(0, 0, 0), 1'000'000, 0);
   for (std::uint64_t id = 0; id < 6; ++id)
     backlog.push(waiting(request(id, 0, id < 3 ? 0 : 1)));
   EXPECT_THAT(drain(backlog), ElementsAre(0, 3, 1, 4, 2, 5));

@@ -57,6 +57,10 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
       quoted(fleet.labels.at(request.label.number()).name),
       quoted(fleet.offers.at(request.model.number()).name), request.prompt_tokens.count());
   line += fmt::format(",\"arrived_s\":{}", to_seconds(request.arrived_at).value());
+  if (fleet.tenants.size() > 1)
+    line += fmt::format(",\"tenant\":{}", quoted(fleet.tenants.at(request.tenant.number()).name));
+  if (request.priority != 0)
+    line += fmt::format(",\"priority\":{}", request.priority);
   line += seconds_field("ttft_target_s", request.targets.ttft);
   line += seconds_field("tpot_target_s", request.targets.tpot);
   line += seconds_field("deadline_s", request.targets.deadline);

@@ -85,6 +85,8 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
       decode_steps_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
+    observed_[i].ttft_error = model.ttft_error;
+    observed_[i].tpot_error = model.tpot_error;
     observed_[i].ttft_variance = model.ttft_error * model.ttft_error;
     observed_[i].tpot_variance = model.tpot_error * model.tpot_error;
     double tokens_per_s = 0, watts = 0;
@@ -288,13 +290,6 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   return forecast_with(now, request, pool, idle, {});
 }
 
-double Predictor::ttft_error(PoolId pool) const {
-  return std::max(std::sqrt(observed_[pool.number()].ttft_variance), perf_.pool(pool).ttft_error);
-}
-double Predictor::tpot_error(PoolId pool) const {
-  return std::max(std::sqrt(observed_[pool.number()].tpot_variance), perf_.pool(pool).tpot_error);
-}
-
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {
   return within(tpot_s, tpot_error(pool), to_seconds(target).value());
 }
@@ -342,6 +337,7 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
                 observed.ttft_ratio);
+  observed.ttft_error = std::max(std::sqrt(observed.ttft_variance), perf_.pool(pool).ttft_error);
   fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
 
@@ -361,6 +357,7 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
                 observed.tpot_ratio);
+  observed.tpot_error = std::max(std::sqrt(observed.tpot_variance), perf_.pool(pool).tpot_error);
   fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
 }
 

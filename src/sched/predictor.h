@@ -56,8 +56,8 @@ class Predictor {
                      const Forecast& forecast) const;
   // Relative standard deviations of what is observed from what was predicted: the pool's error
   // bars, or what was learned where that is more.
-  double ttft_error(PoolId pool) const;
-  double tpot_error(PoolId pool) const;
+  double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft_error; }
+  double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot_error; }
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
@@ -81,6 +81,7 @@ class Predictor {
   struct Observed {
     double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
     double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
+    double ttft_error = 0, tpot_error = 0;        // the pool's, or what they say where that is more
     double prompt_tokens_per_s = 0;               // to compute, dispatched to the pool, running
     double cached_share = 0;                      // of the prompts dispatched to it, running
     Instant last_dispatch;

@@ -74,6 +74,7 @@ class Scheduler::Impl {
     const bool rang = std::holds_alternative<AlarmRang>(event);
     if (!rang && !std::holds_alternative<PricesSolved>(event))
       eventful_at_ = now;
+    arrivals_.refresh(now);
     std::visit([this](const auto& e) { on(e); }, event);
     if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
@@ -135,6 +136,7 @@ class Scheduler::Impl {
     Request untold = waiting.request;  // nobody knows the lengths of those that are still to come
     untold.output_known.reset();
     arrivals_.arrived(now_, untold);
+    backlog_.shares().came(now_, waiting.request);
     // Work of its own kind that comes before it goes first.
     const bool decided = backlog_.would_be_first(waiting.request)
                              ? try_to_place(waiting)
@@ -171,7 +173,7 @@ class Scheduler::Impl {
       quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
                       prompt_tokens + event.generated.count());
       const long long expected = resident.reserved_tokens - prompt_tokens;
-      backlog_.shares().serve(resident.request, 0, event.generated.count() - expected);
+      backlog_.shares().serve(now_, resident.request, 0, event.generated.count() - expected);
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
@@ -418,8 +420,11 @@ class Scheduler::Impl {
     }
     if (!any_open())
       return {};
-    return placement_->choose(view(only), waiting.request, filtered_, waiting.failed_on,
-                              last_chance, candidates);
+    View looked = view(only);
+    if (!last_chance)
+      looked.left_free_s = backlog_.shares().leaves_free_s(now_, waiting.request);
+    return placement_->choose(looked, waiting.request, filtered_, waiting.failed_on, last_chance,
+                              candidates);
   }
 
   void dispatch(const Waiting& waiting, const Choice& choice) {
@@ -444,7 +449,7 @@ class Scheduler::Impl {
     placement_->dispatched(now_, *ledger_.find(request.id));
     predictor_.dispatched(now_, pool, *ledger_.find(request.id));
     quotas_.spend(now_, pool, tokens);
-    backlog_.shares().serve(request, request.prompt_tokens.count(), output_tokens);
+    backlog_.shares().serve(now_, request, request.prompt_tokens.count(), output_tokens);
     ++count(request).dispatched;
     decide(Dispatch{request.id, replica, promises_.dispatched(now_, *ledger_.find(request.id))});
     if (planted(Bug::kDoubleDispatch))
@@ -690,7 +695,7 @@ class Scheduler::Impl {
   void refund(const Resident& resident) {
     quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
     const long long prompt_tokens = resident.request.prompt_tokens.count();
-    backlog_.shares().serve(resident.request, -prompt_tokens,
+    backlog_.shares().serve(now_, resident.request, -prompt_tokens,
                             prompt_tokens - resident.reserved_tokens);
   }
 

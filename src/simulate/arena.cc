@@ -41,6 +41,10 @@ ArenaFigures figures_of(const Report& report) {
     if (is_promised_windows(of_class.service_class))
       figures.windows += of_class.windows;
   }
+  for (const TenantReport& tenant : report.tenants) {
+    figures.tenant_requests.push_back(tenant.requests);
+    figures.tenant_kept.push_back(tenant.kept);
+  }
   figures.value_offered = report.value_offered;
   figures.value_kept = report.value_kept;
   figures.net_value = report.net_value();
@@ -75,6 +79,8 @@ class Runner {
     }
     arena_.name = scenario.name;
     arena_.currency = scenario.fleet.site.currency;
+    for (const Tenant& tenant : scenario.fleet.tenants)
+      arena_.tenants.push_back(tenant.name);
     arena_.policies = options.policies;
     arena_.loads = options.loads;
     arena_.seeds = options.seeds;
@@ -205,6 +211,8 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
   standing.load = load;
   std::vector<double> goodputs;
   ArenaFigures all;
+  all.tenant_requests.resize(arena.tenants.size());
+  all.tenant_kept.resize(arena.tenants.size());
   for (std::size_t seed = 0; seed < arena.seeds.size(); ++seed) {
     const ArenaFigures& run = arena.run(policy, load, seed);
     goodputs.push_back(run.value_goodput());
@@ -218,6 +226,10 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
       all.class_requests[i] += run.class_requests[i];
       all.class_kept[i] += run.class_kept[i];
     }
+    for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+      all.tenant_requests[i] += run.tenant_requests[i];
+      all.tenant_kept[i] += run.tenant_kept[i];
+    }
   }
   standing.value_goodput = estimate(goodputs);
   for (std::size_t i = 0; i < kServiceClassCount; ++i) {
@@ -225,6 +237,12 @@ Standing standing_of(const Arena& arena, std::size_t policy, std::size_t load) {
       standing.attainment[i] =
           static_cast<double>(all.class_kept[i]) / static_cast<double>(all.class_requests[i]);
     }
+  }
+  for (std::size_t i = 0; i < arena.tenants.size(); ++i) {
+    const auto requests = static_cast<double>(all.tenant_requests[i]);
+    standing.tenant_attainment.push_back(
+        requests > 0 ? std::optional(static_cast<double>(all.tenant_kept[i]) / requests)
+                     : std::nullopt);
   }
   if (all.kept > 0) {
     standing.money_per_good = all.money / static_cast<double>(all.kept);
@@ -329,6 +347,11 @@ std::string to_json(const Arena& arena) {
       if (const auto& share = standing.attainment[index_of(service_class)])
         attainment[name_of(service_class)] = *share;
     }
+    json::object tenants;
+    for (std::size_t i = 0; i < standing.tenant_attainment.size(); ++i) {
+      if (const auto& share = standing.tenant_attainment[i])
+        tenants[arena.tenants[i]] = *share;
+    }
     out.push_back(json::object{{"policy", name_of(arena.policies[standing.policy])},
                                {"load", arena.loads[standing.load]},
                                {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
@@ -349,6 +372,8 @@ std::string to_json(const Arena& arena) {
                                {"share_of_bound", known(standing.share_of_bound)},
                                {"share_ahead_of_first", known(standing.share_ahead_of_first)},
                                {"bound_gap", known(standing.bound_gap)}});
+    if (arena.tenants.size() > 1)
+      out.back().as_object()["tenant_attainment"] = std::move(tenants);
   }
   return data::json_text(out);
 }

@@ -52,12 +52,14 @@ struct ArenaFigures {
   double money = 0, joules = 0;                             // of the fleet, as Report has them
   std::optional<double> peak_of_limit;                      // of power, as PowerFigures has it
   WindowCounts windows;                                     // of the classes that are promised them
+  std::vector<long long> tenant_requests, tenant_kept;      // by TenantId
 
   double value_goodput() const { return value_offered > 0 ? value_kept / value_offered : 0; }
 };
 
 struct Arena {
   std::string name, currency;
+  std::vector<std::string> tenants;  // by TenantId
   std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
@@ -83,6 +85,7 @@ struct Standing {
   Estimate value_goodput;
   // Of all seeds together. Empty: no such request, nothing kept, no energy known.
   std::array<std::optional<double>, kServiceClassCount> attainment;
+  std::vector<std::optional<double>> tenant_attainment;  // by TenantId
   std::optional<double> money_per_good, joules_per_good;
   WindowCounts windows;  // of all seeds together, of the classes that are promised them
   std::optional<double> peak_of_limit;  // of power, the most of any seed; empty without a limit

@@ -32,17 +32,42 @@ std::optional<double> Report::joules_per_good() const {
   return kept > 0 && joules > 0 ? std::optional(joules / static_cast<double>(kept)) : std::nullopt;
 }
 
+double Report::jain_of_attainment() const {
+  std::vector<double> shares;
+  for (const TenantReport& tenant : tenants) {
+    if (tenant.requests > 0)
+      shares.push_back(tenant.attainment());
+  }
+  return jain_index(shares);
+}
+
+double Report::jain_of_service(const Fleet& fleet) const {
+  std::vector<double> shares;
+  for (const TenantReport& tenant : tenants) {
+    if (tenant.requests > 0)
+      shares.push_back(static_cast<double>(tenant.prompt_tokens + tenant.output_tokens) /
+                       fleet.tenants.at(tenant.tenant.number()).weight);
+  }
+  return jain_index(shares);
+}
+
 ReportBuilder::ReportBuilder(const Fleet& fleet, bool curves)
     : fleet_(fleet), curves_(curves), owners_(fleet.pools_of_replicas()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i)
     report_.pools.push_back({.pool = PoolId(i)});
+  for (std::size_t i = 0; i < fleet.tenants.size(); ++i)
+    report_.tenants.push_back({.tenant = TenantId(i)});
 }
 
 void ReportBuilder::add(const RequestRecord& record) {
   ClassReport& of_class = classes_[index_of(record.request.service_class)];
   const double value = fleet_.policy(record.request.service_class).value.value();
+  TenantReport& of_tenant = report_.tenants.at(record.request.tenant.number());
   ++report_.requests;
   ++of_class.requests;
+  ++of_tenant.requests;
+  ++of_tenant.class_requests[index_of(record.request.service_class)];
+  of_tenant.value_offered += value;
   report_.value_offered += value;
   WindowCounts& windows = of_class.windows;
   windows.admitted += record.scheduled;
@@ -54,6 +79,7 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kRejected:
       ++report_.rejected;
       ++of_class.rejected;
+      ++of_tenant.rejected;
       if (record.reason)
         ++report_.refused_for[std::string(sched::name_of(*record.reason))];
       return;
@@ -73,13 +99,19 @@ void ReportBuilder::add(const RequestRecord& record) {
     case RequestOutcome::kCompleted:
       ++report_.completed;
       ++of_class.completed;
+      ++of_tenant.completed;
       break;
   }
   if (record.kept) {
     report_.value_kept += value;
     ++report_.kept;
     ++of_class.kept;
+    ++of_tenant.kept;
+    ++of_tenant.class_kept[index_of(record.request.service_class)];
+    of_tenant.value_kept += value;
   }
+  of_tenant.prompt_tokens += record.request.prompt_tokens.count();
+  of_tenant.output_tokens += record.output_tokens;
   report_.truncated += record.truncated;
   report_.prompt_tokens += record.request.prompt_tokens.count();
   report_.output_tokens += record.output_tokens;
@@ -224,13 +256,15 @@ RequestsCsv::RequestsCsv(const Fleet& fleet)
                "output_tokens",    "class",     "label",         "model",        "outcome",
                "reason",           "pool",      "replica",       "dispatched_s", "predicted_ttft_s",
                "predicted_tpot_s", "kept",      "joules",        "money",        "window_ttft_s",
-               "window_itl_s",     "window"}) {
+               "window_itl_s",     "window",    "tenant",        "priority"}) {
   for (const Label& label : fleet.labels)
     labels_.push_back(data::CsvWriter::quoted(label.name));
   for (const Offer& offer : fleet.offers)
     models_.push_back(data::CsvWriter::quoted(offer.name));
   for (const Pool& pool : fleet.pools)
     pools_.push_back(data::CsvWriter::quoted(pool.name));
+  for (const Tenant& tenant : fleet.tenants)
+    tenants_.push_back(data::CsvWriter::quoted(tenant.name));
 }
 
 void RequestsCsv::add(const RequestRecord& record) {
@@ -269,7 +303,10 @@ void RequestsCsv::add(const RequestRecord& record) {
   } else {
     writer_.empty().empty();
   }
-  writer_.plain(name_of(record.window_outcome)).end_row();
+  writer_.plain(name_of(record.window_outcome))
+      .plain(tenants_.at(record.request.tenant.number()))
+      .whole(record.request.priority)
+      .end_row();
 }
 
 }  // namespace medley::simulate

@@ -46,6 +46,18 @@ struct ClassReport {
   LatencyCurves curves;  // empty unless asked for
 };
 
+struct TenantReport {
+  TenantId tenant;
+  long long requests = 0, completed = 0, rejected = 0, kept = 0;
+  long long prompt_tokens = 0, output_tokens = 0;  // of the completed
+  double value_offered = 0, value_kept = 0;
+  std::array<long long, kServiceClassCount> class_requests{}, class_kept{};
+
+  double attainment() const {
+    return requests > 0 ? static_cast<double>(kept) / static_cast<double>(requests) : 0;
+  }
+};
+
 struct PoolReport {
   PoolId pool;
   long long requests = 0;                          // completed there
@@ -71,11 +83,12 @@ struct Report {
          request_money = 0;  // the part that requests account for: what the CSV adds up to
   double value_kept = 0, value_offered = 0;  // money: of kept requests, of all, by their classes
   Latencies latencies;
-  std::vector<ClassReport> classes;  // those that occur
-  std::vector<PoolReport> pools;     // all, in file order
-  PowerFigures power;                // of owned hardware
-  double prediction_error = 0;       // put upon forecasts
-  double prefill_error = 0;          // put upon the devices
+  std::vector<ClassReport> classes;   // those that occur
+  std::vector<PoolReport> pools;      // all, in file order
+  std::vector<TenantReport> tenants;  // all, in file order
+  PowerFigures power;                 // of owned hardware
+  double prediction_error = 0;        // put upon forecasts
+  double prefill_error = 0;           // put upon the devices
   std::string decision_digest;
   std::map<std::string, long long> refused_for;  // reason to requests
 
@@ -88,6 +101,9 @@ struct Report {
   // energy is known.
   std::optional<double> money_per_good() const;
   std::optional<double> joules_per_good() const;
+  // Over the tenants with requests: of their attainment, and of the tokens they had per weight.
+  double jain_of_attainment() const;
+  double jain_of_service(const Fleet& fleet) const;
 };
 
 // Adds records up; they need not be kept.
@@ -139,7 +155,7 @@ class RequestsCsv {
 
  private:
   const std::vector<PoolId> owners_;
-  std::vector<std::string> labels_, models_, pools_;  // names as CSV has them
+  std::vector<std::string> labels_, models_, pools_, tenants_;  // names as CSV has them
   data::CsvWriter writer_;
 };
 

@@ -91,6 +91,35 @@ std::string to_json(const Report& report, const Fleet& fleet) {
     classes[name_of(of_class.service_class)] = std::move(entry);
   }
   out["classes"] = std::move(classes);
+  if (fleet.tenants.size() > 1) {
+    json::object tenants;
+    for (const TenantReport& tenant : report.tenants) {
+      json::object attainment;
+      for (const ServiceClass service_class : kServiceClasses) {
+        const std::size_t i = index_of(service_class);
+        if (tenant.class_requests[i] > 0) {
+          attainment[name_of(service_class)] = static_cast<double>(tenant.class_kept[i]) /
+                                               static_cast<double>(tenant.class_requests[i]);
+        }
+      }
+      const Tenant& facts = fleet.tenants.at(tenant.tenant.number());
+      tenants[facts.name] =
+          json::object{{"weight", facts.weight},
+                       {"requests", tenant.requests},
+                       {"completed", tenant.completed},
+                       {"rejected", tenant.rejected},
+                       {"kept", tenant.kept},
+                       {"attainment", known(tenant.requests > 0, tenant.attainment())},
+                       {"class_attainment", std::move(attainment)},
+                       {"prompt_tokens", tenant.prompt_tokens},
+                       {"output_tokens", tenant.output_tokens},
+                       {"value_offered", tenant.value_offered},
+                       {"value_kept", tenant.value_kept}};
+    }
+    out["tenants"] = std::move(tenants);
+    out["jain_of_attainment"] = report.jain_of_attainment();
+    out["jain_of_service"] = report.jain_of_service(fleet);
+  }
   json::array pools;
   for (const PoolReport& pool : report.pools) {
     const Pool& facts = fleet.pool(pool.pool);

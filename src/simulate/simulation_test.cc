@@ -296,5 +296,30 @@ TEST(Report, SaysWhatTheKeptRequestsAreWorth) {
       << "unknown is not 0";
 }
 
+TEST(Report, SaysWhatEachTenantKept) {
+  sched::TestFleet made = one_pool(1);
+  made.fleet.placement = PlacementKind::kRoundRobin;
+  made.fleet.tenants = {{"default"}, {"a", 2}, {"b"}};
+  made.fleet.classes[index_of(ServiceClass::kFlex)].targets = {.ttft = milliseconds(1)};
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    arrivals.push_back(arrival(i, seconds(i + 1), 100, 20));
+    arrivals.back().request.tenant = TenantId(i < 3 ? 1 : 2);
+  }
+  arrivals[0].request.service_class = ServiceClass::kFlex;
+  const Report report = make_report("test", made.fleet, run(made, arrivals));
+  ASSERT_EQ(report.tenants.size(), 3u);
+  EXPECT_EQ(report.tenants[0].requests, 0);
+  EXPECT_EQ(report.tenants[1].requests, 3);
+  EXPECT_NEAR(report.tenants[1].attainment(), 2.0 / 3, 1e-12);
+  EXPECT_EQ(report.tenants[1].class_kept[index_of(ServiceClass::kStandard)], 2);
+  EXPECT_EQ(report.tenants[2].attainment(), 1);
+  // 360 tokens by a weight of 2 beside 120 by 1; those without requests are not counted.
+  EXPECT_NEAR(report.jain_of_service(made.fleet), 300.0 * 300 / (2 * (180 * 180 + 120 * 120)),
+              1e-12);
+  EXPECT_NEAR(report.jain_of_attainment(), (5.0 / 3) * (5.0 / 3) / (2 * (1 + 4.0 / 9)), 1e-12);
+  EXPECT_NE(to_json(report, made.fleet).find(R"("tenants":{"default")"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace medley::simulate

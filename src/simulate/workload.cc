@@ -15,7 +15,13 @@ namespace medley::simulate {
 namespace {
 
 // Streams of random numbers, one a purpose.
-enum Purpose : std::uint64_t { kClass = 101, kLabel, kModel, kCopy = 110 };  // others: generator.cc
+enum Purpose : std::uint64_t {
+  kClass = 101,
+  kLabel,
+  kModel,
+  kCopy = 110,
+  kTenant
+};  // others: generator.cc
 
 // As many as a generated workload may have.
 constexpr std::size_t kMostRequests = 100'000'000;
@@ -111,6 +117,8 @@ void draw_mix(const data::Scenario& scenario, std::vector<Arrival>& arrivals) {
     if (const auto& least = scenario.mix.max_tokens_at_least)
       request.output_cap = Tokens(std::max(arrivals[i].output_tokens, *least));
     request.label = LabelId(Prng::stream(scenario.seed, kLabel, i).pick(scenario.mix.labels));
+    if (scenario.mix.tenants.size() > 1)
+      request.tenant = TenantId(Prng::stream(scenario.seed, kTenant, i).pick(scenario.mix.tenants));
     request.model = OfferId(Prng::stream(scenario.seed, kModel, i)
                                 .pick(scenario.mix.models[index_of(request.service_class)]));
   }
@@ -141,6 +149,13 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
         return in_row(place, model.error());
       request.model = *model;
     }
+    if (!row.tenant.empty()) {
+      Result<TenantId> tenant = data::tenant_named(scenario.fleet, row.tenant);
+      if (!tenant.ok())
+        return in_row(place, tenant.error());
+      request.tenant = *tenant;
+    }
+    request.priority = row.priority;
   }
   return Done{};
 }
@@ -151,6 +166,7 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
   const std::vector<data::WorkloadStream>& streams = scenario.workload->streams;
   std::vector<std::optional<LabelId>> labels(streams.size());
   std::vector<std::optional<OfferId>> models(streams.size());
+  std::vector<std::optional<TenantId>> tenants(streams.size());
   for (std::size_t i = 0; i < streams.size(); ++i) {
     const auto in_stream = [&](Error error) {
       error.message = fmt::format("{}: workload {}: {}", scenario.file, i, error.message);
@@ -168,6 +184,12 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
         return in_stream(model.error());
       models[i] = *model;
     }
+    if (!streams[i].tenant.empty()) {
+      Result<TenantId> tenant = data::tenant_named(scenario.fleet, streams[i].tenant);
+      if (!tenant.ok())
+        return in_stream(tenant.error());
+      tenants[i] = *tenant;
+    }
   }
   for (std::size_t row = 0; row < arrivals.size(); ++row) {
     const std::size_t i = stream_of.empty() ? 0 : stream_of[row];
@@ -175,6 +197,8 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
     request.service_class = streams[i].service_class.value_or(request.service_class);
     request.label = labels[i].value_or(request.label);
     request.model = models[i].value_or(request.model);
+    request.tenant = tenants[i].value_or(request.tenant);
+    request.priority = streams[i].priority;
   }
   return Done{};
 }

@@ -10,8 +10,8 @@
 
 namespace medley::simulate {
 
-// The trace's or the generator's requests with class, label and model drawn from the mix. Each
-// request has random streams of its own: a longer trace, another share of one class or another
+// The trace's or the generator's requests with class, label, tenant and model drawn from the mix.
+// Each request has random streams of its own: a longer trace, another share of one class or another
 // rate leaves the other draws alone.
 Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario);
 

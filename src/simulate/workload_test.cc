@@ -146,6 +146,42 @@ TEST(Workload, StatesNoLimitOnAnswersUnlessAsked) {
   EXPECT_FALSE((*made)[0].request.output_cap.has_value());
 }
 
+TEST(Workload, TenantsAreDrawnFromTheMixWhereAStreamNamesNone) {
+  const auto made = make_arrivals(
+      scenario("tenants: {a: {}, b: {}}\n"
+               "workload:\n"
+               "  - {requests: 1000, rate_per_s: 10, prompt_tokens: 5, output_tokens: 5}\n"
+               "  - {requests: 1000, rate_per_s: 10, prompt_tokens: 7, output_tokens: 5,\n"
+               "     tenant: b, priority: -3}\n"
+               "mix: {tenants: {a: 0.7, b: 0.3}}\n"));
+  ASSERT_TRUE(made.ok());
+  std::map<std::pair<long long, std::uint64_t>, int> counts;  // by prompt and tenant
+  for (const Arrival& arrival : *made) {
+    ++counts[{arrival.request.prompt_tokens.count(), arrival.request.tenant.number()}];
+    EXPECT_EQ(arrival.request.priority, arrival.request.prompt_tokens.count() == 7 ? -3 : 0);
+  }
+  EXPECT_NEAR((counts[{5, 1}]), 700, 60);
+  EXPECT_NEAR((counts[{5, 2}]), 300, 60);
+  EXPECT_EQ((counts[{7, 2}]), 1000);
+  const auto unknown = make_arrivals(
+      scenario("workload: {requests: 1, rate_per_s: 1, prompt_tokens: 5, output_tokens: 5, tenant: "
+               "c}\n"));
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().message,
+            "run.yaml: workload 0: no tenant 'c' in the fleet; known: default");
+}
+
+TEST_F(Copies, SayInTheirRowsWhoseTheyAre) {
+  std::ofstream(path_) << "arrived_s,prompt_tokens,output_tokens,tenant,priority\n"
+                          "1,5,5,a,-2\n2,5,5,,7\n";
+  const std::vector<Arrival> made = arrivals("", "tenants: {a: {}}\n");
+  ASSERT_EQ(made.size(), 2u);
+  EXPECT_EQ(made[0].request.tenant, TenantId(1));
+  EXPECT_EQ(made[0].request.priority, -2);
+  EXPECT_EQ(made[1].request.tenant, TenantId(0));
+  EXPECT_EQ(made[1].request.priority, 7);
+}
+
 // Four rows in a trace of medley's own; the fleet caches prefixes.
 class Prefixes : public testing::Test {
  protected:

@@ -161,11 +161,19 @@ struct Nobody final : ExplanationSink {
   std::size_t explained = 0;
 };
 
+// Half of the worlds have several tenants, by dice of their own.
+Setting with_tenants(Setting setting, Prng prng) {
+  if (prng.below(2) == 0)
+    setting.made.fleet.tenants = {{"default", 1}, {"a", 0.5}, {"b", 4}};
+  return setting;
+}
+
 class World {
  public:
   World(std::uint64_t seed, bool explained)
       : prng_(Prng::stream(seed, 1)),
-        setting_(draw_setting(prng_)),
+        shares_(Prng::stream(seed, 0x74656e616e7473)),
+        setting_(with_tenants(draw_setting(prng_), shares_)),
         options_(setting_.options),
         fleet_(setting_.made.fleet),
         perf_(setting_.made.perf),
@@ -262,6 +270,9 @@ class World {
       request.label = LabelId(options_.requests % 3);
       request.model = OfferId(0);
     }
+    request.tenant = TenantId(shares_.below(fleet_.tenants.size()));
+    if (shares_.below(4) == 0)
+      request.priority = static_cast<long long>(shares_.below(5)) - 2;
     const std::uint64_t cap = prng_.below(5);
     if (cap == 0)
       request.output_cap = Tokens(1);
@@ -770,6 +781,7 @@ class World {
   }
 
   Prng prng_;
+  Prng shares_;  // of tenants and priorities
   const Setting setting_;
   const Options& options_;
   const Fleet& fleet_;

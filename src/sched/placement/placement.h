@@ -31,6 +31,9 @@ struct View {
   // Where set: whether this replica should have it, the others having been found wanting a moment
   // ago.
   std::optional<ReplicaId> only = std::nullopt;
+  // Seconds of prompts that every replica with work is to be taken to hold besides: room that a
+  // tenant with more than its share leaves to others.
+  double left_free_s = 0;
 };
 
 struct Choice {

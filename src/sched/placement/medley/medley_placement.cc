@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -123,7 +124,7 @@ double scarcity(const View& view, const Request& request, PoolId pool, const For
   if (kind == perf::ServingKind::kMetered)
     return up(kQuotaRamp, view.quotas.spent_share(view.now, pool));
   const double value = view.fleet.policy(request.service_class).value.value();
-  const auto [near, below] = view.arrivals.standing(view.now, pool, value, forecast);
+  const auto [near, below] = view.arrivals.standing(pool, value, forecast);
   if (kind == perf::ServingKind::kSlotted)
     return up(below ? kLaneRampBelow : kLaneRamp, near);
   return up(below ? kBatchRampBelow : kBatchRamp, near);
@@ -186,6 +187,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     double score = 0, probability = 0, late = 1;
   };
   std::optional<Best> best_kept, best_lost;  // targets within reach there; lost there
+  constexpr double kNothing = -std::numeric_limits<double>::infinity();
+  double to_beat = kNothing;  // the best score so far where the targets are within reach
   margins_.assign(filtered.size(), 0);
 
   for (std::size_t i = 0; i < filtered.size(); ++i) {
@@ -198,6 +201,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     std::optional<double> margin;
     const Tolls tolls = tolls_of(view, request, pool);
     bool seen_idle = false;
+    if (candidates != nullptr)
+      to_beat = kNothing;  // each pool's best is asked for
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
       const ReplicaId id(r);
@@ -215,9 +220,11 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
         continue;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool takes_anything = !refuses || (last_chance && empty);
+      const double left_free_s = empty || facts.metered ? 0 : view.left_free_s;
       if (!takes_anything && !facts.metered) {
         // What waits there alone may make it too dear: then there is nothing to predict.
-        const Forecast least = {.ttft_s = view.predictor.wait_s(view.now, request, account)};
+        const Forecast least = {.ttft_s = view.predictor.wait_s(view.now, request, account) +
+                                          left_free_s};
         const double least_harm = toll(view, request, pool, tolls, least);
         if (grown <= least_harm) {
           margin = std::max(margin.value_or(-1e9), (grown - least_harm) / grown);
@@ -225,39 +232,62 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
           continue;
         }
       }
-      const Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
-      const double probability = probability_of(view, request, pool, forecast, sharp);
-      const double late = lateness(request, since_arrival, forecast);
-      const double worth = grown * (probability + kLateShare * (1 - probability) * late);
-      const bool kept = probability >= kLeastProbability;
-      // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
-      // replicas, but does not refuse it.
-      double harm = 0;
-      if (policy_.has(ScorePart::kResidents))
-        harm += residents_harm(view, pool, account, forecast, sharp);
-      // An idle replica keeps nothing free for more of the same class.
-      double later = 0;
-      if (policy_.has(ScorePart::kLater) && !facts.metered)
-        later =
-            view.arrivals.harm(view.now, empty ? std::max(worth, value) : worth, pool, forecast);
-      const double price = toll(view, request, pool, tolls, forecast);
-      // On a batch both say what its time is worth to others: the price on average, the other of
-      // those who are about to come.
-      harm += view.perf.pool(pool).kind == perf::ServingKind::kBatched
-                  ? std::max(later + tolls.power, price)
-                  : later + price;
-      const double score = worth - (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money - harm;
-      margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
-      if (worth <= harm && !takes_anything) {
-        why = Forbidden::kDearer;
+      Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
+      forecast.wait_s += left_free_s;
+      forecast.ttft_s += left_free_s;
+      const double money = (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money;
+      const double here = toll(view, request, pool, tolls, forecast);
+      // Whether it is neither better than what was found nor nearer to being taken, even if no more
+      // than `worth` were gained and as little as `harm` lost: then the rest need not be known.
+      const auto changes_nothing = [&](double worth, double harm) {
+        if (worth - money - harm <= to_beat)
+          return true;
+        return !takes_anything && worth <= harm &&
+               (last_chance || (margin && (worth - harm) / grown <= *margin));
+      };
+      why = Forbidden::kDearer;
+      if (changes_nothing(grown, here))
         continue;
-      }
+      const double probability = probability_of(view, request, pool, forecast, sharp);
+      const bool kept = probability >= kLeastProbability;
       if (last_chance && refuses && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
         why = Forbidden::kFull;
         continue;
       }
-      if (!best_here || score > best_here->score)
-        best_here = {id, forecast, score, probability, late};
+      const double late = lateness(request, since_arrival, forecast);
+      const double worth = grown * (probability + kLateShare * (1 - probability) * late);
+      // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
+      // replicas, but does not refuse it. An idle replica keeps nothing free for more of the same
+      // class.
+      const double later =
+          policy_.has(ScorePart::kLater) && !facts.metered
+              ? view.arrivals.harm(empty ? std::max(worth, value) : worth, pool, forecast)
+              : 0;
+      // On a batch both say what its time is worth to others: the price on average, the other of
+      // those who are about to come.
+      const bool batched = view.perf.pool(pool).kind == perf::ServingKind::kBatched;
+      const double others = batched ? std::max(later + tolls.power, here) : later + here;
+      if (changes_nothing(worth, others))
+        continue;
+      const double residents = policy_.has(ScorePart::kResidents)
+                                   ? residents_harm(view, pool, account, forecast, sharp)
+                                   : 0;
+      const double harm = residents + others;
+      const double score = worth - money - harm;
+      margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
+      if (worth <= harm && !takes_anything)
+        continue;
+      const auto rank = [](const Best& best) {
+        return std::pair(best.probability >= kLeastProbability, best.score);
+      };
+      const Best found = {id, forecast, score, probability, late};
+      if (!best_here || rank(found) > rank(*best_here)) {
+        best_here = found;
+        best_here->forecast.wait_s -= left_free_s;
+        best_here->forecast.ttft_s -= left_free_s;
+      }
+      if (kept)
+        to_beat = std::max(to_beat, score);
     }
     margins_[i] = margin.value_or(0);
     if (candidates != nullptr) {

@@ -113,5 +113,72 @@ TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
   EXPECT_THAT(fate_of_the_second(Tokens(1000)), IsEmpty());
 }
 
+// Fills a replica of one sequence and lets two of each tenant wait, the first tenant's first.
+std::vector<std::string> order_of_tenants(const PlacementPolicy& policy) {
+  TestFleet made = with_targets(make_test_fleet({{.name = "a", .max_running = 1}}));
+  made.fleet.tenants = {{"default"}, {"a"}, {"b"}};
+  TestCore core(std::move(made), policy);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 100));
+  for (std::uint64_t id = 2; id <= 5; ++id) {
+    Request request = test_request(id, ServiceClass::kFlex, 100);
+    request.tenant = TenantId(id < 4 ? 1 : 2);
+    core.arrive(seconds(1), request);
+  }
+  std::vector<std::string> order;
+  std::uint64_t running = 1;
+  for (int i = 0; i < 4; ++i) {
+    for (const std::string& word : core.finish(seconds(1) + (i + 1) * milliseconds(100), running)) {
+      order.push_back(word);
+      running = std::stoull(word);
+    }
+  }
+  return order;
+}
+
+TEST(MedleyPlacement, TenantsThatWaitTakeTurns) {
+  EXPECT_THAT(order_of_tenants({}), ElementsAre("2 to 0", "4 to 0", "3 to 0", "5 to 0"));
+  EXPECT_THAT(order_of_tenants(without(ScorePart::kFairness)),
+              ElementsAre("2 to 0", "3 to 0", "4 to 0", "5 to 0"));
+}
+
+TEST(MedleyPlacement, OfATenantsWorkWhatHasPriorityGoesFirst) {
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .max_running = 1}})), {});
+  core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 100));
+  core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 100));
+  Request urgent = test_request(3, ServiceClass::kFlex, 100);
+  urgent.priority = -1;
+  core.arrive(seconds(1), urgent);
+  EXPECT_THAT(core.finish(milliseconds(1100), 1), ElementsAre("3 to 0"));
+  EXPECT_THAT(core.finish(milliseconds(1200), 3), ElementsAre("2 to 0"));
+}
+
+TEST(MedleyPlacement, AFloodLeavesRoomForOthersOnALane) {
+  // How many of a hundred short prompts in .2 s are taken, where another tenant came before.
+  const auto taken_of_a_flood = [](const PlacementPolicy& policy) {
+    TestFleet made = with_targets(make_test_fleet({{.name = "lane",
+                                                    .max_running = 1000,
+                                                    .kv_tokens = 0,
+                                                    .max_context = 100'000,
+                                                    .step_s = 0.003,
+                                                    .kind = perf::ServingKind::kSlotted}}));
+    made.fleet.tenants = {{"default"}, {"a"}, {"b"}};
+    TestCore core(std::move(made), policy);
+    std::uint64_t id = 0;
+    int taken = 0;
+    for (int i = 0; i < 100; ++i) {
+      Request request = test_request(++id, ServiceClass::kGuaranteed, 1'000);
+      request.tenant = TenantId(i == 0 ? 1 : 2);
+      for (const std::string& word :
+           core.arrive(seconds(i == 0 ? 1 : 2) + i * milliseconds(2), request))
+        taken += word.starts_with(std::to_string(id) + " to ") ? 1 : 0;
+    }
+    return taken;
+  };
+  const int fair = taken_of_a_flood({});
+  const int unfair = taken_of_a_flood(without(ScorePart::kFairness));
+  EXPECT_LT(fair, unfair);
+  EXPECT_GT(fair, unfair / 2);  // a quarter of half a second, at most
+}
+
 }  // namespace
 }  // namespace medley::sched
