@@ -29,6 +29,7 @@ enum class Bug {
   kCancelledKept,        // a request that was cancelled while it waited is served all the same
   kHeadroomIgnored,      // patient work takes the last sequence of a replica
   kWindowWithoutRoom,    // tokens are promised to what may have to wait for a slot or its memory
+  kPreemptedForgotten,   // what guaranteed work took the place of is not put back
   kCount,
 };
 

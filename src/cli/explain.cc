@@ -137,6 +137,9 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
     headline = "turned away: " + reason_text(text_of(decision, "reason"));
   } else if (outcome == "queued") {
     headline = "held back in the backlog: no replica could keep its targets or had room";
+  } else if (outcome == "preempted" && replica != nullptr && replica->is_number()) {
+    headline = fmt::format("taken off replica {} to make room for guaranteed work; it waits again",
+                           replica->to_number<long long>());
   }
   fmt::print(out, "\nat {:.3f} s  {}\n", at, headline);
   if (table.rows() > 0)

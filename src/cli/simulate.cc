@@ -192,8 +192,9 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
   }
   if (const std::string unknown = simulate::unknown_energy(report, fleet); !unknown.empty())
     fmt::print(out, "not in these sums, since unknown: {}\n", printable(unknown));
-  fmt::print(out, "evictions {}, steps {}, wake-ups {}, decision digest {}\n", report.evictions,
-             report.steps, report.wake_ups, report.decision_digest);
+  fmt::print(out, "evictions {}, preemptions {}, steps {}, wake-ups {}, decision digest {}\n",
+             report.evictions, report.preemptions, report.steps, report.wake_ups,
+             report.decision_digest);
 }
 
 // Follows "ttft_s.p99" through the JSON report, to a number or the null of an unknown one.

@@ -124,6 +124,9 @@ struct Pool {
   std::optional<LinearConstants> measured;  // goes before `constants`
   StepConstants constants;
 
+  // Whether work can be taken off it, to start over later, for what it has cost so far. Of a rented
+  // service the whole answer may have to be paid.
+  bool can_preempt() const { return !metered; }
   bool emulated() const { return engine.type == EngineType::kEmulated; }
   // Served by slots of a fixed schedule rather than by batches. Needs accelerator and constants.
   bool statically_scheduled() const;

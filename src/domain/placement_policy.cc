@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "edf_composite",
 };
 constexpr std::array<std::string_view, kScorePartCount> kParts = {
-    "prices", "later", "residents", "refusal", "probability", "fairness", "prefixes"};
+    "prices",      "later",    "residents", "refusal",
+    "probability", "fairness", "prefixes",  "displacement"};
 constexpr std::string_view kAdmission = "+admission", kLengths = "+lengths";
 
 }  // namespace

@@ -51,10 +51,19 @@ std::vector<std::string> placement_names();
 // Whether it decides by counts alone, and so without a step model.
 bool counts_only(PlacementKind kind);
 
-// What medley can be told to do without: parts of its score, the order of tenants, and what it
-// knows of the replicas' caches.
-enum class ScorePart { kPrices, kLater, kResidents, kRefusal, kProbability, kFairness, kPrefixes };
-inline constexpr int kScorePartCount = 7;
+// What medley can be told to do without: parts of its score, the order of tenants, what it knows of
+// the replicas' caches, and preemption.
+enum class ScorePart {
+  kPrices,
+  kLater,
+  kResidents,
+  kRefusal,
+  kProbability,
+  kFairness,
+  kPrefixes,
+  kDisplacement
+};
+inline constexpr int kScorePartCount = 8;
 
 struct PlacementPolicy {
   PlacementKind kind = PlacementKind::kMedley;

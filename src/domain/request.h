@@ -23,6 +23,8 @@ struct Request {
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)
   // Its true length, which only a study tells (PlacementPolicy::knows_lengths).
   std::optional<Tokens> output_known;
+  // Its client is sent tokens as they come: after the first it cannot start over.
+  bool streamed = false;
   Prefix prefix;    // what its prompt begins with
   Targets targets;  // overrides of the class's targets; unset ones follow the class
 };

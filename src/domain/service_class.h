@@ -22,6 +22,12 @@ constexpr std::size_t index_of(ServiceClass service_class) {
   return static_cast<std::size_t>(service_class);
 }
 
+// Somebody waits for each of its tokens. The other classes are patient: they wait for lost pools,
+// and make room for guaranteed work.
+constexpr bool is_interactive(ServiceClass service_class) {
+  return service_class == ServiceClass::kGuaranteed || service_class == ServiceClass::kStandard;
+}
+
 // A request keeps its promise when every target that is set is met.
 struct Targets {
   std::optional<Duration> ttft;      // first token no later than this after arrival

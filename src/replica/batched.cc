@@ -126,10 +126,10 @@ void BatchedReplica::enqueue(Instant now, const Sequence& sequence) {
   pending_tokens_ += entry.prompt + 1;
 }
 
-bool BatchedReplica::cancel(Instant now, RequestId request) {
+std::optional<double> BatchedReplica::cancel(Instant now, RequestId request) {
   const auto found = index_of_.find(request);
   if (found == index_of_.end())
-    return false;
+    return std::nullopt;
   settle(now);
   const Index index = found->second;
   Entry& entry = entries_[index];
@@ -161,8 +161,9 @@ bool BatchedReplica::cancel(Instant now, RequestId request) {
   }
   pending_tokens_ -= 1;
   std::erase_if(evictions_, [&](const Report& report) { return report.request == request; });
+  const double joules = entry.joules;
   release(index);
-  return true;
+  return joules;
 }
 
 void BatchedReplica::reset(Instant now) {

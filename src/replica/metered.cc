@@ -47,15 +47,15 @@ void MeteredReplica::leave(RequestId request) {
   running_.erase(found);
 }
 
-bool MeteredReplica::cancel(Instant now, RequestId request) {
+std::optional<double> MeteredReplica::cancel(Instant now, RequestId request) {
   const auto found = running_.find(request);
   if (found == running_.end())
-    return false;
+    return std::nullopt;
   if (const auto generated = streams_.remove(request, to_seconds(now).value())) {
     usage_.output_tokens += std::max(0LL, *generated - found->second.told);
   }
   leave(request);
-  return true;
+  return 0;
 }
 
 void MeteredReplica::reset(Instant now) {

@@ -19,7 +19,7 @@ class MeteredReplica final : public VirtualReplica {
   MeteredReplica(const Metered& law, long long max_context, const Options& options);
 
   void enqueue(Instant now, const Sequence& sequence) override;
-  bool cancel(Instant now, RequestId request) override;
+  std::optional<double> cancel(Instant now, RequestId request) override;
   void reset(Instant now) override;
   std::optional<Instant> next_event() const override;
   void advance(Instant now, std::vector<Report>& reports) override;

@@ -78,8 +78,8 @@ class VirtualReplica {
   // The sequence must fit the replica at all (its context in the KV pool): see fits().
   virtual void enqueue(Instant now, const Sequence& sequence) = 0;
   // Forgets a sequence at once and frees what it held; the step in progress goes on to its end.
-  // False: unknown here.
-  virtual bool cancel(Instant now, RequestId request) = 0;
+  // Answers its joules so far, without that step's. Empty: unknown here.
+  virtual std::optional<double> cancel(Instant now, RequestId request) = 0;
   // The replica is lost: forgets every sequence at once and drops the step in progress.
   virtual void reset(Instant now) = 0;
   // When the next effect is due, as an Instant (the exact double rounded); empty: idle.

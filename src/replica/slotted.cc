@@ -156,17 +156,18 @@ void SlottedReplica::advance(Instant now, std::vector<Report>& reports) {
   }
 }
 
-bool SlottedReplica::cancel(Instant now, RequestId request) {
+std::optional<double> SlottedReplica::cancel(Instant now, RequestId request) {
   if (const auto waiting = place_in_waiting_.find(request); waiting != place_in_waiting_.end()) {
     pending_tokens_ -= waiting->second->prompt_tokens + 1;
     waiting_.erase(waiting->second);
     place_in_waiting_.erase(waiting);
-    return true;
+    return 0;
   }
   const auto running = running_.find(request);
   if (running == running_.end())
-    return false;
+    return std::nullopt;
   account(exact(now));
+  const double joules = joules_per_slot_ - running->second.joules_before;
   if (lane_request_ == request) {
     lane_request_.reset();
     pending_tokens_ -= running->second.sequence.prompt_tokens;
@@ -174,7 +175,7 @@ bool SlottedReplica::cancel(Instant now, RequestId request) {
     usage_.output_tokens += std::max(0LL, *generated - running->second.told);
   }
   leave(request);
-  return true;
+  return joules;
 }
 
 void SlottedReplica::reset(Instant now) {

@@ -30,7 +30,7 @@ class SlottedReplica final : public VirtualReplica {
   SlottedReplica(const Setup& setup, const Options& options);
 
   void enqueue(Instant now, const Sequence& sequence) override;
-  bool cancel(Instant now, RequestId request) override;
+  std::optional<double> cancel(Instant now, RequestId request) override;
   void reset(Instant now) override;
   std::optional<Instant> next_event() const override;
   void advance(Instant now, std::vector<Report>& reports) override;

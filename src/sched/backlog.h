@@ -27,6 +27,7 @@ struct Waiting {
   Instant expires_at;                // from then on its targets are out of reach
   std::vector<ReplicaId> failed_on;  // replicas that refused or broke it: not tried again
   int failures = 0;                  // dispatches that failed, those on lost replicas too
+  int preemptions = 0;               // how often guaranteed work took its place
 };
 
 class Backlog {

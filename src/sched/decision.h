@@ -35,6 +35,13 @@ struct Cancel {
   RequestId request;
   ReplicaId replica;
 };  // stop it on that replica
+// Stop it on that replica, whose room guaranteed work needs: it waits in the core again, and starts
+// over when it is dispatched next. Only what no client has seen a token of; nothing more is told of
+// what that replica made of it.
+struct Preempt {
+  RequestId request;
+  ReplicaId replica;
+};
 // One alarm clock: replaces the alarm asked for before.
 struct WakeAt {
   Instant at;
@@ -45,6 +52,6 @@ struct SolvePrices {
   LinearProgram program;
 };
 
-using Decision = std::variant<Dispatch, Reject, Cancel, WakeAt, SolvePrices>;
+using Decision = std::variant<Dispatch, Reject, Cancel, Preempt, WakeAt, SolvePrices>;
 
 }  // namespace medley::sched

@@ -49,7 +49,7 @@ std::string log_header(const Fleet& fleet, std::string_view driver) {
 
 std::string log_line(const Explanation& explanation, const Fleet& fleet) {
   const Request& request = explanation.request;
-  static constexpr std::string_view kOutcomes[] = {"dispatched", "queued", "rejected"};
+  static constexpr std::string_view kOutcomes[] = {"dispatched", "queued", "rejected", "preempted"};
   std::string line = fmt::format(
       R"({{"type":"decision","request":"{}","at_s":{},"outcome":"{}","class":"{}","label":{},"model":{},"prompt_tokens":{})",
       name_of(request.id), to_seconds(explanation.at).value(),

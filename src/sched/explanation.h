@@ -38,7 +38,7 @@ struct Candidate {
   std::optional<double> score;
 };
 
-enum class Outcome { kDispatched, kQueued, kRejected };
+enum class Outcome { kDispatched, kQueued, kRejected, kPreempted };
 
 struct Explanation {
   Instant at;

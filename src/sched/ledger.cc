@@ -13,6 +13,20 @@ long long expected_context(const Resident& resident) {
 
 }  // namespace
 
+void ReplicaAccount::forget(const Resident& resident) {
+  if (resident.first_token_at) {
+    --decoding;
+    decode_context -= expected_context(resident);
+  } else {
+    --prefilling;
+    pending_prompt_tokens -= resident.request.prompt_tokens.count();
+    pending_cached_tokens -= resident.cached_tokens;
+  }
+  --by_class[index_of(resident.request.service_class)];
+  if (!planted(Bug::kRoomLeak) || resident.first_token_at)
+    reserved_tokens -= resident.reserved_tokens;
+}
+
 Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(prefixes)) {
   for (std::size_t pool = 0; pool < fleet.pools.size(); ++pool) {
     first_.emplace_back(replicas_.size());
@@ -23,6 +37,7 @@ Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(p
     }
   }
   is_changed_.assign(replicas_.size(), true);
+  patient_.resize(replicas_.size());
 }
 
 ReplicaAccount& Ledger::replica(ReplicaId id) {
@@ -67,6 +82,8 @@ void Ledger::dispatched(Resident resident) {
   prefixes_.dispatched(resident.request, resident.replica, resident.reserved_tokens);
   account.reserved_tokens += resident.reserved_tokens;
   const RequestId id = resident.request.id;
+  if (!is_interactive(resident.request.service_class))
+    patient_[resident.replica.number()].push_back(id);
   const bool is_new = residents_.emplace(id, std::move(resident)).second;
   MEDLEY_CHECK(is_new, "a request is dispatched twice");
 }
@@ -88,19 +105,10 @@ Resident Ledger::remove(RequestId request) {
   MEDLEY_CHECK(found != residents_.end());
   Resident resident = std::move(found->second);
   residents_.erase(found);
-  ReplicaAccount& account = replica(resident.replica);
-  if (resident.first_token_at) {
-    --account.decoding;
-    account.decode_context -= expected_context(resident);
-  } else {
-    --account.prefilling;
-    account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
-    account.pending_cached_tokens -= resident.cached_tokens;
-  }
+  replica(resident.replica).forget(resident);
   prefixes_.left(request, resident.replica);
-  --account.by_class[index_of(resident.request.service_class)];
-  if (!planted(Bug::kRoomLeak) || resident.first_token_at)
-    account.reserved_tokens -= resident.reserved_tokens;
+  if (!is_interactive(resident.request.service_class))
+    std::erase(patient_[resident.replica.number()], request);
   return resident;
 }
 

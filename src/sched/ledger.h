@@ -27,7 +27,9 @@ struct Resident {
   std::optional<double> ttft_from_dispatch_s, tpot_s;
   std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
   int failures = 0;
+  int preemptions = 0;
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
+  double money = 0;                       // predicted with them
   long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
 };
 
@@ -49,6 +51,8 @@ struct ReplicaAccount {
 
   int outstanding() const { return prefilling + decoding; }
   long long tokens_to_prefill() const { return pending_prompt_tokens - pending_cached_tokens; }
+  // It leaves, at whatever stage it is. prefill_free_at stays.
+  void forget(const Resident& resident);
 };
 
 class Ledger {
@@ -67,6 +71,8 @@ class Ledger {
   const Resident* find(RequestId request) const;
   std::size_t size() const { return residents_.size(); }
 
+  // Of the replica's residents those of patient classes, in the order of their dispatches.
+  const std::vector<RequestId>& patient(ReplicaId id) const { return patient_.at(id.number()); }
   // Tokens of the prompt that the replica is believed to have, and need not compute.
   long long cached_tokens(const Request& request, ReplicaId replica) const {
     return prefixes_.cached_tokens(request, replica);
@@ -86,7 +92,8 @@ class Ledger {
   mutable std::vector<ReplicaId> changed_;
   mutable std::vector<bool> is_changed_;
   std::vector<ReplicaId> first_;
-  std::vector<int> live_;  // by pool
+  std::vector<int> live_;                        // by pool
+  std::vector<std::vector<RequestId>> patient_;  // by replica
   std::unordered_map<RequestId, Resident> residents_;
   PrefixIndex prefixes_;
 };

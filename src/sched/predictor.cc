@@ -197,7 +197,19 @@ double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccou
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
-  Forecast forecast = forecast_with(now, request, pool, account, observed_[pool.number()]);
+  return with_error(now, request, account,
+                    forecast_with(now, request, pool, account, observed_[pool.number()]));
+}
+
+Forecast Predictor::forecast_undisturbed(Instant now, const Request& request, PoolId pool,
+                                         const ReplicaAccount& account) const {
+  Observed undisturbed = observed_[pool.number()];
+  undisturbed.prompt_tokens_per_s = undisturbed.interactive_prompt_tokens_per_s;
+  return with_error(now, request, account, forecast_with(now, request, pool, account, undisturbed));
+}
+
+Forecast Predictor::with_error(Instant now, const Request& request, const ReplicaAccount& account,
+                               Forecast forecast) const {
   if (error_.share > 0 && account.id) {
     const double ttft = error_factor(error_, now, request.id, *account.id, 0);
     const double tpot = error_factor(error_, now, request.id, *account.id, 1);
@@ -322,12 +334,27 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
   Observed& observed = observed_[pool.number()];
   const double elapsed = to_seconds(now - observed.last_dispatch).value();
+  const double kept = std::exp(-elapsed / kRateWindowS);
   const auto prompt = static_cast<double>(resident.request.prompt_tokens.count());
   const auto cached = static_cast<double>(resident.cached_tokens);
-  observed.prompt_tokens_per_s = observed.prompt_tokens_per_s * std::exp(-elapsed / kRateWindowS) +
-                                 (prompt - cached) / kRateWindowS;
+  const double added = (prompt - cached) / kRateWindowS;
+  observed.prompt_tokens_per_s = observed.prompt_tokens_per_s * kept + added;
+  observed.interactive_prompt_tokens_per_s =
+      observed.interactive_prompt_tokens_per_s * kept +
+      (is_interactive(resident.request.service_class) ? added : 0);
   observed.cached_share += kCachedWeight * (cached / prompt - observed.cached_share);
   observed.last_dispatch = now;
+}
+
+void Predictor::preempted(const Resident& resident, PoolId pool) {
+  if (resident.first_token_at)
+    return;
+  Observed& observed = observed_[pool.number()];
+  const double gone_s = to_seconds(observed.last_dispatch - resident.dispatched_at).value();
+  const long long to_compute = resident.request.prompt_tokens.count() - resident.cached_tokens;
+  const double added =
+      static_cast<double>(to_compute) / kRateWindowS * std::exp(-gone_s / kRateWindowS);
+  observed.prompt_tokens_per_s = std::max(0.0, observed.prompt_tokens_per_s - added);
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {

@@ -42,6 +42,10 @@ class Predictor {
 
   Forecast forecast(Instant now, const Request& request, PoolId pool,
                     const ReplicaAccount& account) const;
+  // The same where patient work sends no more prompts to the pool: while what displaced it is
+  // there.
+  Forecast forecast_undisturbed(Instant now, const Request& request, PoolId pool,
+                                const ReplicaAccount& account) const;
   // The same on a replica that holds nothing; imagined, and so without an error put upon it.
   Forecast forecast_idle(Instant now, const Request& request, PoolId pool) const;
   // The same where nothing else ever comes to the pool either: what it could do at best.
@@ -74,6 +78,8 @@ class Predictor {
 
   // Observations. Ratios are folded in slowly, within a factor 4.
   void dispatched(Instant now, PoolId pool, const Resident& resident);
+  // It was taken off the pool, to start over: a prompt that was not processed was none.
+  void preempted(const Resident& resident, PoolId pool);
   void first_token(const Resident& resident, PoolId pool, Instant at);
   void finished(const Resident& resident, PoolId pool, Instant at, Tokens generated);
 
@@ -83,9 +89,12 @@ class Predictor {
     double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
     double ttft_error = 0, tpot_error = 0;        // the pool's, or what they say where that is more
     double prompt_tokens_per_s = 0;               // to compute, dispatched to the pool, running
+    double interactive_prompt_tokens_per_s = 0;   // part of it
     double cached_share = 0;                      // of the prompts dispatched to it, running
     Instant last_dispatch;
   };
+  Forecast with_error(Instant now, const Request& request, const ReplicaAccount& account,
+                      Forecast forecast) const;
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
                          const ReplicaAccount& account, const Observed& observed) const;
   // A step of what decodes there; kept for as long as that does not change.

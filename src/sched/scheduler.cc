@@ -43,10 +43,6 @@ constexpr Duration kMostRetryAfter = std::chrono::seconds(59);
 // When every replica is lost: drivers try lost ones again every few seconds.
 constexpr Duration kLostRetryAfter = std::chrono::seconds(5);
 
-bool is_interactive(ServiceClass service_class) {
-  return service_class == ServiceClass::kGuaranteed || service_class == ServiceClass::kStandard;
-}
-
 }  // namespace
 
 class Scheduler::Impl {
@@ -212,7 +208,8 @@ class Scheduler::Impl {
     refund(resident);
     rebuild_prefill_lane(resident.replica);
     Waiting waiting{resident.request, Instant::max(), std::move(resident.failed_on),
-                    resident.failures + (planted(Bug::kFailuresUncounted) ? 0 : 1)};
+                    resident.failures + (planted(Bug::kFailuresUncounted) ? 0 : 1),
+                    resident.preemptions};
     if (planted(Bug::kLabelDroppedOnRetry))
       waiting.request.label = LabelId(0);
     // What a lost replica held did not fail there: it may have it again when it returns.
@@ -386,6 +383,10 @@ class Scheduler::Impl {
     } else {
       choice = choose(waiting, last_chance);
     }
+    if (!choice.replica || choice.late) {
+      if (const Choice displaced = displace(waiting); displaced.replica)
+        choice = displaced;
+    }
     if (!choice.replica)
       return false;
     dispatch(waiting, choice);
@@ -427,15 +428,62 @@ class Scheduler::Impl {
                               candidates);
   }
 
+  // Takes cheaper work off a replica where that is worth it, and answers the place. What was taken
+  // off waits again, before its equals.
+  Choice displace(const Waiting& waiting) {
+    const Displacement displacement =
+        placement_->displace(view(), waiting.request, filtered_, waiting.failed_on);
+    if (!displacement.choice.replica)
+      return {};
+    const ReplicaId replica = *displacement.choice.replica;
+    for (const RequestId id : displacement.preempted)
+      preempt(id);
+    rebuild_prefill_lane(replica);
+    if (sink_ != nullptr) {
+      const Forecast& forecast = *displacement.choice.forecast;
+      const Duration waited = now_ - waiting.request.arrived_at;
+      candidates_[pool_of(replica).number()] = {
+          .pool = pool_of(replica),
+          .replica = replica,
+          .ttft_s = to_seconds(waited).value() + forecast.ttft_s,
+          .tpot_s = forecast.tpot_s,
+          .money = forecast.money};
+    }
+    return displacement.choice;
+  }
+
+  void preempt(RequestId request) {
+    Resident resident = remove(request);
+    refund(resident);
+    predictor_.preempted(resident, pool_of(resident.replica));
+    ++count(resident.request).preempted;
+    if (sink_ != nullptr)
+      sink_->explain({now_, resident.request, Outcome::kPreempted, resident.replica, {}, {}});
+    decide(Preempt{request, resident.replica});
+    if (planted(Bug::kPreemptedForgotten))
+      return;
+    backlog_.push_front({resident.request, expiry(resident.request), std::move(resident.failed_on),
+                         resident.failures, resident.preemptions + 1});
+  }
+
   void dispatch(const Waiting& waiting, const Choice& choice) {
     const Request& request = waiting.request;
     const ReplicaId replica = *choice.replica;
     const PoolId pool = pool_of(replica);
     const long long output_tokens = predictor_.output_tokens(request);
     const long long tokens = request.prompt_tokens.count() + output_tokens;
-    Resident resident{request,           replica,         now_, {}, tokens, {}, {},
-                      waiting.failed_on, waiting.failures};
+    Resident resident{request,
+                      replica,
+                      now_,
+                      {},
+                      tokens,
+                      {},
+                      {},
+                      waiting.failed_on,
+                      waiting.failures,
+                      waiting.preemptions};
     if (choice.forecast) {
+      resident.money = choice.forecast->money;
       resident.ttft_from_dispatch_s = choice.forecast->ttft_s;
       resident.tpot_s = choice.forecast->tpot_s;
       resident.ttft_ratio = choice.forecast->ttft_ratio;
@@ -763,6 +811,9 @@ class Scheduler::Impl {
     } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
       digest_.add(cancel->request.number());
       digest_.add(cancel->replica.number());
+    } else if (const auto* preempt = std::get_if<Preempt>(&decision)) {
+      digest_.add(preempt->request.number());
+      digest_.add(preempt->replica.number());
     } else if (std::holds_alternative<SolvePrices>(decision)) {
       const LinearProgram& program = std::get<SolvePrices>(decision).program;
       digest_.add(program.rows());

@@ -25,6 +25,7 @@ struct ClassStats {
   long long finished = 0;    // whole answers
   long long broken = 0;      // answers that broke after their first token
   long long dispatched = 0;  // dispatches: a request that failed somewhere has several
+  long long preempted = 0;   // of the dispatches: those that guaranteed work cut short
 };
 
 struct SchedulerStats {

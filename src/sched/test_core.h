@@ -25,7 +25,7 @@ class TestCore {
       : made_(std::move(made)),
         scheduler_((made_.fleet.placement = policy, made_.fleet), made_.perf, options) {}
 
-  // Dispatches and refusals: "1 to 0", "no 1".
+  // Dispatches, refusals and preemptions: "1 to 0", "no 1", "1 off 0".
   std::vector<std::string> tell(Duration at, Event event) {
     if (auto* arrived = std::get_if<RequestArrived>(&event))
       arrived->request.arrived_at = Instant(at);
@@ -38,6 +38,9 @@ class TestCore {
                         std::to_string(dispatch->replica.number()));
       } else if (const auto* reject = std::get_if<Reject>(&decision)) {
         words.push_back("no " + std::to_string(reject->request.number()));
+      } else if (const auto* preempt = std::get_if<Preempt>(&decision)) {
+        words.push_back(std::to_string(preempt->request.number()) + " off " +
+                        std::to_string(preempt->replica.number()));
       } else if (const auto* wake = std::get_if<WakeAt>(&decision)) {
         alarm_ = wake->at.time_since_epoch();
       }

@@ -223,6 +223,19 @@ class Driver::Impl final : public engine::GenerationSink {
       }
     } else if (const auto* cancel = std::get_if<sched::Cancel>(&decision)) {
       engines_[cancel->replica.number()]->cancel(cancel->request);
+    } else if (const auto* preempt = std::get_if<sched::Preempt>(&decision)) {
+      engines_[preempt->replica.number()]->cancel(preempt->request);
+      const auto found = entries_.find(preempt->request);
+      if (found == entries_.end())
+        return;  // cancelled meanwhile: the core will hear of it next
+      Entry& entry = found->second;
+      MEDLEY_CHECK(entry.generated == 0 || !entry.request.streamed, "what was seen starts over");
+      entry.replica.reset();
+      entry.answered = false;
+      entry.first_token_at.reset();
+      entry.itl_max = {};
+      entry.generated = 0;
+      entry.listener->on_restarted();
     } else if (const auto* program = std::get_if<sched::SolvePrices>(&decision)) {
       if (prices_) {
         prices_->solve(program->program, [this](std::vector<double> duals) {

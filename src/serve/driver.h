@@ -36,13 +36,16 @@ struct Served {
   std::optional<double> joules, money;
 };
 
-// Hears of one request. Any number of on_tokens, then one of the three ends. Nothing after
-// Driver::cancel().
+// Hears of one request. Any number of on_tokens and on_restarted, then one of the three ends.
+// Nothing after Driver::cancel().
 class RequestListener {
  public:
   virtual ~RequestListener() = default;
   virtual void on_dispatched(const sched::Dispatch& dispatch) = 0;
   virtual void on_tokens(std::string_view text, int count) = 0;
+  // What came so far is void: it made room for dearer work and starts over. After a token only
+  // where the request is not streamed.
+  virtual void on_restarted() = 0;
   virtual void on_end(const engine::Ending& ending, const Served& served) = 0;
   virtual void on_rejected(const sched::Reject& rejection) = 0;
   // The engine failed for good: after the first token, or with nowhere else to go.

@@ -42,6 +42,10 @@ class FakeEngine final : public engine::Engine {
 struct Listener final : RequestListener {
   void on_dispatched(const sched::Dispatch&) override { ++dispatches; }
   void on_tokens(std::string_view piece, int) override { text += piece; }
+  void on_restarted() override {
+    ++restarts;
+    text.clear();
+  }
   void on_end(const engine::Ending&, const Served& what) override {
     ++ends;
     served = what;
@@ -57,7 +61,7 @@ struct Listener final : RequestListener {
     if (then)
       then();
   }
-  int dispatches = 0, ends = 0;
+  int dispatches = 0, restarts = 0, ends = 0;
   std::string text;
   std::optional<Served> served;
   std::optional<sched::RejectReason> reason;
@@ -134,6 +138,49 @@ TEST_F(DriverTest, AnotherReplicaTakesOverBeforeTheFirstToken) {
   fakes_[1]->fail(id, ErrorCode::kGarbled);
   EXPECT_EQ(listener.ends, 1);
   EXPECT_EQ(listener.error.value().code, ErrorCode::kGarbled);
+}
+
+class FullDriverTest : public DriverTest {
+ protected:
+  FullDriverTest() : DriverTest({.name = "a", .replicas = 2, .max_running = 1}) {}
+};
+
+TEST_F(FullDriverTest, WhatMakesRoomIsStoppedAndItsClientKeptWaiting) {
+  Listener batch, other, guaranteed;
+  const RequestId first = submit(batch, ServiceClass::kBatch);
+  loop_.advance_by(milliseconds(1));
+  fakes_[0]->sink->on_tokens(first, "Hel", 1);
+  loop_.advance_by(milliseconds(500));
+  const RequestId second = submit(other, ServiceClass::kStandard);
+  ASSERT_TRUE(fakes_[1]->running.count(second));
+  const RequestId third = submit(guaranteed, ServiceClass::kGuaranteed);
+  EXPECT_TRUE(fakes_[0]->cancelled.count(first));
+  EXPECT_TRUE(fakes_[0]->running.count(third));
+  EXPECT_EQ(batch.restarts, 1);
+  EXPECT_EQ(batch.text, "") << "what came is void";
+  EXPECT_EQ(batch.ends, 0);
+  EXPECT_EQ(driver_->held(), 3U);
+
+  fakes_[0]->sink->on_end(third, {engine::FinishReason::kStop, Tokens(10), Tokens(1), {}});
+  EXPECT_EQ(guaranteed.ends, 1);
+  ASSERT_TRUE(fakes_[0]->running.count(first)) << "it has its place again";
+  loop_.advance_by(milliseconds(30));
+  fakes_[0]->sink->on_tokens(first, "Hello", 1);
+  fakes_[0]->sink->on_end(first, {engine::FinishReason::kStop, Tokens(10), Tokens(1), {}});
+  EXPECT_EQ(batch.text, "Hello");
+  EXPECT_EQ(batch.dispatches, 2);
+  EXPECT_EQ(batch.ends, 1);
+  EXPECT_GT(batch.served->ttft_s.value(), 0.5) << "of the first token that counts";
+}
+
+TEST_F(FullDriverTest, WhatMadeRoomMayBeCancelledWhileItWaits) {
+  Listener batch, other, guaranteed;
+  const RequestId first = submit(batch, ServiceClass::kBatch);
+  submit(other, ServiceClass::kStandard);
+  submit(guaranteed, ServiceClass::kGuaranteed);
+  EXPECT_EQ(batch.restarts, 1);
+  EXPECT_TRUE(driver_->cancel(first).has_value());
+  EXPECT_EQ(driver_->held(), 2U);
 }
 
 // Two scheduled replicas: 5 ms and more to the first token, then one each millisecond; the margins

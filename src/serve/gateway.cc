@@ -85,6 +85,8 @@ class Gateway::Call final : public RequestListener {
     }
   }
 
+  void on_restarted() override { text_.clear(); }
+
   void on_end(const engine::Ending& ending, const Served& served) override {
     const openai::AnswerEnd end{ending.reason, ending.prompt_tokens, ending.output_tokens,
                                 medley_object(served)};
@@ -395,6 +397,7 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.prompt_tokens = generation.prompt_tokens;
   request.output_cap = parsed->max_tokens;
   request.targets = wishes->targets;
+  request.streamed = parsed->stream;
 
   const openai::AnswerHead head{id, parsed->model,
                                 options_.unix_time ? options_.unix_time() : options_.started_at,

@@ -140,6 +140,7 @@ Report ReportBuilder::finish(const std::string& name, const SimulationResult& re
   report.name = name;
   report.simulated_s = result.simulated_s;
   report.evictions = result.evictions;
+  report.preemptions = result.preemptions;
   report.steps = result.steps;
   report.wake_ups = result.wake_ups;
   report.power = result.power;

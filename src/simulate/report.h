@@ -74,7 +74,7 @@ struct Report {
   std::string name;
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0, kept = 0;
   long long truncated = 0;  // of the completed: answers that a full context cut; they are not kept
-  long long evictions = 0, steps = 0, wake_ups = 0;
+  long long evictions = 0, preemptions = 0, steps = 0, wake_ups = 0;
   long long extrapolated_steps = 0;  // of the steps: timed outside the range of a measured table
   long long prompt_tokens = 0, output_tokens = 0;  // of completed requests
   double simulated_s = 0, attainment = 0, goodput_per_s = 0;

@@ -520,12 +520,12 @@ std::string to_html(const Report& report, const Fleet& fleet, const Timeline& ti
   add_fleet(page, report, fleet, timeline, over);
   add_load(page, groups, timeline, over);
   add_energy(page, report, fleet, groups, timeline, result, over);
-  page.paragraph(
-      fmt::format("Pictures over time have {} buckets of {:.4g} s. {} evictions, {} steps, {} "
-                  "answers cut where "
-                  "a context was full. Decision digest {}.",
-                  over.buckets(), over.bucket_s(), report.evictions, report.steps, report.truncated,
-                  report.decision_digest));
+  page.paragraph(fmt::format(
+      "Pictures over time have {} buckets of {:.4g} s. {} evictions, {} preemptions, {} steps, {} "
+      "answers cut where "
+      "a context was full. Decision digest {}.",
+      over.buckets(), over.bucket_s(), report.evictions, report.preemptions, report.steps,
+      report.truncated, report.decision_digest));
   return page.html();
 }
 

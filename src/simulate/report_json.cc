@@ -49,6 +49,7 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"attainment", report.attainment},
                    {"goodput_per_s", report.goodput_per_s},
                    {"evictions", report.evictions},
+                   {"preemptions", report.preemptions},
                    {"steps", report.steps},
                    {"extrapolated_steps", report.extrapolated_steps},
                    {"wake_ups", report.wake_ups},

@@ -336,6 +336,10 @@ class Simulation {
     touch(replica);
     // Carrying out decisions may not touch reports_: only this function fills it.
     for (const replica::Report& report : reports_) {
+      // It was preempted at this instant, after this was reported; it may be held anew by now.
+      const OpenRecord& reported = open_record(report.request);
+      if (!reported.held || *reported.record.dispatched_s >= to_seconds(now_).value())
+        continue;
       switch (report.kind) {
         case replica::ReportKind::kFirstToken:
           record_of(report.request).first_token_s = report.at_s;
@@ -346,7 +350,7 @@ class Simulation {
           open.held = false;
           RequestRecord& record = open.record;
           record.finished_s = report.at_s;
-          record.joules = report.joules;
+          record.joules += report.joules;
           record.outcome = RequestOutcome::kCompleted;
           if (record.window_outcome == WindowOutcome::kOpen) {
             const bool kept = record.window.kept_by(round_to_duration(Seconds(*record.ttft_s())),
@@ -430,6 +434,20 @@ class Simulation {
         replicas_[cancel->replica.number()]->cancel(now_, cancel->request);
         open_record(cancel->request).held = false;
         touch(cancel->replica.number());
+      } else if (const auto* preempt = std::get_if<sched::Preempt>(&decision)) {
+        const std::size_t replica = preempt->replica.number();
+        OpenRecord& open = open_record(preempt->request);
+        open.held = false;
+        open.record.first_token_s.reset();
+        ++open.record.preemptions;
+        ++result_.preemptions;
+        // Spent for nothing, and paid.
+        open.record.joules += replicas_[replica]->cancel(now_, preempt->request).value_or(0);
+        for (const replica::Report& report : reports_) {
+          if (report.request == preempt->request)  // it ended at this instant
+            open.record.joules += report.joules;
+        }
+        touch(replica);
       } else if (const auto* solve = std::get_if<sched::SolvePrices>(&decision)) {
         // In virtual time the answer takes as long each time.
         Result<LinearSolution> solution = solver_->solve(solve->program);

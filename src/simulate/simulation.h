@@ -53,10 +53,11 @@ struct RequestRecord {
   double arrived_s = 0;
   std::optional<double> dispatched_s, first_token_s, finished_s;
   std::optional<sched::Prediction> predicted;
-  double joules = 0;       // its share of the steps it was in
+  double joules = 0;       // its share of the steps it was in, those before a preemption too
   double money = 0;        // energy at the tariff, or the metered price
   bool truncated = false;  // its answer was cut where the replica's context was full
   bool kept = false;       // every target, by a whole answer
+  int preemptions = 0;     // how often it had to make room and start over
   bool scheduled = false;  // it was dispatched to a statically scheduled device
   TokenWindow window{};    // promised, unless its outcome is kNone
   WindowOutcome window_outcome = WindowOutcome::kNone;
@@ -85,7 +86,7 @@ struct SimulationResult {
   std::vector<RequestRecord> requests;  // by row; empty where a sink took them
   std::vector<ReplicaRecord> replicas;
   double simulated_s = 0;  // until the last effect
-  long long evictions = 0, steps = 0, wake_ups = 0;
+  long long evictions = 0, steps = 0, wake_ups = 0, preemptions = 0;
   std::vector<Money> energy_cost;  // by pool, with idle hardware; 0 for rented services
   PowerFigures power;
   double prediction_error = 0, prefill_error = 0;  // as in the options

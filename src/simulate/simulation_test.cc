@@ -224,6 +224,7 @@ sched::TestFleet scheduled_pools(int replicas) {
                                                    .step_s = 0.003,
                                                    .kind = perf::ServingKind::kSlotted}});
   made.perf.pools[0].ttft_error = made.perf.pools[0].tpot_error = 0.03;
+  made.fleet.site.tariff_per_kwh.fill(0);  // time alone decides whether the second one is started
   return made;
 }
 
@@ -294,6 +295,26 @@ TEST(Report, SaysWhatTheKeptRequestsAreWorth) {
   const Report nothing = make_report("test", made.fleet, run(made, {}));
   EXPECT_FALSE(nothing.value_goodput() || nothing.money_per_good() || nothing.joules_per_good())
       << "unknown is not 0";
+}
+
+TEST(Simulation, WhatMakesRoomStartsOverAndItsEnergyStaysBooked) {
+  Arrival batch = arrival(0, seconds(1), 100, 100), guaranteed = arrival(1, seconds(1), 100, 10);
+  batch.request.service_class = ServiceClass::kBatch;
+  guaranteed.request.service_class = ServiceClass::kGuaranteed;
+  guaranteed.request.arrived_at += milliseconds(203);
+  const sched::TestFleet made = sched::make_test_fleet({{.name = "a", .max_running = 1}});
+  const SimulationResult alone = run(made, {batch});
+  const SimulationResult result = run(made, {batch, guaranteed});
+  EXPECT_EQ(result.preemptions, 1);
+  const RequestRecord &first = result.requests[0], &second = result.requests[1];
+  EXPECT_EQ(first.preemptions, 1);
+  EXPECT_EQ(first.outcome, RequestOutcome::kCompleted);
+  EXPECT_TRUE(second.kept);
+  EXPECT_GT(*first.dispatched_s, *second.finished_s - 1e-9) << "it waited for its place";
+  EXPECT_GT(*first.first_token_s, *first.dispatched_s);
+  // 100 W, for the first 200 ms and for the whole answer; the step in progress is nobody's.
+  EXPECT_NEAR(first.joules - alone.requests[0].joules, 100 * 0.2, 100 * 0.01);
+  EXPECT_NEAR(first.joules + second.joules, result.replicas[0].usage.joules, 100 * 0.01);
 }
 
 TEST(Report, SaysWhatEachTenantKept) {

@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "data/catalog.h"
 #include "data/scenario_file.h"
 #include "engine/asio_loop.h"
@@ -45,9 +48,7 @@ struct Setting {
   std::vector<simulate::Arrival> arrivals;
 };
 
-Setting make_run(int requests) {
-  std::string text(kScenario);
-  text.replace(text.find("REQUESTS"), 8, std::to_string(requests));
+Setting make_run(std::string_view text) {
   Result<data::Catalog> catalog = data::read_catalog(data::default_catalog_folder());
   EXPECT_TRUE(catalog.ok()) << catalog.error().message;
   Result<data::Scenario> scenario = data::parse_scenario(text, "one_core.yaml", *catalog);
@@ -60,10 +61,17 @@ Setting make_run(int requests) {
   return run;
 }
 
+Setting make_run(int requests) {
+  std::string text(kScenario);
+  text.replace(text.find("REQUESTS"), 8, std::to_string(requests));
+  return make_run(text);
+}
+
 // Hears of one request and keeps where it went.
 struct Listener final : serve::RequestListener {
   void on_dispatched(const sched::Dispatch& dispatch) override { replica = dispatch.replica; }
   void on_tokens(std::string_view, int count) override { tokens += count; }
+  void on_restarted() override { tokens = 0; }
   void on_end(const engine::Ending&, const serve::Served&) override { ++ends; }
   void on_rejected(const sched::Reject&) override {
     ++ends;
@@ -136,6 +144,29 @@ TEST_P(OneCoreWithALoss, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
   EXPECT_GE(rejections, 20);
   EXPECT_GE(simulated.wake_ups, 20);
   EXPECT_EQ(moved, 0);
+  EXPECT_EQ(driver.scheduler().digest().hex(), simulated.digest.hex());
+}
+
+TEST(OneCore, WhatMakesRoomDoesSoInBoth) {
+  std::ifstream file("scenarios/bursts-beside-batch.yaml");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const Setting run = make_run(text);
+  const simulate::SimulationResult simulated = simulate::simulate(
+      run.scenario.fleet, run.models, run.arrivals, {}, {run.scenario.seed, nullptr});
+  EXPECT_GT(simulated.preemptions, 100);
+
+  engine::ManualLoop loop;
+  std::vector<Listener> listeners(run.arrivals.size());
+  serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
+                       serve::make_delayed_price_solver(loop, simulate::kSolvingTakes));
+  for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
+    loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
+      driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
+    });
+  }
+  loop.run_until_idle();
+  for (std::size_t i = 0; i < listeners.size(); ++i)
+    EXPECT_EQ(listeners[i].ends, 1) << "request " << i;
   EXPECT_EQ(driver.scheduler().digest().hex(), simulated.digest.hex());
 }
 

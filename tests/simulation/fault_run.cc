@@ -20,6 +20,7 @@ struct Options {
   double gap_s = 0;
   bool burst = false;  // nearly all of it at once, of one class
   ServiceClass burst_class = ServiceClass::kGuaranteed;
+  bool crowd = false;  // patient work comes first, guaranteed work after it
   double fails = 0, breaks = 0, refused = 0, stalls = 0, absurd = 0, cancels = 0;  // shares
   bool one_kind = false;     // most of it of one class and label
   double long_prompts = 0;   // share of prompts too long for some pools
@@ -131,6 +132,12 @@ Setting draw_setting(Prng& prng) {
     options.burst_class = kServiceClasses[prng.below(2)];
     options.requests = options.burst_class == ServiceClass::kGuaranteed ? 400 : 1200;
   }
+  options.crowd = !options.burst && prng.below(8) == 0;
+  if (options.crowd) {
+    fleet.placement = {};
+    fleet.classes[index_of(ServiceClass::kGuaranteed)].targets = {
+        seconds(2), milliseconds(100), {}};
+  }
   options.one_kind = prng.below(4) == 0;
   options.long_prompts = prng.below(4) == 0 ? prng.uniform() : 0;
   const auto share = [&prng](double most) {
@@ -196,6 +203,7 @@ class World {
     for (const ClassStats& stats : scheduler_.stats().classes) {
       run_.requests += stats.arrived;
       run_.dispatched += stats.dispatched;
+      run_.preempted += stats.preempted;
       run_.rejected += stats.rejected;
       run_.cancelled += stats.cancelled;
     }
@@ -273,6 +281,7 @@ class World {
     request.tenant = TenantId(shares_.below(fleet_.tenants.size()));
     if (shares_.below(4) == 0)
       request.priority = static_cast<long long>(shares_.below(5)) - 2;
+    request.streamed = shares_.below(2) == 0;
     const std::uint64_t cap = prng_.below(5);
     if (cap == 0)
       request.output_cap = Tokens(1);
@@ -284,6 +293,14 @@ class World {
       request.targets.tpot = round_to_duration(Seconds(prng_.log_normal(0.03, 1)));
     if (prng_.below(10) == 0)
       request.targets.deadline = round_to_duration(Seconds(prng_.log_normal(60, 2)));
+    if (options_.crowd && prng_.below(10) != 0) {
+      const bool first = id.number() < options_.requests / 2;
+      request.service_class = !first                ? ServiceClass::kGuaranteed
+                              : prng_.below(3) == 0 ? ServiceClass::kFlex
+                                                    : ServiceClass::kBatch;
+      request.model = OfferId(0);
+      request.targets = {};
+    }
     if (options_.burst && prng_.below(20) != 0) {
       request.service_class = options_.burst_class;
       request.model = OfferId(0);

@@ -22,6 +22,7 @@ struct FaultRun {
   Digest digest;
   // What happened, so that a test can see that the draws reach what it is about.
   long long events = 0, requests = 0, dispatched = 0, rejected = 0, cancelled = 0, retried = 0;
+  long long preempted = 0;
   long long losses = 0, flaps = 0, stalls = 0, jumps = 0, reports = 0, strays = 0, probes = 0;
   long long prices = 0;
   long long most_waiting = 0;

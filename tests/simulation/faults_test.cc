@@ -64,6 +64,7 @@ TEST(FaultSimulation, NothingIsLostAnsweredTwiceOrUnlawfulWhateverFails) {
     sum.rejected += run.rejected;
     sum.cancelled += run.cancelled;
     sum.retried += run.retried;
+    sum.preempted += run.preempted;
     sum.losses += run.losses;
     sum.flaps += run.flaps;
     sum.stalls += run.stalls;
@@ -75,17 +76,19 @@ TEST(FaultSimulation, NothingIsLostAnsweredTwiceOrUnlawfulWhateverFails) {
   }
   fmt::print(
       "{} runs: {} events, {} requests, {} dispatches, {} refusals, {} cancelled, {} retried at "
-      "once, {} replicas lost, {} flaps, {} stalls, {} jumps of time, {} reports, {} stray events, "
+      "once, {} preempted, {} replicas lost, {} flaps, {} stalls, {} jumps of time, {} reports, {} "
+      "stray events, "
       "{} answers with prices, at most {} waiting\n",
       seeds.size(), sum.events, sum.requests, sum.dispatched, sum.rejected, sum.cancelled,
-      sum.retried, sum.losses, sum.flaps, sum.stalls, sum.jumps, sum.reports, sum.strays,
-      sum.prices, sum.most_waiting);
+      sum.retried, sum.preempted, sum.losses, sum.flaps, sum.stalls, sum.jumps, sum.reports,
+      sum.strays, sum.prices, sum.most_waiting);
   if (seeds.size() > 1) {
     // The draws reach what the test is about.
     EXPECT_GT(sum.dispatched, 20'000);
     EXPECT_GT(sum.rejected, 10'000);
     EXPECT_GT(sum.cancelled, 2'000);
     EXPECT_GT(sum.retried, 1'000);
+    EXPECT_GT(sum.preempted, 150);
     EXPECT_GT(sum.losses, 5'000);
     EXPECT_GT(sum.flaps, 1'000);
     EXPECT_GT(sum.stalls, 1'000);

@@ -49,6 +49,8 @@ std::string_view name_of(Bug bug) {
       return "headroom ignored";
     case Bug::kWindowWithoutRoom:
       return "window without room";
+    case Bug::kPreemptedForgotten:
+      return "preempted forgotten";
     case Bug::kNone:
     case Bug::kCount:
       break;

@@ -13,7 +13,7 @@ namespace {
 using std::chrono::hours, std::chrono::milliseconds, std::chrono::minutes, std::chrono::seconds;
 
 // What docs/scheduling.md and scheduler.cc promise.
-constexpr int kMostDispatches = 3;
+constexpr int kMostDispatches = 3, kMostPreemptions = 5;
 constexpr Duration kLeastRetryAfter = seconds(1), kMostRetryAfter = seconds(59);
 constexpr Duration kInteractiveTick = milliseconds(50), kLongestTick = seconds(32);
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
@@ -22,10 +22,6 @@ constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
 // once) in 37 minutes.
 constexpr Duration kStarving = minutes(40), kIdle = minutes(5);
 constexpr long long kUnbounded = 1'000'000'000'000'000;
-
-bool is_interactive(ServiceClass service_class) {
-  return service_class == ServiceClass::kGuaranteed || service_class == ServiceClass::kStandard;
-}
 
 double in_seconds(Instant at) { return to_seconds(at).value(); }
 
@@ -83,14 +79,14 @@ std::string ShadowBooks::name(const Entry& entry) const {
 
 void ShadowBooks::starts_waiting(const Entry& entry) {
   ++count(entry).waiting;
-  waiting_fresh_[index_of(entry.request.service_class)] += entry.failures == 0;
+  waiting_fresh_[index_of(entry.request.service_class)] += !entry.came_back();
   waiting_.insert(entry.request.id);
   useless_.emplace(entry.useless_at, entry.request.id);
 }
 
 void ShadowBooks::stops_waiting(const Entry& entry) {
   --count(entry).waiting;
-  waiting_fresh_[index_of(entry.request.service_class)] -= entry.failures == 0;
+  waiting_fresh_[index_of(entry.request.service_class)] -= !entry.came_back();
   waiting_.erase(entry.request.id);
   useless_.erase({entry.useless_at, entry.request.id});
 }
@@ -120,6 +116,7 @@ void ShadowBooks::refund(const Entry& entry, PoolId pool) {
 void ShadowBooks::before(Instant now, const Event& event) {
   touched_.reset();
   to_cancel_.reset();
+  made_room_.reset();
   if (const auto* arrived = std::get_if<RequestArrived>(&event)) {
     const std::size_t number = arrived->request.id.number();
     entries_.resize(std::max(entries_.size(), number + 1));
@@ -217,10 +214,23 @@ void ShadowBooks::before(Instant now, const Event& event) {
 // -------------------------------------------------------------------------------------
 
 void ShadowBooks::decided(Instant now, const Decision& decision) {
+  if (made_room_ && !std::holds_alternative<Preempt>(decision)) {
+    const auto* dispatch = std::get_if<Dispatch>(&decision);
+    const Entry* taker = dispatch != nullptr ? entry(dispatch->request) : nullptr;
+    if (taker == nullptr || dispatch->replica != *made_room_ ||
+        taker->request.service_class != ServiceClass::kGuaranteed) {
+      violated("preemption",
+               fmt::format("room was made on replica {} for nothing that is guaranteed",
+                           made_room_->number()));
+    }
+    made_room_.reset();
+  }
   if (const auto* dispatch = std::get_if<Dispatch>(&decision)) {
     on_dispatch(now, *dispatch);
   } else if (const auto* reject = std::get_if<Reject>(&decision)) {
     on_reject(now, *reject);
+  } else if (const auto* preempt = std::get_if<Preempt>(&decision)) {
+    on_preempt(now, *preempt);
   } else if (const auto* cancel = std::get_if<Cancel>(&decision)) {
     if (to_cancel_ != cancel->request)
       return violated("answered once", fmt::format("a Cancel of request {} that nobody asked for",
@@ -455,11 +465,13 @@ void ShadowBooks::check_load(const Entry& entry, ReplicaId chosen) {
 }
 
 // Of two rented services that differ in nothing but their price, and of which nothing else was
-// learned, the dearer gets nothing that the cheaper has room for.
+// learned, the dearer gets nothing that the cheaper has room for; but what waits is looked at on
+// the one replica where something ended.
 void ShadowBooks::check_price(Instant now, const Entry& entry, ReplicaId chosen) {
   const PoolId there = replicas_[chosen.number()].pool;
   const Pool& dear = fleet_.pool(there);
-  if (prices_told_ || !dear.metered || pool_observed_[there.number()])
+  if (touched_ != entry.request.id || prices_told_ || !dear.metered ||
+      pool_observed_[there.number()])
     return;
   const double headroom = kHeadroom[index_of(entry.request.service_class)];
   for (std::size_t p = 0; p < fleet_.pools.size(); ++p) {
@@ -496,6 +508,43 @@ void ShadowBooks::check_price(Instant now, const Entry& entry, ReplicaId chosen)
       }
     }
   }
+}
+
+// Only flex and batch work makes room, of which no client has seen a token, for guaranteed work on
+// the same replica, and so often at most; then it waits again.
+void ShadowBooks::on_preempt(Instant now, const Preempt& preempt) {
+  Entry* known = entry(preempt.request);
+  if (known == nullptr || known->state != State::kInFlight || *known->replica != preempt.replica) {
+    return violated("preemption",
+                    fmt::format("request {} is taken off replica {}, which has it not",
+                                preempt.request.number(), preempt.replica.number()));
+  }
+  Entry& entry = *known;
+  const Replica& replica = replicas_[preempt.replica.number()];
+  const ServiceClass service_class = entry.request.service_class;
+  const std::string taken =
+      fmt::format("{} is taken off replica {}", name(entry), preempt.replica.number());
+  if (fleet_.placement.kind != PlacementKind::kMedley ||
+      !fleet_.placement.has(ScorePart::kDisplacement)) {
+    violated("preemption", taken + " by a policy that does no such thing");
+  }
+  if (service_class != ServiceClass::kFlex && service_class != ServiceClass::kBatch)
+    violated("preemption", taken + ", and makes room for nobody");
+  if (entry.first_token && (service_class != ServiceClass::kBatch || entry.request.streamed))
+    violated("preemption", taken + " after its client may have seen a token");
+  if (!replica.live || fleet_.pool(replica.pool).metered)
+    violated("preemption", taken + ", where nothing is gained by it");
+  if (made_room_ && *made_room_ != preempt.replica)
+    violated("preemption", taken + " while room is made on another one");
+  if (entry.preemptions >= kMostPreemptions)
+    violated("preemption", taken + fmt::format(" after {} times before", entry.preemptions));
+  made_room_ = preempt.replica;
+  leave(entry, now);
+  ++entry.preemptions;
+  entry.state = State::kWaiting;
+  entry.first_token = false;
+  starts_waiting(entry);
+  ++count(entry).preempted;
 }
 
 bool ShadowBooks::idle_for(Instant now, const Entry& entry, ReplicaId id) {
@@ -611,6 +660,8 @@ void ShadowBooks::after(Instant now, const Event& event, const Scheduler& schedu
     return;
   if (to_cancel_)
     violated("answered once", "a cancelled request is not stopped on its replica");
+  if (made_room_)
+    violated("preemption", "room was made for nobody");
 
   const SchedulerStats stats = scheduler.stats();
   for (const ServiceClass service_class : kServiceClasses) {
@@ -630,6 +681,7 @@ void ShadowBooks::after(Instant now, const Event& event, const Scheduler& schedu
     compare("finished", its.finished, ours.finished);
     compare("broken", its.broken, ours.broken);
     compare("dispatched", its.dispatched, ours.dispatched);
+    compare("preempted", its.preempted, ours.preempted);
     if (its.arrived !=
         its.waiting + its.in_flight + its.rejected + its.cancelled + its.finished + its.broken) {
       violated("books", fmt::format("{}: the sums do not match", name_of(service_class)));

@@ -54,7 +54,8 @@ class ShadowBooks {
     bool first_token = false;
     Instant dispatched_at;
     std::vector<ReplicaId> failed_on;
-    int failures = 0;
+    int failures = 0, preemptions = 0;
+    bool came_back() const { return failures + preemptions > 0; }
     Instant useless_at = Instant::max();  // when the first of its targets is missed
   };
   struct Replica {
@@ -83,6 +84,7 @@ class ShadowBooks {
   void starts_waiting(const Entry& entry);
   void on_dispatch(Instant now, const Dispatch& dispatch);
   void on_reject(Instant now, const Reject& reject);
+  void on_preempt(Instant now, const Preempt& preempt);
   void check_quota(Instant now, const Entry& entry, PoolId pool);
   void check_load(const Entry& entry, ReplicaId chosen);
   void check_window(const Entry& entry, const Replica& replica);
@@ -113,13 +115,14 @@ class ShadowBooks {
   std::vector<std::deque<Spent>> spent_;  // by pool
   std::vector<bool> pool_observed_;       // a first token or an end was told of it
   std::array<ClassStats, kServiceClassCount> counts_{};
-  std::array<long long, kServiceClassCount> waiting_fresh_{};  // that never failed
+  std::array<long long, kServiceClassCount> waiting_fresh_{};  // that were never dispatched
   std::set<RequestId> waiting_;
   std::set<std::pair<Instant, RequestId>>
       useless_;  // of those that wait: when their targets are missed
   long long in_flight_ = 0;
   std::optional<Instant> alarm_;
   bool prices_told_ = false;
+  std::optional<ReplicaId> made_room_;  // a dispatch of guaranteed work there is still to come
   std::optional<RequestId> to_cancel_;  // this event's Cancel is still to come
   std::optional<RequestId> touched_;    // the request that this event is about
   std::optional<Violation> violation_;

@@ -149,6 +149,7 @@ struct WindowListener final : serve::RequestListener {
     promised |= dispatch.window.has_value();
   }
   void on_tokens(std::string_view, int) override {}
+  void on_restarted() override {}
   void on_end(const engine::Ending&, const serve::Served& served) override {
     broken = served.window && served.window->late;
   }

@@ -62,7 +62,7 @@ void EmulatedEngine::start(Generation generation, GenerationSink& sink) {
     return;
   }
   running_.insert_or_assign(generation.id,
-                            Running{&sink, Tokens(sequence.prompt_tokens), output.reason});
+                            Running{&sink, Tokens(sequence.prompt_tokens), output.reason, now});
   replica_->enqueue(now, sequence);
   ask_to_form(now);
 }
@@ -172,7 +172,8 @@ void EmulatedEngine::tell_reports() {
 
 void EmulatedEngine::tell(const replica::Report& report) {
   const auto found = running_.find(report.request);
-  if (found == running_.end())
+  // A request that was stopped may have come again before all of that instant was told.
+  if (found == running_.end() || round_to_instant(Seconds(report.at_s)) <= found->second.started_at)
     return;  // cancelled
   Running& running = found->second;
   switch (report.kind) {

@@ -39,6 +39,7 @@ class EmulatedEngine : public Engine {
     GenerationSink* sink;
     Tokens prompt_tokens;
     FinishReason reason;
+    Instant started_at;
     long long told = 0;  // tokens
   };
   struct Output {

@@ -43,6 +43,12 @@ struct Choice {
   bool late = false;  // it is more likely to break its targets there than to keep them
 };
 
+// Cheaper work to take off a replica so that a request can have its place.
+struct Displacement {
+  Choice choice;                     // empty: it is not worth it anywhere
+  std::vector<RequestId> preempted;  // residents of choice.replica; at least one
+};
+
 class Placement {
  public:
   virtual ~Placement() = default;
@@ -53,6 +59,14 @@ class Placement {
   virtual Choice choose(const View& view, const Request& request,
                         std::span<const Forbidden> filtered, std::span<const ReplicaId> avoid,
                         bool last_chance, std::vector<Candidate>* candidates) = 0;
+  // choose() has just found no place where the request keeps its promise: whether it should have
+  // that of cheaper work, and whose.
+  virtual Displacement displace(const View& view, const Request& request,
+                                std::span<const Forbidden> filtered,
+                                std::span<const ReplicaId> avoid) {
+    (void)view, (void)request, (void)filtered, (void)avoid;
+    return {};
+  }
   // Whether requests may wait in the core's backlog; else every request is dispatched at arrival.
   virtual bool holds_back() const = 0;
   // Whether it asks the predictor: the core then keeps up when the prompts of a replica will be

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -348,6 +350,166 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
   if (best_lost->late < kLeastLateness * best_late)
     return {};
   return {best_lost->replica, best_lost->forecast, true};
+}
+
+namespace {
+
+// One request is preempted so often at most, so that nothing starves.
+constexpr int kMostPreemptions = 5;
+
+struct Victim {
+  const Resident* resident;
+  double done;   // share of all the work it is that it would lose
+  double again;  // probability that it keeps its targets all the same
+};
+
+// Empty: it may not be taken off. Its client may have seen tokens; its targets would be lost, where
+// it is taken to wait again for as long as it did; or nothing is gained by it, since a statically
+// scheduled lane stays busy to the end of the prompt that is in it.
+std::optional<Victim> victim(const View& view, PoolId pool, const Resident& resident) {
+  const Request& request = resident.request;
+  if (resident.preemptions >= kMostPreemptions)
+    return std::nullopt;
+  const bool began = resident.first_token_at.has_value();
+  if (began && (request.service_class != ServiceClass::kBatch || request.streamed))
+    return std::nullopt;
+  const double prompt_s =
+      static_cast<double>(request.prompt_tokens.count() - resident.cached_tokens) /
+      view.predictor.prefill_tokens_per_s(pool);
+  const double tpot_s = resident.tpot_s.value_or(0);
+  const double answer_s = static_cast<double>(view.predictor.output_tokens(request)) * tpot_s;
+  double done_s = 0;
+  if (began) {
+    const double decoding_s = to_seconds(view.now - *resident.first_token_at).value();
+    done_s = prompt_s + std::min(decoding_s, answer_s);
+  } else {
+    const double there_s = to_seconds(view.now - resident.dispatched_at).value();
+    const double waits_s = resident.ttft_from_dispatch_s.value_or(0) - prompt_s;
+    done_s = std::clamp(there_s - waits_s, 0.0, prompt_s);
+    if (done_s > 0 && view.perf.pool(pool).kind == perf::ServingKind::kSlotted)
+      return std::nullopt;
+  }
+  const double waited_s = to_seconds(resident.dispatched_at - request.arrived_at).value();
+  const double again = view.predictor.probability(
+      view.now, request, pool, {.ttft_s = waited_s + prompt_s + tpot_s, .tpot_s = tpot_s});
+  if (again < kLeastProbability)
+    return std::nullopt;
+  return Victim{&resident, done_s / std::max(1e-9, prompt_s + answer_s), again};
+}
+
+double loss(const View& view, PoolId pool, const Victim& victim) {
+  const Resident& resident = *victim.resident;
+  const Request& request = resident.request;
+  Request rest = request;
+  Forecast stays{.tpot_s = resident.tpot_s.value_or(0)};
+  if (resident.first_token_at) {
+    rest.targets.ttft.reset();
+    const double left = (1 - victim.done) * static_cast<double>(view.predictor.output_tokens(rest));
+    rest.output_known = Tokens(std::llround(left));
+  } else {
+    const double there_s = to_seconds(view.now - resident.dispatched_at).value();
+    stays.ttft_s = std::max(0.0, resident.ttft_from_dispatch_s.value_or(0) - there_s);
+  }
+  const double kept = view.predictor.probability(view.now, rest, pool, stays);
+  const double value = view.fleet.policy(request.service_class).value.value() *
+                       ageing(request, to_seconds(view.now - request.arrived_at).value());
+  double lost = value * std::max(0.0, kept - victim.again);
+  if (victim.done > 0)
+    lost += victim.done * (resident.money + view.market.price(view.now, pool, request));
+  return lost;
+}
+
+}  // namespace
+
+Displacement MedleyPlacement::displace(const View& view, const Request& request,
+                                       std::span<const Forbidden> filtered,
+                                       std::span<const ReplicaId> avoid) {
+  if (request.service_class != ServiceClass::kGuaranteed || !policy_.has(ScorePart::kDisplacement))
+    return {};
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
+  const bool sharp = !policy_.has(ScorePart::kProbability);
+
+  Displacement best;
+  double best_gain = 0;
+  std::vector<Victim> victims;     // of a replica, those that lose least first
+  std::vector<double> lost = {0};  // by the first so many
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    const PoolId pool(i);
+    if (filtered[i] != Forbidden::kNo || !view.fleet.pool(pool).can_preempt())
+      continue;
+    const std::uint64_t first = view.ledger.first_replica(pool).number();
+    const Tolls tolls = tolls_of(view, request, pool);
+    for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
+      const ReplicaId id(first + static_cast<std::uint64_t>(r));
+      const ReplicaAccount& account = view.ledger.replica(id);
+      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+        continue;
+      victims.clear();
+      const std::vector<RequestId>& patient = view.ledger.patient(id);
+      for (auto resident = patient.rbegin(); resident != patient.rend(); ++resident) {
+        if (const auto one = victim(view, pool, *view.ledger.find(*resident)))
+          victims.push_back(*one);
+      }
+      std::stable_sort(victims.begin(), victims.end(),
+                       [](const Victim& a, const Victim& b) { return a.done < b.done; });
+      lost.resize(1);
+
+      // With the first so many gone; nothing where its targets are lost all the same.
+      std::optional<Forecast> forecast;
+      const auto gain_without = [&](std::size_t count) {
+        ReplicaAccount rest = account;
+        for (std::size_t v = 0; v < count; ++v)
+          rest.forget(*victims[v].resident);
+        rest.prefill_free_at = std::min(
+            rest.prefill_free_at,
+            view.now + round_to_duration(Seconds(view.predictor.pending_prefill_s(pool, rest))));
+        forecast.reset();
+        if (!leaves_headroom(view, request, pool, rest, need))
+          return 0.0;
+        const Forecast there = view.predictor.forecast_undisturbed(view.now, request, pool, rest);
+        const double probability = probability_of(view, request, pool, there, sharp);
+        if (probability < kLeastProbability)
+          return 0.0;
+        forecast = there;
+        const double late = lateness(request, since_arrival, there);
+        const double worth = value * (probability + kLateShare * (1 - probability) * late);
+        double harm = toll(view, request, pool, tolls, there);
+        if (policy_.has(ScorePart::kResidents))
+          harm += residents_harm(view, pool, rest, there, sharp);
+        if (policy_.has(ScorePart::kLater))
+          harm += view.arrivals.harm(worth, pool, there);
+        return worth - there.money - harm - lost[count];
+      };
+      // The fewest that will do: doubled until it does, then halved.
+      std::size_t enough = 0, too_few = 0;
+      for (std::size_t count = 1; enough == 0 && too_few < victims.size(); count *= 2) {
+        count = std::min(count, victims.size());
+        while (lost.size() <= count)
+          lost.push_back(lost.back() + loss(view, pool, victims[lost.size() - 1]));
+        if (lost[count] >= value)
+          break;
+        gain_without(count);
+        (forecast ? enough : too_few) = count;
+      }
+      while (enough > too_few + 1) {
+        const std::size_t middle = too_few + (enough - too_few) / 2;
+        gain_without(middle);
+        (forecast ? enough : too_few) = middle;
+      }
+      if (enough == 0)
+        continue;
+      const double gain = gain_without(enough);
+      if (gain <= best_gain)
+        continue;
+      best_gain = gain;
+      best = {{id, forecast, false}, {}};
+      for (std::size_t v = 0; v < enough; ++v)
+        best.preempted.push_back(victims[v].resident->request.id);
+    }
+  }
+  return best;
 }
 
 }  // namespace medley::sched

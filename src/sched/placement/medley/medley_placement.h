@@ -12,6 +12,10 @@
 // there: P is at least kLeastProbability, or no idle lawful replica of the fleet could do better,
 // since a promise that the fleet cannot keep even when idle is no reason to refuse. At its last
 // chance a request whose targets are lost is still taken by a replica with slack.
+//
+// Guaranteed work that finds no place to keep its targets may have that of flex and batch work,
+// where its score there exceeds what those lose: the work done so far, at the price of the replica,
+// and what less likely they keep their own targets.
 #pragma once
 
 #include "sched/placement/placement.h"
@@ -24,6 +28,9 @@ class MedleyPlacement final : public Placement {
   Choice choose(const View& view, const Request& request, std::span<const Forbidden> filtered,
                 std::span<const ReplicaId> avoid, bool last_chance,
                 std::vector<Candidate>* candidates) override;
+  Displacement displace(const View& view, const Request& request,
+                        std::span<const Forbidden> filtered,
+                        std::span<const ReplicaId> avoid) override;
   bool holds_back() const override { return true; }
   int groups_looked_at() const override { return 4; }
   std::span<const double> margins() const override { return margins_; }

@@ -113,6 +113,102 @@ TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
   EXPECT_THAT(fate_of_the_second(Tokens(1000)), IsEmpty());
 }
 
+// Displacement: a replica of four sequences, three of which are taken by what may wait.
+class Displacement : public testing::Test {
+ protected:
+  static TestCore core_of(int sequences, const PlacementPolicy& policy = {}) {
+    return TestCore(with_targets(make_test_fleet({{.name = "a", .max_running = sequences}})),
+                    policy);
+  }
+  // Requests 1 to 3 of that class are there, and 4, guaranteed.
+  static void fill(TestCore& core, Request patient, bool began) {
+    for (std::uint64_t id = 1; id <= 3; ++id) {
+      patient.id = RequestId(id);
+      core.arrive(seconds(1), patient);
+    }
+    for (std::uint64_t id = 1; began && id <= 3; ++id)
+      core.tell(milliseconds(1050), FirstTokenEmitted{RequestId(id)});
+    EXPECT_THAT(guaranteed(core, 4), ElementsAre("4 to 0"));
+  }
+  static std::vector<std::string> guaranteed(TestCore& core, std::uint64_t id,
+                                             Duration at = milliseconds(1100)) {
+    return core.arrive(at, test_request(id, ServiceClass::kGuaranteed, 100));
+  }
+};
+
+TEST_F(Displacement, GuaranteedWorkTakesThePlaceOfBatchWorkWhichWaitsAgain) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), true);
+  EXPECT_THAT(guaranteed(core, 5), ElementsAre("3 off 0", "5 to 0"));
+  EXPECT_EQ(core.scheduler().stats().classes[index_of(ServiceClass::kBatch)].waiting, 1);
+  EXPECT_THAT(core.finish(seconds(2), 5), IsEmpty()) << "a fifth is for dearer work";
+  EXPECT_THAT(core.finish(seconds(2), 4), ElementsAre("3 to 0"));
+}
+
+TEST_F(Displacement, WhoHasDoneLeastGoesFirst) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  core.tell(milliseconds(1110), FirstTokenEmitted{RequestId(2)});
+  core.tell(milliseconds(1120), FirstTokenEmitted{RequestId(3)});
+  core.tell(milliseconds(1130), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(guaranteed(core, 5, milliseconds(1150)), ElementsAre("1 off 0", "5 to 0"));
+}
+
+TEST_F(Displacement, FlexWorkMakesRoomBeforeItsFirstTokenOnly) {
+  TestCore before = core_of(4), after = core_of(4);
+  fill(before, test_request(1, ServiceClass::kFlex, 100), false);
+  EXPECT_THAT(guaranteed(before, 5), ElementsAre("3 off 0", "5 to 0"));
+  fill(after, test_request(1, ServiceClass::kFlex, 100), true);
+  EXPECT_THAT(guaranteed(after, 5), IsEmpty());
+}
+
+TEST_F(Displacement, BatchWorkThatIsStreamedMakesRoomBeforeItsFirstTokenOnly) {
+  TestCore core = core_of(4);
+  Request streamed = test_request(1, ServiceClass::kBatch, 100);
+  streamed.streamed = true;
+  fill(core, streamed, true);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, StandardWorkMakesNoRoom) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kStandard, 100), false);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, OnlyGuaranteedWorkIsGivenRoom) {
+  TestCore core = core_of(4);
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  EXPECT_THAT(core.arrive(milliseconds(1100), test_request(5, ServiceClass::kStandard, 100)),
+              IsEmpty());
+}
+
+TEST_F(Displacement, CanBeLeftOut) {
+  TestCore core = core_of(4, without(ScorePart::kDisplacement));
+  fill(core, test_request(1, ServiceClass::kBatch, 100), false);
+  EXPECT_THAT(guaranteed(core, 5), IsEmpty());
+}
+
+TEST_F(Displacement, TakesNobodyWhoseOwnPromiseWouldBeLost) {
+  TestCore core = core_of(1);
+  Request batch = test_request(1, ServiceClass::kBatch, 100);
+  batch.targets.deadline = seconds(2);  // 200 tokens take a second
+  core.arrive(seconds(1), batch);
+  core.tell(milliseconds(1010), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(guaranteed(core, 2, milliseconds(2500)), IsEmpty());
+}
+
+TEST_F(Displacement, TakesOneRequestOffFiveTimesAtMost) {
+  TestCore core = core_of(1);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kBatch, 100));
+  for (std::uint64_t id = 2; id < 7; ++id) {
+    EXPECT_THAT(guaranteed(core, id, seconds(id)),
+                ElementsAre("1 off 0", std::to_string(id) + " to 0"));
+    EXPECT_THAT(core.finish(seconds(id) + milliseconds(100), id), ElementsAre("1 to 0"));
+  }
+  EXPECT_THAT(guaranteed(core, 7, seconds(7)), IsEmpty());
+}
+
 // Fills a replica of one sequence and lets two of each tenant wait, the first tenant's first.
 std::vector<std::string> order_of_tenants(const PlacementPolicy& policy) {
   TestFleet made = with_targets(make_test_fleet({{.name = "a", .max_running = 1}}));
