@@ -224,7 +224,6 @@ sched::TestFleet scheduled_pools(int replicas) {
                                                    .step_s = 0.003,
                                                    .kind = perf::ServingKind::kSlotted}});
   made.perf.pools[0].ttft_error = made.perf.pools[0].tpot_error = 0.03;
-  made.fleet.site.tariff_per_kwh.fill(0);  // time alone decides whether the second one is started
   return made;
 }
 
@@ -236,7 +235,10 @@ Arrival guaranteed(std::uint64_t id, Duration at) {
 }
 
 TEST(Report, CountsWhatBecameOfTokenWindows) {
-  const sched::TestFleet made = scheduled_pools(2);
+  sched::TestFleet made = scheduled_pools(2);
+  // So that two at once need both replicas, whose energy is for nothing.
+  made.fleet.classes[index_of(ServiceClass::kGuaranteed)].targets.ttft = milliseconds(46);
+  made.fleet.site.tariff_per_kwh.fill(0);
   // The second one's replica is lost while its prompt is in the lane: it is answered by the first,
   // after it; the third one's while it streams.
   const SimulationResult result =
