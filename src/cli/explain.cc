@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "cli/table.h"
@@ -57,6 +58,7 @@ std::string reason_text(const std::string& reason) {
       {"quota", "its quota is spent"},
       {"full", "no room: sequences or KV cache taken"},
       {"dearer", "others would lose more by it than it is worth"},
+      {"costly", "costs more than it is worth by now; it may wait"},
       {"no_lawful_pool", "no pool may have it: model, class and label leave none"},
       {"too_long", "its prompt fits no lawful pool's context or quota"},
       {"no_replica", "every lawful replica is lost or failed it"},
@@ -91,6 +93,114 @@ std::string place_text(const Story& story, const std::string& pool) {
                                    : ", real");
 }
 
+const json::array& candidates_of(const json::object& decision) {
+  static const json::array kNone;
+  const json::value* candidates = decision.if_contains("candidates");
+  return candidates != nullptr && candidates->is_array() ? candidates->as_array() : kNone;
+}
+
+bool is_chosen(const json::object& decision, const json::object& candidate) {
+  const json::value* replica = decision.if_contains("replica");
+  const json::value* here = candidate.if_contains("replica");
+  return replica != nullptr && here != nullptr && *here == *replica;
+}
+
+// "a second of its prompt lane", for prices.
+std::string unit_text(const Story& story, const std::string& pool) {
+  const json::object* facts = pool_facts(story, pool);
+  const std::string unit = facts == nullptr ? "" : text_of(*facts, "priced_by");
+  return unit == "token"    ? "a token"
+         : unit == "lane_s" ? "a second of its prompt lane"
+                            : "a second of a replica";
+}
+
+// What the scores were made of; empty where the policy has no such parts.
+void print_terms(const Story& story, const json::object& decision, std::FILE* out) {
+  const json::value* priced = decision.if_contains("priced");
+  const bool has_prices = priced != nullptr && priced->is_bool() && priced->as_bool();
+  const Align right = Align::kRight;
+  std::vector<Column> columns = {{"score of"},           {"worth", right},   {"- money", right},
+                                 {"- residents", right}, {"- later", right}, {"- toll", right},
+                                 {"= score", right}};
+  if (has_prices) {
+    columns.push_back({"toll if full", right});
+    columns.push_back({"price"});
+  }
+  Table table(std::move(columns));
+  for (const json::value& value : candidates_of(decision)) {
+    if (!value.is_object() || !number_of(value.as_object(), "worth"))
+      continue;
+    const json::object& candidate = value.as_object();
+    const std::string pool = text_of(candidate, "pool");
+    std::vector<std::string> row = {pool};
+    for (const char* key : {"worth", "money", "residents", "later", "toll", "score"})
+      row.push_back(figure(number_of(candidate, key), "{:.4g}"));
+    if (has_prices) {
+      row.push_back(figure(number_of(candidate, "full_price"), "{:.4g}"));
+      const std::optional<double> price = number_of(candidate, "unit_price");
+      row.push_back(price && *price > 0 ? fmt::format("{:.3g} {}", *price, unit_text(story, pool))
+                                        : "nothing is scarce");
+    }
+    table.add_row(std::move(row));
+  }
+  if (table.rows() == 0)
+    return;
+  fmt::print(out, "\n{}", table.text());
+  if (priced != nullptr && !has_prices)
+    fmt::print(out, "There were no prices at that moment: the rest of the score decided.\n");
+}
+
+// The one that came second, or nearest where none was chosen, and what would have changed that.
+void print_runner_up(const Story& story, const json::object& decision, std::FILE* out) {
+  const json::object* best = nullptr;
+  bool any_chosen = false;
+  const auto rank = [](const json::object& candidate) {
+    return std::tuple(text_of(candidate, "forbidden").empty(),
+                      number_of(candidate, "probability").value_or(0) >= 0.5,
+                      -number_of(candidate, "lacks").value_or(0));
+  };
+  for (const json::value& value : candidates_of(decision)) {
+    if (!value.is_object())
+      continue;
+    const json::object& candidate = value.as_object();
+    if (is_chosen(decision, candidate))
+      any_chosen = true;
+    else if (number_of(candidate, "lacks") && (best == nullptr || rank(candidate) > rank(*best)))
+      best = &candidate;
+  }
+  if (best == nullptr)
+    return;
+  const std::string pool = text_of(*best, "pool");
+  const double lacks = number_of(*best, "lacks").value_or(0);
+  const double probability = number_of(*best, "probability").value_or(0);
+  std::string text =
+      any_chosen ? fmt::format("Runner-up: {}", pool) : fmt::format("Nearest to it came {}", pool);
+  if (probability < 0.5)
+    text += fmt::format(", where its targets were lost (P {:.3f})", probability);
+  if (lacks > 0)
+    text += any_chosen
+                ? fmt::format(", {:.3g} less", lacks)
+                : fmt::format(", where others would lose {:.3g} more than it was worth", lacks);
+  std::vector<std::string> ways;
+  const auto way = [&](const char* key, const std::string& name) {
+    if (const std::optional<double> target = number_of(*best, key))
+      ways.push_back(fmt::format("a {} target of {}", name, milliseconds(target)));
+  };
+  way("wins_at_ttft_s", "TTFT");
+  way("wins_at_tpot_s", "TPOT");
+  if (const std::optional<double> price = number_of(*best, "wins_at_unit_price"))
+    ways.push_back(fmt::format("a price of {:.3g} {} there", *price, unit_text(story, pool)));
+  const std::string verb = any_chosen ? "chosen" : "taken";
+  if (ways.empty()) {
+    text += fmt::format(". No looser target and no lower price alone would have had it {}", verb);
+  } else {
+    text += fmt::format(". It would have been {} with ", verb);
+    for (std::size_t i = 0; i < ways.size(); ++i)
+      text += (i > 0 ? ", or " : "") + ways[i];
+  }
+  fmt::print(out, "{}.\n", text);
+}
+
 void print_decision(const Story& story, const json::object& decision, std::FILE* out) {
   const double at = number_of(decision, "at_s").value_or(0);
   const std::string outcome = text_of(decision, "outcome");
@@ -98,35 +208,35 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
   Table table({{"pool"},
                {"verdict"},
                {"TTFT", Align::kRight},
+               {"P", Align::kRight},
                {"TPOT", Align::kRight},
+               {"P", Align::kRight},
                {"P(kept)", Align::kRight},
                {"money", Align::kRight},
                {"J", Align::kRight},
                {"score", Align::kRight}});
   std::string chosen_pool;
-  if (const json::value* candidates = decision.if_contains("candidates");
-      candidates != nullptr && candidates->is_array()) {
-    for (const json::value& value : candidates->as_array()) {
-      if (!value.is_object())
-        continue;
-      const json::object& candidate = value.as_object();
-      const std::string pool = text_of(candidate, "pool");
-      const json::value* here = candidate.if_contains("replica");
-      const bool chosen = replica != nullptr && here != nullptr && *here == *replica;
-      if (chosen)
-        chosen_pool = pool;
-      const std::string forbidden = text_of(candidate, "forbidden");
-      table.add_row({place_text(story, pool),
-                     !forbidden.empty() ? reason_text(forbidden)
-                     : chosen           ? "CHOSEN"
-                                        : "possible",
-                     milliseconds(number_of(candidate, "ttft_s")),
-                     milliseconds(number_of(candidate, "tpot_s")),
-                     figure(number_of(candidate, "probability"), "{:.3f}"),
-                     figure(number_of(candidate, "money"), "{:.3g}"),
-                     figure(number_of(candidate, "joules"), "{:.3g}"),
-                     figure(number_of(candidate, "score"), "{:.4g}")});
-    }
+  for (const json::value& value : candidates_of(decision)) {
+    if (!value.is_object())
+      continue;
+    const json::object& candidate = value.as_object();
+    const std::string pool = text_of(candidate, "pool");
+    const bool chosen = is_chosen(decision, candidate);
+    if (chosen)
+      chosen_pool = pool;
+    const std::string forbidden = text_of(candidate, "forbidden");
+    table.add_row({place_text(story, pool),
+                   !forbidden.empty() ? reason_text(forbidden)
+                   : chosen           ? "CHOSEN"
+                                      : "possible",
+                   milliseconds(number_of(candidate, "ttft_s")),
+                   figure(number_of(candidate, "ttft_probability"), "{:.3f}"),
+                   milliseconds(number_of(candidate, "tpot_s")),
+                   figure(number_of(candidate, "tpot_probability"), "{:.3f}"),
+                   figure(number_of(candidate, "probability"), "{:.3f}"),
+                   figure(number_of(candidate, "money"), "{:.3g}"),
+                   figure(number_of(candidate, "joules"), "{:.3g}"),
+                   figure(number_of(candidate, "score"), "{:.4g}")});
   }
   std::string headline = outcome;
   if (outcome == "dispatched" && replica != nullptr && replica->is_number()) {
@@ -144,6 +254,8 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
   fmt::print(out, "\nat {:.3f} s  {}\n", at, headline);
   if (table.rows() > 0)
     fmt::print(out, "{}", table.text());
+  print_terms(story, decision, out);
+  print_runner_up(story, decision, out);
 }
 
 void print_story(const Story& story, std::FILE* out) {
@@ -161,7 +273,11 @@ void print_story(const Story& story, std::FILE* out) {
   add_target("TTFT", "ttft_target_s");
   add_target("TPOT", "tpot_target_s");
   add_target("end to end", "deadline_s");
-  fmt::print(out, "targets: {}; placement {}\n", targets.empty() ? "none" : targets,
+  const std::string tenant = text_of(first, "tenant");
+  const std::optional<double> priority = number_of(first, "priority");
+  fmt::print(out, "targets: {}; {}{}placement {}\n", targets.empty() ? "none" : targets,
+             tenant.empty() ? "" : fmt::format("tenant {}; ", tenant),
+             priority ? fmt::format("priority {:.0f}; ", *priority) : "",
              text_of(story.header, "placement"));
   for (const json::object& decision : story.decisions)
     print_decision(story, decision, out);

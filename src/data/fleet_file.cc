@@ -541,6 +541,12 @@ class FleetReader {
     }
     read_replicas(fields, pool);
     MEDLEY_TRY_STATUS(fields.finish());
+    if (pool.engine.type == EngineType::kLlamaEmbedded && pool.batching.prefix_caching) {
+      const auto batching = node.find("batching");
+      return (batching && batching->is_map() ? *batching : node)
+          .find("prefix_caching")
+          ->error("expected false: engine llama_embedded computes all of every prompt");
+    }
     if (pool.engine.type == EngineType::kLlamaEmbedded && pool.model_path.empty()) {
       return node.error(
           fmt::format("engine llama_embedded needs a GGUF file as model, got '{}'", pool.model.id));

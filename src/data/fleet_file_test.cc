@@ -317,6 +317,12 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {head + ", batching: {kind: token_budget, reuse_blocks: true, prefix_caching: true}}\n",
        "fleet.yaml:2:121: pools[0].batching.prefix_caching: expected no reuse_blocks beside it, "
        "which it includes"},
+      {"pools:\n  - {name: a, device: this_machine, model: builtin, prefix_caching: true}\n",
+       "fleet.yaml:2:69: pools[0].prefix_caching: expected false: engine llama_embedded computes "
+       "all of every prompt"},
+      {head + ", engine: llama_embedded, batching: {kind: token_budget, prefix_caching: true}}\n",
+       "fleet.yaml:2:125: pools[0].batching.prefix_caching: expected false: engine llama_embedded "
+       "computes all of every prompt"},
       {head + ", step_times: {format: vidur_tables, path: x, layers: 2}}\n",
        "fleet.yaml:2:5: pools[0]: missing key 'kv_blocks', which step_times needs"},
       {head + ", kv_blocks: 5, step_times: {format: splitwise_perf_model, path: x}}\n",

@@ -2,6 +2,7 @@
 // length.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 
 #include "domain/ids.h"
@@ -9,6 +10,10 @@
 #include "domain/service_class.h"
 
 namespace medley {
+
+// Through which of the endpoints it came.
+enum class Endpoint { kChat, kCompletion };
+inline constexpr std::size_t kEndpointCount = 2;
 
 struct Request {
   RequestId id;
@@ -18,7 +23,8 @@ struct Request {
   TenantId tenant;  // whose it is
   // Its place among what waits of the same class and tenant: lower first. It decides nothing else.
   long long priority = 0;
-  OfferId model;                     // the name asked for
+  OfferId model;  // the name asked for
+  Endpoint endpoint = Endpoint::kChat;
   Tokens prompt_tokens;              // at least 1
   std::optional<Tokens> output_cap;  // the client's own limit on the answer (max_tokens)
   // Its true length, which only a study tells (PlacementPolicy::knows_lengths).

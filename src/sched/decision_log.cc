@@ -37,10 +37,13 @@ std::string log_header(const Fleet& fleet, std::string_view driver) {
   for (const Pool& pool : fleet.pools) {
     if (!pools.empty())
       pools += ',';
-    pools +=
-        fmt::format(R"({{"name":{},"device":{},"model":{},"zone":{},"engine":"{}","emulated":{}}})",
-                    quoted(pool.name), quoted(pool.device), quoted(pool.model.id),
-                    quoted(pool.zone), name_of(pool.engine.type), pool.emulated());
+    pools += fmt::format(
+        R"({{"name":{},"device":{},"model":{},"zone":{},"engine":"{}","emulated":{},"priced_by":"{}"}})",
+        quoted(pool.name), quoted(pool.device), quoted(pool.model.id), quoted(pool.zone),
+        name_of(pool.engine.type), pool.emulated(),
+        pool.metered                                 ? "token"
+        : !pool.table && pool.statically_scheduled() ? "lane_s"
+                                                     : "replica_s");
   }
   return fmt::format(
       R"({{"type":"header","schema":1,"driver":"{}","placement":"{}","currency":{},"pools":[{}]}})",
@@ -68,6 +71,8 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
     line += fmt::format(",\"replica\":{}", explanation.chosen->number());
   if (explanation.reason)
     line += fmt::format(",\"reason\":\"{}\"", name_of(*explanation.reason));
+  if (explanation.priced)
+    line += fmt::format(",\"priced\":{}", *explanation.priced);
   line += ",\"candidates\":[";
   bool first = true;
   for (const Candidate& candidate : explanation.candidates) {
@@ -82,7 +87,15 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
       line += fmt::format(",\"replica\":{}", candidate.replica->number());
     line += field("ttft_s", candidate.ttft_s) + field("tpot_s", candidate.tpot_s) +
             field("probability", candidate.probability) + field("money", candidate.money) +
-            field("joules", candidate.joules) + field("score", candidate.score) + "}";
+            field("joules", candidate.joules) + field("score", candidate.score) +
+            field("ttft_probability", candidate.ttft_probability) +
+            field("tpot_probability", candidate.tpot_probability) +
+            field("worth", candidate.worth) + field("residents", candidate.residents) +
+            field("later", candidate.later) + field("toll", candidate.toll) +
+            field("unit_price", candidate.unit_price) + field("full_price", candidate.full_price) +
+            field("lacks", candidate.lacks) + field("wins_at_ttft_s", candidate.wins_at_ttft_s) +
+            field("wins_at_tpot_s", candidate.wins_at_tpot_s) +
+            field("wins_at_unit_price", candidate.wins_at_unit_price) + "}";
   }
   return line + "]}";
 }

@@ -21,6 +21,7 @@ enum class Forbidden {
   kQuota,
   kFull,
   kDearer,
+  kCostly,
   kSlow,
   kNotAsked
 };
@@ -36,6 +37,18 @@ struct Candidate {
   std::optional<double> probability;     // that the targets are kept
   std::optional<double> money, joules;   // of this request there
   std::optional<double> score;
+  // The chances that make up the probability, where there is such a target.
+  std::optional<double> ttft_probability, tpot_probability;
+  // Of medley's score: worth − money − residents − later − toll. Also where it is forbidden as too
+  // dear, of the replica that came nearest.
+  std::optional<double> worth, residents, later, toll;
+  // Where there are prices: of a unit of what is scarce in the pool ("priced_by" of the log), and
+  // what this request would pay for all that it takes there were the replica full.
+  std::optional<double> unit_price, full_price;
+  // What it lacks to the one that was chosen, in money; and of the runner-up what would have made
+  // up for it, each alone: a looser target of this request, a lower price. Empty where that would
+  // not.
+  std::optional<double> lacks, wins_at_ttft_s, wins_at_tpot_s, wins_at_unit_price;
 };
 
 enum class Outcome { kDispatched, kQueued, kRejected, kPreempted };
@@ -46,6 +59,8 @@ struct Explanation {
   Outcome outcome = Outcome::kDispatched;
   std::optional<ReplicaId> chosen;
   std::optional<RejectReason> reason;
+  // Whether scarcity had prices at that moment; empty where the policy goes by none.
+  std::optional<bool> priced;
   std::vector<Candidate> candidates;  // by pool
 };
 

@@ -31,6 +31,8 @@ struct Resident {
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
   double money = 0;                       // predicted with them
   long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
+
+  long long tokens_to_prefill() const { return request.prompt_tokens.count() - cached_tokens; }
 };
 
 struct ReplicaAccount {

@@ -173,6 +173,12 @@ double Market::price(Instant now, PoolId pool, const Request& request) const {
   return prices.main * taken.main + prices.other * taken.other;
 }
 
+std::optional<double> Market::unit_price(Instant now, PoolId pool) const {
+  if (!has_prices(now))
+    return std::nullopt;
+  return prices_.at(pool.number()).main;
+}
+
 double Market::power_price(Instant now, PoolId pool, const Request& request) const {
   if (!has_prices(now) || power_price_ == 0)
     return 0;

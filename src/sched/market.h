@@ -36,6 +36,9 @@ class Market {
   bool has_prices(Instant now) const;
   // Money that what the request takes of the pool is worth there when it is full. 0 without prices.
   double price(Instant now, PoolId pool, const Request& request) const;
+  // The same of one unit of it: of a second of a batched replica or of a serial prompt lane, of a
+  // token of a rented service's minute. Empty without prices.
+  std::optional<double> unit_price(Instant now, PoolId pool) const;
   // The same of the site's power, which is short on all replicas at once, idle ones too.
   double power_price(Instant now, PoolId pool, const Request& request) const;
 

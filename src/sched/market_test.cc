@@ -89,6 +89,9 @@ TEST_F(MarketTest, PricesWhatTheSolutionSaysAndForgetsOldPrices) {
   EXPECT_GT(market.price(now, PoolId(0), request(1, 2000)),
             market.price(now, PoolId(0), request(1)));
   EXPECT_EQ(market.price(now, PoolId(1), request(0)), 0);
+  EXPECT_NEAR(market.unit_price(now, PoolId(0)).value(), 0.123456789 * scale, 1e-3 * scale);
+  EXPECT_EQ(market.unit_price(now, PoolId(1)), 0) << "nothing is scarce there";
+  EXPECT_FALSE(market.unit_price(at(75), PoolId(0)));
   EXPECT_FALSE(market.has_prices(at(75)));
   EXPECT_EQ(market.price(at(75), PoolId(0), request(1)), 0);
   market.solved(at(76), {0.1, 0, 0, 0});

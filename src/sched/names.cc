@@ -37,6 +37,8 @@ std::string_view name_of(Forbidden forbidden) {
       return "full";
     case Forbidden::kDearer:
       return "dearer";
+    case Forbidden::kCostly:
+      return "costly";
     case Forbidden::kSlow:
       return "slow";
     case Forbidden::kNotAsked:

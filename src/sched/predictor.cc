@@ -10,10 +10,6 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kPriorOutputTokens =
-    200;  // before anything was seen; the conversation trace's mean is 211
-constexpr double kOutputWeight = 0.02;  // of one more answer in the running mean
-constexpr double kCachedWeight = 0.02;  // of one more prompt in the running share
 constexpr double kRatioWeight = 0.05;
 constexpr double kVarianceWeight = 0.01;
 constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
@@ -32,10 +28,9 @@ double within(double predicted, double relative, double limit) {
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
 }
 
-double error_factor(const ForecastError& error, Instant now, RequestId request, ReplicaId replica,
+double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
                     std::uint64_t which) {
   Digest place;
-  place.add(static_cast<std::uint64_t>(now.time_since_epoch().count()));
   place.add(request.number());
   place.add(replica.number());
   place.add(which);
@@ -75,14 +70,44 @@ void fold_ratio(double& ratio, double observed, double predicted, double correct
 
 }  // namespace
 
+double Predictor::PromptRate::kept(Instant now) const {
+  return std::exp(-to_seconds(now - last).value() / kRateWindowS);
+}
+
+void Predictor::PromptRate::add(Instant now, const Resident& resident) {
+  const double share = kept(now);
+  const double added = static_cast<double>(resident.tokens_to_prefill()) / kRateWindowS;
+  all = all * share + added;
+  interactive = interactive * share + (is_interactive(resident.request.service_class) ? added : 0);
+  last = now;
+}
+
+void Predictor::PromptRate::remove(const Resident& resident) {
+  const double gone_s = to_seconds(last - resident.dispatched_at).value();
+  const double added = static_cast<double>(resident.tokens_to_prefill()) / kRateWindowS *
+                       std::exp(-gone_s / kRateWindowS);
+  all = std::max(0.0, all - added);
+}
+
+double Predictor::arriving(Instant now, PoolId pool, const ReplicaAccount& account,
+                           double PromptRate::*part) const {
+  if (account.id && fleet_.pool(pool).batching.prefix_caching) {
+    const PromptRate& rate = sent_[account.id->number()];
+    return rate.*part * rate.kept(now);
+  }
+  return observed_[pool.number()].prompts.*part / std::max(1, ledger_.live(pool));
+}
+
 Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
                      const ForecastError& error)
     : fleet_(fleet),
       perf_(perf),
       ledger_(ledger),
+      lengths_(fleet),
       error_(error),
       observed_(fleet.pools.size()),
-      decode_steps_(ledger.replicas().size()) {
+      decode_steps_(ledger.replicas().size()),
+      sent_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
     observed_[i].ttft_error = model.ttft_error;
@@ -120,11 +145,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
 long long Predictor::output_tokens(const Request& request) const {
   if (request.output_known)
     return std::max(1LL, request.output_known->count());
-  const std::size_t offer = request.model.number();
-  const double mean = offer < mean_output_.size()
-                          ? mean_output_[offer][index_of(request.service_class)]
-                          : kPriorOutputTokens;
-  long long tokens = std::max(1LL, std::llround(mean));
+  long long tokens = std::max(1LL, std::llround(lengths_.expected(request)));
   if (request.output_cap)
     tokens = std::min(tokens, std::max(1LL, request.output_cap->count()));
   return tokens;
@@ -134,8 +155,7 @@ double Predictor::usage_s(PoolId pool, const Request& request) const {
   const auto prompt = static_cast<double>(request.prompt_tokens.count());
   if (perf_.pool(pool).kind == perf::ServingKind::kMetered)
     return (prompt + static_cast<double>(output_tokens(request))) / capability(pool);
-  const double computed = prompt * (1 - observed_[pool.number()].cached_share);
-  const double prefill = computed / prefill_tokens_per_s(pool);
+  const double prefill = prompt / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
   return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
@@ -191,28 +211,29 @@ perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long c
 double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccount& account) const {
   const double wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
   if (error_.share > 0 && account.id)
-    return wait_s * error_factor(error_, now, request.id, *account.id, 0);
+    return wait_s * error_factor(error_, request.id, *account.id, 0);
   return wait_s;
 }
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
-  return with_error(now, request, account,
-                    forecast_with(now, request, pool, account, observed_[pool.number()]));
+  return with_error(request, account,
+                    forecast_with(now, request, pool, account, observed_[pool.number()],
+                                  arriving(now, pool, account, &PromptRate::all)));
 }
 
 Forecast Predictor::forecast_undisturbed(Instant now, const Request& request, PoolId pool,
                                          const ReplicaAccount& account) const {
-  Observed undisturbed = observed_[pool.number()];
-  undisturbed.prompt_tokens_per_s = undisturbed.interactive_prompt_tokens_per_s;
-  return with_error(now, request, account, forecast_with(now, request, pool, account, undisturbed));
+  return with_error(request, account,
+                    forecast_with(now, request, pool, account, observed_[pool.number()],
+                                  arriving(now, pool, account, &PromptRate::interactive)));
 }
 
-Forecast Predictor::with_error(Instant now, const Request& request, const ReplicaAccount& account,
+Forecast Predictor::with_error(const Request& request, const ReplicaAccount& account,
                                Forecast forecast) const {
   if (error_.share > 0 && account.id) {
-    const double ttft = error_factor(error_, now, request.id, *account.id, 0);
-    const double tpot = error_factor(error_, now, request.id, *account.id, 1);
+    const double ttft = error_factor(error_, request.id, *account.id, 0);
+    const double tpot = error_factor(error_, request.id, *account.id, 1);
     forecast.wait_s *= ttft;
     forecast.work_s *= ttft;
     forecast.ttft_s *= ttft;
@@ -223,7 +244,8 @@ Forecast Predictor::with_error(Instant now, const Request& request, const Replic
 }
 
 Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId pool,
-                                  const ReplicaAccount& account, const Observed& observed) const {
+                                  const ReplicaAccount& account, const Observed& observed,
+                                  double prompt_tokens_per_s) const {
   const perf::PoolModel& model = perf_.pool(pool);
   const long long prompt = request.prompt_tokens.count();
   const Tokens expected(output_tokens(request));
@@ -255,9 +277,12 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   if (!slotted) {
     // Prompts that keep arriving are processed in the same steps: the share of time they take
     // stretches a token's.
-    const double rate = observed.prompt_tokens_per_s / std::max(1, ledger_.live(pool));
-    const double idle_share = 1 - std::min(0.9, rate * own.per_token_s);
-    const double longest = tpot + own.per_token_s * static_cast<double>(model.chunk_tokens);
+    // The rest of a prompt that is mostly cached says little of what others take.
+    const double per_token_s =
+        cached == 0 ? own.per_token_s
+                    : prefill(model, prompt, 0, decodes, context, alone.time.value()).per_token_s;
+    const double idle_share = 1 - std::min(0.9, prompt_tokens_per_s * per_token_s);
+    const double longest = tpot + per_token_s * static_cast<double>(model.chunk_tokens);
     const auto stretched = [&](double step) {
       return model.chunk_tokens > 0 ? std::min(step / idle_share, std::max(longest, step))
                                     : step / idle_share;
@@ -274,12 +299,10 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   forecast.tpot_s = tpot * observed.tpot_ratio;
   forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
 
-  // Its share of the energy: by sequences in a batch. A statically scheduled system burns the same
-  // however many slots are filled: who starts it pays for all of it, who joins for a slot.
+  // Its share of the energy: by the sequences that are there with it. A statically scheduled system
+  // burns the same power however many of its slots are taken.
   const double watts = after.time.value() > 0 ? after.energy.value() / after.time.value() : 0;
-  const double sharers = !slotted      ? static_cast<double>(decodes + 1)
-                         : decodes > 0 ? std::max(1, model.max_running)
-                                       : 1;
+  const auto sharers = static_cast<double>(decodes + 1);
   const double decode_s = output * after.time.value();
   const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(computed);
   forecast.joules =
@@ -299,26 +322,28 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   ReplicaAccount idle;
   idle.pool = pool;
   idle.prefill_free_at = now;
-  return forecast_with(now, request, pool, idle, {});
+  return forecast_with(now, request, pool, idle, {}, 0);
 }
 
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {
   return within(tpot_s, tpot_error(pool), to_seconds(target).value());
 }
 
+double Predictor::ttft_probability(Instant now, const Request& request, PoolId pool,
+                                   const Forecast& forecast) const {
+  if (!request.targets.ttft)
+    return 1;
+  const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
+  if (perf_.pool(pool).kind == perf::ServingKind::kMetered) {
+    const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
+    return left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
+  }
+  return within(forecast.ttft_s, ttft_error(pool), left);
+}
+
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
                               const Forecast& forecast) const {
-  const perf::PoolModel& model = perf_.pool(pool);
-  double probability = 1;
-  if (request.targets.ttft) {
-    const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
-    if (model.kind == perf::ServingKind::kMetered) {
-      const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
-      probability *= left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
-    } else {
-      probability *= within(forecast.ttft_s, ttft_error(pool), left);
-    }
-  }
+  double probability = ttft_probability(now, request, pool, forecast);
   if (request.targets.tpot) {
     probability *= tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
   }
@@ -332,29 +357,15 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
 }
 
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
-  Observed& observed = observed_[pool.number()];
-  const double elapsed = to_seconds(now - observed.last_dispatch).value();
-  const double kept = std::exp(-elapsed / kRateWindowS);
-  const auto prompt = static_cast<double>(resident.request.prompt_tokens.count());
-  const auto cached = static_cast<double>(resident.cached_tokens);
-  const double added = (prompt - cached) / kRateWindowS;
-  observed.prompt_tokens_per_s = observed.prompt_tokens_per_s * kept + added;
-  observed.interactive_prompt_tokens_per_s =
-      observed.interactive_prompt_tokens_per_s * kept +
-      (is_interactive(resident.request.service_class) ? added : 0);
-  observed.cached_share += kCachedWeight * (cached / prompt - observed.cached_share);
-  observed.last_dispatch = now;
+  observed_[pool.number()].prompts.add(now, resident);
+  sent_[resident.replica.number()].add(now, resident);
 }
 
 void Predictor::preempted(const Resident& resident, PoolId pool) {
   if (resident.first_token_at)
     return;
-  Observed& observed = observed_[pool.number()];
-  const double gone_s = to_seconds(observed.last_dispatch - resident.dispatched_at).value();
-  const long long to_compute = resident.request.prompt_tokens.count() - resident.cached_tokens;
-  const double added =
-      static_cast<double>(to_compute) / kRateWindowS * std::exp(-gone_s / kRateWindowS);
-  observed.prompt_tokens_per_s = std::max(0.0, observed.prompt_tokens_per_s - added);
+  observed_[pool.number()].prompts.remove(resident);
+  sent_[resident.replica.number()].remove(resident);
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
@@ -369,14 +380,10 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
-  const std::size_t offer = resident.request.model.number();
-  while (mean_output_.size() <= offer)
-    mean_output_.emplace_back().fill(kPriorOutputTokens);
-  double& mean = mean_output_[offer][index_of(resident.request.service_class)];
   // An engine that claims more than its context holds must not make later answers seem too long for
   // every quota.
   const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
-  mean += kOutputWeight * (static_cast<double>(length) - mean);
+  lengths_.ended(resident.request, length);
   if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
     return;
   const double took_s = to_seconds(at - *resident.first_token_at).value() /

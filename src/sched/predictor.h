@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sched/ledger.h"
+#include "sched/lengths.h"
 
 namespace medley::sched {
 
@@ -22,9 +23,9 @@ struct Forecast {
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
-// exp(share·z), z standard normal and drawn by a hash of the seed, the instant, the request, the
-// replica and which of the two (to the first token, per token). So every look errs anew, and
-// equally for all policies.
+// exp(share·z), z standard normal and drawn by a hash of the seed, the request, the replica and
+// which of the two (to the first token, per token). So all policies meet the same errors, and who
+// looks again meets the same one again: a predictor does not get better by being asked twice.
 struct ForecastError {
   double share = 0;
   std::uint64_t seed = 0;
@@ -36,8 +37,7 @@ class Predictor {
   Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
             const ForecastError& error = {});
 
-  // Expected tokens of the answer: the running mean of its (offer, class), at most its own cap; the
-  // true number where a study tells it.
+  // Expected tokens of the answer, at most its own cap; the true number where a study tells it.
   long long output_tokens(const Request& request) const;
 
   Forecast forecast(Instant now, const Request& request, PoolId pool,
@@ -62,6 +62,9 @@ class Predictor {
   // bars, or what was learned where that is more.
   double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft_error; }
   double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot_error; }
+  // Probability of the first token alone, where there is a target for it; else 1.
+  double ttft_probability(Instant now, const Request& request, PoolId pool,
+                          const Forecast& forecast) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
@@ -84,19 +87,29 @@ class Predictor {
   void finished(const Resident& resident, PoolId pool, Instant at, Tokens generated);
 
  private:
+  // Prompt tokens to compute that were dispatched, a second, running.
+  struct PromptRate {
+    double all = 0, interactive = 0;  // as of `last`
+    Instant last;
+    double kept(Instant now) const;  // the share that is left of them
+    void add(Instant now, const Resident& resident);
+    void remove(const Resident& resident);
+  };
   struct Observed {
     double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
     double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
     double ttft_error = 0, tpot_error = 0;        // the pool's, or what they say where that is more
-    double prompt_tokens_per_s = 0;               // to compute, dispatched to the pool, running
-    double interactive_prompt_tokens_per_s = 0;   // part of it
-    double cached_share = 0;                      // of the prompts dispatched to it, running
-    Instant last_dispatch;
+    PromptRate prompts;
   };
-  Forecast with_error(Instant now, const Request& request, const ReplicaAccount& account,
+  Forecast with_error(const Request& request, const ReplicaAccount& account,
                       Forecast forecast) const;
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
-                         const ReplicaAccount& account, const Observed& observed) const;
+                         const ReplicaAccount& account, const Observed& observed,
+                         double prompt_tokens_per_s) const;
+  // Prompt tokens a second that a replica has to expect. Those of the pool spread evenly, except
+  // where prefixes are cached: there prompts go where their beginnings are.
+  double arriving(Instant now, PoolId pool, const ReplicaAccount& account,
+                  double PromptRate::*part) const;
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
@@ -110,15 +123,16 @@ class Predictor {
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
   const Ledger& ledger_;
+  Lengths lengths_;
   const ForecastError error_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
-  std::vector<std::array<double, kServiceClassCount>> mean_output_;          // by offer
   struct DecodeStep {
     long long decodes = 0, context = 0;
     perf::StepCost cost;
   };
   mutable std::vector<DecodeStep> decode_steps_;  // by replica
+  std::vector<PromptRate> sent_;                  // by replica
 };
 
 }  // namespace medley::sched

@@ -104,6 +104,58 @@ TEST(PrefixIndex, ShortensThePredictedPrefillOfWhoComesAndOfWhoWaits) {
   EXPECT_EQ(ledger.replica(ReplicaId(0)).tokens_to_prefill(), 0);
 }
 
+TEST(PrefixIndex, TimesPerTokenGoByWhatTheirOwnReplicaWasSent) {
+  const TestFleet made = caching_fleet(2);
+  Ledger ledger(made.fleet, PrefixIndex(made.fleet, made.perf));
+  Predictor predictor(made.fleet, made.perf, ledger);
+  const Request request = test_request(9, ServiceClass::kStandard, 500);
+  const auto tpot_s = [&](std::uint64_t replica) {
+    return predictor
+        .forecast(Instant(seconds(1)), request, PoolId(0), ledger.replica(ReplicaId(replica)))
+        .tpot_s;
+  };
+  const double quiet = tpot_s(0);
+  const Resident sent = {.request = test_request(1, ServiceClass::kFlex, 30'000),
+                         .replica = ReplicaId(1),
+                         .dispatched_at = Instant(seconds(1))};
+  predictor.dispatched(Instant(seconds(1)), PoolId(0), sent);
+  EXPECT_EQ(tpot_s(0), quiet);
+  EXPECT_GT(tpot_s(1), quiet);
+  // Flex work would send no more while what displaced it is there.
+  EXPECT_EQ(predictor
+                .forecast_undisturbed(Instant(seconds(1)), request, PoolId(0),
+                                      ledger.replica(ReplicaId(1)))
+                .tpot_s,
+            quiet);
+  predictor.preempted(sent, PoolId(0));
+  EXPECT_EQ(tpot_s(1), quiet);
+}
+
+TEST(PrefixIndex, ShortensNoTimePerToken) {
+  const TestFleet made = caching_fleet(1);
+  Ledger ledger(made.fleet, PrefixIndex(made.fleet, made.perf));
+  Predictor predictor(made.fleet, made.perf, ledger);
+  predictor.dispatched(
+      Instant(seconds(1)), PoolId(0),
+      {.request = test_request(1, ServiceClass::kFlex, 30'000), .replica = ReplicaId(0)});
+  const Request request = with_prefix(2, 1010, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+  const auto forecast = [&] {
+    return predictor.forecast(Instant(seconds(1)), request, PoolId(0),
+                              ledger.replica(ReplicaId(0)));
+  };
+  const Forecast cold = forecast();
+  const double usage_s = predictor.usage_s(PoolId(0), request);
+  ledger.dispatched({.request = with_prefix(3, 1010, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
+                     .replica = ReplicaId(0),
+                     .reserved_tokens = 1200});
+  ledger.first_token(RequestId(3), Instant(seconds(1)));
+  ledger.remove(RequestId(3));
+  const Forecast warm = forecast();
+  EXPECT_LT(warm.work_s, cold.work_s / 2);
+  EXPECT_EQ(warm.tpot_s, cold.tpot_s);
+  EXPECT_EQ(predictor.usage_s(PoolId(0), request), usage_s);
+}
+
 // The second turn of a conversation whose first one went to replica 1, with so many prompts of
 // others waiting there, a quarter of a second each.
 std::vector<std::string> second_turn(const PlacementPolicy& policy, int waiting) {

@@ -791,7 +791,10 @@ class Scheduler::Impl {
                std::optional<RejectReason> reason) {
     if (sink_ == nullptr)
       return;
-    sink_->explain({now_, request, outcome, chosen, reason, candidates_});
+    std::optional<bool> priced;
+    if (uses_prices_)
+      priced = market_.has_prices(now_);
+    sink_->explain({now_, request, outcome, chosen, reason, priced, candidates_});
   }
 
   void decide(const Decision& decision) {

@@ -394,6 +394,7 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.tenant = wishes->tenant;
   request.priority = wishes->priority;
   request.model = *offer_id;
+  request.endpoint = parsed->chat ? Endpoint::kChat : Endpoint::kCompletion;
   request.prompt_tokens = generation.prompt_tokens;
   request.output_cap = parsed->max_tokens;
   request.targets = wishes->targets;

@@ -64,7 +64,7 @@ TEST(Arena, TellsTrueLengthsToAPolicyThatIsToKnowThem) {
   PlacementPolicy told;
   told.knows_lengths = true;
   options.policies = {PlacementKind::kMedley, told};
-  const Arena arena = arena_of(scenario(), options);
+  const Arena arena = arena_of(scenario("requests: 600, rate_per_s: 30"), options);
   EXPECT_NE(arena.run(0, 0, 0).joules, arena.run(1, 0, 0).joules);
 }
 

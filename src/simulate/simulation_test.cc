@@ -236,9 +236,7 @@ Arrival guaranteed(std::uint64_t id, Duration at) {
 
 TEST(Report, CountsWhatBecameOfTokenWindows) {
   sched::TestFleet made = scheduled_pools(2);
-  // So that two at once need both replicas, whose energy is for nothing.
-  made.fleet.classes[index_of(ServiceClass::kGuaranteed)].targets.ttft = milliseconds(46);
-  made.fleet.site.tariff_per_kwh.fill(0);
+  made.fleet.placement = PlacementKind::kLeastOutstanding;  // spreads them
   // The second one's replica is lost while its prompt is in the lane: it is answered by the first,
   // after it; the third one's while it streams.
   const SimulationResult result =

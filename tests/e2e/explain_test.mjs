@@ -38,6 +38,9 @@ test('an id from an answer is explained, with the chosen pool; an unknown one en
     assert.match(out, new RegExp(`^ *${pool} \\(.*CHOSEN`, 'm'));
     assert.match(out, new RegExp(`class batch, label ${label}, model llama-3.1-8b`));
     assert.match(out, /what happened: completed/);
+    assert.match(out, /^score of +worth +- money +- residents +- later +- toll +(= score|= score +toll if full +price)$/m);
+    assert.match(out, /There were no prices at that moment/);
+    if (label === 'public') assert.match(out, /^Runner-up: (near|far)/m);
     if (label === 'internal') assert.match(out, /far \(.*the label may not be processed in its zone/);
     const machine = JSON.parse((await medley('explain', id, '--decisions', log, '-o', 'json')).out);
     assert.equal(machine.result.outcome, 'completed');

@@ -11,10 +11,11 @@ namespace {
 // Tuned on scenarios/mixed_fleet.yaml, seed 9, at loads 1 and 1.75
 // (docs/decisions/0052-edf-composite.md).
 constexpr Margins kMargins = {.ttft = 0.95, .tpot = 1}, kLastMargins = {.ttft = 1, .tpot = 1};
-constexpr double kGuard = 0.9;  // of a resident's time per token, at most
+constexpr double kGuard = 0.95;  // of a resident's time per token, at most
 // Of a dearer class's time to first token, how much cheaper work may fill: on a lane that serves
-// prompts in turn beside the decodes, and on a batched replica.
-constexpr double kLaneShare = 0.22, kBatchShare = 0.2;
+// prompts in turn beside the decodes, and on a batched replica. Where no prompt waits, it may have
+// the replica whatever its own takes.
+constexpr double kLaneShare = 0.17, kBatchShare = 0.15;
 constexpr int kTries = 64;
 
 bool guards_residents(const View& view, const ReplicaAccount& account, const Forecast& forecast) {
@@ -44,15 +45,15 @@ bool leaves_room_for_dearer(const View& view, double value, bool slotted,
   return true;
 }
 
-// The least capable first: small models, then what is rented, and what is statically scheduled
-// last, since only it gives tokens so fast.
+// The least capable first: small models, then what is statically scheduled, since only it gives
+// tokens so fast, and what costs money by the token last.
 std::pair<int, double> capability_of(const Pool& pool, const perf::PoolModel& model) {
   switch (model.kind) {
     case perf::ServingKind::kBatched:
       return {0, pool.model.parameters};
-    case perf::ServingKind::kMetered:
-      return {1, 0};
     case perf::ServingKind::kSlotted:
+      return {1, 0};
+    case perf::ServingKind::kMetered:
       return {2, 0};
   }
   return {};
@@ -112,7 +113,8 @@ Choice EdfComposite::choose(const View& view, const Request& request,
         why = Forbidden::kDearer;
         continue;
       }
-      if (!facts.metered && !leaves_room_for_dearer(view, value, slotted, forecast)) {
+      if (!facts.metered && account.prefilling > 0 &&
+          !leaves_room_for_dearer(view, value, slotted, forecast)) {
         why = Forbidden::kDearer;
         continue;
       }

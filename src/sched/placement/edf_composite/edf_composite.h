@@ -4,7 +4,8 @@
 //   margins        a replica is feasible where the forecast takes up at most so much of each target
 //   guard          and where no class that is there would see its time per token broken by a join
 //   reserve        and where a lane that serves prompts in turn keeps time for dearer work
-//   least capable  of the feasible ones: small models first, statically scheduled devices last
+//   least capable  of the feasible ones: small models first, statically scheduled devices and then
+//                  rented services last
 //   EDF            what waits is tried by its deadline, whatever its class
 //   refusal        where nothing is feasible when the time to first token is spent
 #pragma once

@@ -89,12 +89,15 @@ TEST(EdfComposite, KeepsAShareOfASerialLaneForDearerWork) {
                                                .step_s = 0.003,
                                                .kind = perf::ServingKind::kSlotted}})),
                 PlacementKind::kEdfComposite);
-  // 20 µs a token: a fifth of a second is more than cheaper work may fill, a twentieth is not.
-  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 10'000)), IsEmpty());
-  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 2'500)),
-              ElementsAre("2 to 0"));
-  EXPECT_THAT(core.arrive(seconds(1), test_request(3, ServiceClass::kGuaranteed, 10'000)),
+  // 20 µs a token. Where no prompt waits cheaper work may have it all; behind another prompt, a
+  // tenth of a second in sum is more than it may fill, and a fifteenth is not.
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 2'500)),
+              ElementsAre("1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kStandard, 2'500)), IsEmpty());
+  EXPECT_THAT(core.arrive(seconds(1), test_request(3, ServiceClass::kFlex, 500)),
               ElementsAre("3 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), test_request(4, ServiceClass::kGuaranteed, 10'000)),
+              ElementsAre("4 to 0"));
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,11 +26,15 @@ constexpr double kLateShare = 0.1;
 constexpr double kLeastLateness = 0.1;
 // Work that may wait is worth more the longer it has: by this share of its value each time it has
 // waited as long as its first token may take, or its end where it has a deadline, or kPatienceS. So
-// nothing starves. By class. Were flex to double, it would displace standard work: a point of net
-// value less at load 1.5; were batch to age by the minute, it would displace flex
-// (scenarios/mixed_fleet.yaml, seeds 6 to 9).
-constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.5, 2};
+// nothing starves. By class. Twice as much for flex displaces standard work: half a point of the
+// bound less at load 2. With 2 for batch it keeps 82 % at load 2 and not 90, for .15 points more
+// (scenarios/mixed_fleet.yaml, seeds 8 and 9).
+constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.7, 5};
 constexpr double kPatienceS = 60;
+// And it offers little at first for what others want and for what is rented, so as to wait for
+// better: at most its value times this times the share of its patience that is over. 3 leaves batch
+// with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
+constexpr double kOffer = 5;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
@@ -73,15 +79,22 @@ bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& 
   return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
 }
 
-double ageing(const Request& request, double since_arrival_s) {
-  const double gain = kAgeing[index_of(request.service_class)];
-  if (gain == 0)
-    return 1;
+bool is_patient(ServiceClass service_class) { return kAgeing[index_of(service_class)] > 0; }
+
+// Which share of its patience is over: 1 when its first token is due, or where there is a deadline
+// only, its end.
+double impatience(const Request& request, double since_arrival_s) {
   const double patience_s = request.targets.ttft ? to_seconds(*request.targets.ttft).value()
                             : request.targets.deadline
                                 ? to_seconds(*request.targets.deadline).value()
                                 : kPatienceS;
-  return 1 + gain * since_arrival_s / std::max(1e-3, patience_s);
+  return since_arrival_s / std::max(1e-3, patience_s);
+}
+
+double ageing(const Request& request, double since_arrival_s) {
+  if (!is_patient(request.service_class))
+    return 1;
+  return 1 + kAgeing[index_of(request.service_class)] * impatience(request, since_arrival_s);
 }
 
 // Where the price of what a request takes begins to count, and over which span it comes to count in
@@ -94,7 +107,7 @@ struct Ramp {
 };
 constexpr Ramp kQuotaRamp = {0.5, 0.5};
 constexpr Ramp kLaneRamp = {0.5, 0.4}, kLaneRampBelow = {0.1, 0.3};
-constexpr Ramp kBatchRamp = {0.6, 0.3}, kBatchRampBelow = {0.2, 0.3};
+constexpr Ramp kBatchRamp = {0.8, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
 double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
 
@@ -105,6 +118,17 @@ bool is_idle(const View& view, PoolId pool) {
                        .subspan(first, static_cast<std::size_t>(view.fleet.pool(pool).replicas));
   return std::all_of(all.begin(), all.end(),
                      [](const ReplicaAccount& account) { return account.outstanding() == 0; });
+}
+
+// Of the hardware that the request may have.
+bool any_owned_is_busy(const View& view, std::span<const Forbidden> filtered) {
+  for (std::size_t i = 0; i < filtered.size(); ++i) {
+    // Where only one replica is looked at, the others' pools are not asked for.
+    const bool may_have = filtered[i] == Forbidden::kNo || filtered[i] == Forbidden::kNotAsked;
+    if (may_have && !view.fleet.pools[i].metered && !is_idle(view, PoolId(i)))
+      return true;
+  }
+  return false;
 }
 
 // What a request would pay in a pool for what is scarce there.
@@ -169,15 +193,184 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
   return harm;
 }
 
+// The parts of a score, money, as the log tells them; decide() works out no more than it needs.
+struct Weighed {
+  double probability = 0, late = 1;
+  double worth = 0;
+  // What others lose by it: residents, and later work that is dearer; and what is scarce. Its own
+  // cost ranks the replicas, but does not refuse it.
+  double residents = 0, later = 0, toll = 0;
+
+  double harm() const { return residents + later + toll; }
+};
+
+Weighed weigh(const View& view, const Request& request, PoolId pool, const ReplicaAccount& account,
+              const Forecast& forecast, const Tolls& tolls, const PlacementPolicy& policy) {
+  const bool sharp = !policy.has(ScorePart::kProbability);
+  const double value = view.fleet.policy(request.service_class).value.value();
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  Weighed seen;
+  seen.probability = probability_of(view, request, pool, forecast, sharp);
+  seen.late = lateness(request, since_arrival, forecast);
+  seen.worth = value * ageing(request, since_arrival) *
+               (seen.probability + kLateShare * (1 - seen.probability) * seen.late);
+  if (policy.has(ScorePart::kResidents))
+    seen.residents = residents_harm(view, pool, account, forecast, sharp);
+  // An idle replica keeps nothing free for more of the same class.
+  if (policy.has(ScorePart::kLater) && !view.fleet.pool(pool).metered) {
+    const bool empty = account.outstanding() == 0;
+    seen.later =
+        view.arrivals.harm(empty ? std::max(seen.worth, value) : seen.worth, pool, forecast);
+  }
+  seen.toll = toll(view, request, pool, tolls, forecast);
+  return seen;
+}
+
+// --- what the log says
+// -------------------------------------------------------------------------------------------------
+
+// z with which Φ(z) = share, by Newton's method from where Φ is steep; share in (0, 1).
+double normal_quantile(double share) {
+  double z = 0;
+  for (int i = 0; i < 60; ++i) {
+    const double at = 0.5 * std::erfc(-z / std::sqrt(2.0)) - share;
+    const double slope = std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi);
+    z = std::clamp(z - std::clamp(at / std::max(slope, 1e-12), -0.5, 0.5), -5.0, 5.0);
+  }
+  return z;
+}
+
+Forecast forecast_seen(const View& view, const Request& request, PoolId pool,
+                       const ReplicaAccount& account) {
+  Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
+  if (account.outstanding() > 0 && !view.fleet.pool(pool).metered) {
+    forecast.wait_s += view.left_free_s;
+    forecast.ttft_s += view.left_free_s;
+  }
+  return forecast;
+}
+
+// A target of the request that would have put the replica level with the winner, the least there
+// is; empty where no looser one would have. Solved for the probability that is needed, then tried.
+std::optional<double> target_that_wins(const View& view, const Request& request, PoolId pool,
+                                       const ReplicaAccount& account, const Tolls& tolls,
+                                       const PlacementPolicy& policy, double winning_score,
+                                       std::optional<Duration> Targets::*which) {
+  if (!(request.targets.*which))
+    return std::nullopt;
+  const bool first = which == &Targets::ttft;
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const Forecast forecast = forecast_seen(view, request, pool, account);
+  const auto wins = [&](double target_s) {
+    Request looser = request;
+    looser.targets.*which = round_to_duration(Seconds(target_s));
+    const Weighed seen = weigh(view, looser, pool, account, forecast, tolls, policy);
+    return seen.probability >= kLeastProbability &&
+           seen.worth - forecast.money - seen.harm() >= winning_score && seen.worth > seen.harm();
+  };
+  const double error = first ? view.predictor.ttft_error(pool) : view.predictor.tpot_error(pool);
+  const double predicted = first ? forecast.ttft_s : forecast.tpot_s;
+  for (const double share : {0.5, 0.75, 0.9, 0.99, 0.9999}) {
+    const double target_s =
+        (first ? since_arrival : 0) + predicted * (1 + normal_quantile(share) * error) + 1e-5;
+    if (target_s > to_seconds(*(request.targets.*which)).value() && wins(target_s))
+      return target_s;
+  }
+  return std::nullopt;
+}
+
+// Fills in what the score was made of, and what would have changed the decision.
+void explain(const View& view, const Request& request, const Choice& choice,
+             const PlacementPolicy& policy, std::vector<Candidate>& candidates) {
+  const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  std::optional<double> winning_score;
+  for (Candidate& candidate : candidates) {
+    const PoolId pool = candidate.pool;
+    if (policy.has(ScorePart::kPrices)) {
+      candidate.unit_price = view.market.unit_price(view.now, pool);
+      if (candidate.unit_price && candidate.replica)
+        candidate.full_price = view.market.price(view.now, pool, request);
+    }
+    if (!candidate.replica)
+      continue;
+    const ReplicaAccount& account = view.ledger.replica(*candidate.replica);
+    const Forecast forecast = forecast_seen(view, request, pool, account);
+    const Forecast plain = view.predictor.forecast(view.now, request, pool, account);
+    const Weighed seen =
+        weigh(view, request, pool, account, forecast, tolls_of(view, request, pool), policy);
+    candidate.ttft_s = since_arrival + plain.ttft_s;
+    candidate.tpot_s = forecast.tpot_s;
+    candidate.probability = seen.probability;
+    if (request.targets.ttft)
+      candidate.ttft_probability =
+          view.predictor.ttft_probability(view.now, request, pool, forecast);
+    if (request.targets.tpot)
+      candidate.tpot_probability =
+          view.predictor.tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
+    candidate.money = forecast.money;
+    if (forecast.joules > 0)
+      candidate.joules = forecast.joules;  // else unknown
+    candidate.worth = seen.worth;
+    candidate.residents = seen.residents;
+    candidate.later = seen.later;
+    candidate.toll = seen.toll;
+    if (!candidate.score)
+      candidate.score = seen.worth - forecast.money - seen.harm();
+    if (candidate.replica == choice.replica)
+      winning_score = candidate.score;
+  }
+  // Without a winner it had to be worth more than others lose by it.
+  const auto to_beat = [&](const Candidate& candidate) {
+    return winning_score.value_or(-*candidate.money);
+  };
+  Candidate* second = nullptr;
+  const auto rank = [](const Candidate& candidate) {
+    return std::tuple(candidate.forbidden == Forbidden::kNo,
+                      *candidate.probability >= kLeastProbability, -*candidate.lacks);
+  };
+  for (Candidate& candidate : candidates) {
+    if (!candidate.replica || candidate.replica == choice.replica)
+      continue;
+    candidate.lacks = std::max(0.0, to_beat(candidate) - *candidate.score);
+    if (second == nullptr || rank(candidate) > rank(*second))
+      second = &candidate;
+  }
+  if (second == nullptr)
+    return;
+  const PoolId pool = second->pool;
+  const ReplicaAccount& account = view.ledger.replica(*second->replica);
+  const Tolls tolls = tolls_of(view, request, pool);
+  const auto with_target = [&](std::optional<Duration> Targets::*which) {
+    return target_that_wins(view, request, pool, account, tolls, policy, to_beat(*second), which);
+  };
+  second->wins_at_ttft_s = with_target(&Targets::ttft);
+  second->wins_at_tpot_s = with_target(&Targets::tpot);
+  const double scarce = *second->toll - tolls.power;  // in proportion to the price
+  if (*second->lacks > 0 && *second->lacks < scarce && second->unit_price.value_or(0) > 0 &&
+      *second->probability >= kLeastProbability)
+    second->wins_at_unit_price = *second->unit_price * (1 - *second->lacks / scarce);
+}
+
 }  // namespace
 
 Choice MedleyPlacement::choose(const View& view, const Request& request,
                                std::span<const Forbidden> filtered,
                                std::span<const ReplicaId> avoid, bool last_chance,
                                std::vector<Candidate>* candidates) {
+  const Choice choice = decide(view, request, filtered, avoid, last_chance, candidates);
+  if (candidates != nullptr)
+    explain(view, request, choice, policy_, *candidates);
+  return choice;
+}
+
+Choice MedleyPlacement::decide(const View& view, const Request& request,
+                               std::span<const Forbidden> filtered,
+                               std::span<const ReplicaId> avoid, bool last_chance,
+                               std::vector<Candidate>* candidates) {
   const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
   const double value = view.fleet.policy(request.service_class).value.value();
   const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const bool patient = is_patient(request.service_class);
   const double grown = value * ageing(request, since_arrival);
 
   const bool sharp = !policy_.has(ScorePart::kProbability);
@@ -201,6 +394,7 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     Forbidden why = Forbidden::kLost;
     std::optional<Best> best_here;
     std::optional<double> margin;
+    std::optional<ReplicaId> nearest;  // of those where it is too dear
     const Tolls tolls = tolls_of(view, request, pool);
     bool seen_idle = false;
     if (candidates != nullptr)
@@ -229,6 +423,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                                           left_free_s};
         const double least_harm = toll(view, request, pool, tolls, least);
         if (grown <= least_harm) {
+          if (!margin || (grown - least_harm) / grown > *margin)
+            nearest = id;
           margin = std::max(margin.value_or(-1e9), (grown - least_harm) / grown);
           why = Forbidden::kDearer;
           continue;
@@ -248,6 +444,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                (last_chance || (margin && (worth - harm) / grown <= *margin));
       };
       why = Forbidden::kDearer;
+      if (!nearest)
+        nearest = id;
       if (changes_nothing(grown, here))
         continue;
       const double probability = probability_of(view, request, pool, forecast, sharp);
@@ -258,9 +456,8 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
       }
       const double late = lateness(request, since_arrival, forecast);
       const double worth = grown * (probability + kLateShare * (1 - probability) * late);
-      // What others lose by it: residents, and later work that is dearer. Its own cost ranks the
-      // replicas, but does not refuse it. An idle replica keeps nothing free for more of the same
-      // class.
+      // What others lose by it: residents, and later work that is dearer. An idle replica keeps
+      // nothing free for more of the same class.
       const double later =
           policy_.has(ScorePart::kLater) && !facts.metered
               ? view.arrivals.harm(empty ? std::max(worth, value) : worth, pool, forecast)
@@ -276,9 +473,23 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
                                    : 0;
       const double harm = residents + others;
       const double score = worth - money - harm;
+      if (!margin || (worth - harm) / grown - (kept ? 0 : 1) > *margin)
+        nearest = id;
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything)
         continue;
+      // What it costs itself counts, too, where hardware that is busy now may come free and cost
+      // less. But who waits for an answer is not refused for it, and neither is what would come
+      // late even from an idle fleet.
+      const bool costly = (patient || !last_chance) && worth <= harm + forecast.money;
+      const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
+                                   value * kOffer * impatience(request, since_arrival) <
+                                       harm + (facts.metered ? forecast.money : 0);
+      if (kept && (costly || better_may_come) && !takes_anything &&
+          any_owned_is_busy(view, filtered)) {
+        why = Forbidden::kCostly;
+        continue;
+      }
       const auto rank = [](const Best& best) {
         return std::pair(best.probability >= kLeastProbability, best.score);
       };
@@ -294,17 +505,12 @@ Choice MedleyPlacement::choose(const View& view, const Request& request,
     margins_[i] = margin.value_or(0);
     if (candidates != nullptr) {
       Candidate& candidate = candidates->at(i);
+      candidate.forbidden = best_here ? Forbidden::kNo : why;
       if (best_here) {
         candidate.replica = best_here->replica;
-        candidate.ttft_s = since_arrival + best_here->forecast.ttft_s;
-        candidate.tpot_s = best_here->forecast.tpot_s;
-        candidate.probability = best_here->probability;
-        candidate.money = best_here->forecast.money;
-        if (best_here->forecast.joules > 0)
-          candidate.joules = best_here->forecast.joules;  // else unknown
         candidate.score = best_here->score;
-      } else {
-        candidate.forbidden = why;
+      } else if (why == Forbidden::kDearer || why == Forbidden::kCostly) {
+        candidate.replica = nearest;
       }
     }
     if (!best_here)
@@ -356,6 +562,9 @@ namespace {
 
 // One request is preempted so often at most, so that nothing starves.
 constexpr int kMostPreemptions = 5;
+// Replicas of a pool that are looked at for victims, others at each look: a look takes 3 us on full
+// replicas of 128 sequences.
+constexpr std::uint64_t kMostLooks = 8;
 
 struct Victim {
   const Resident* resident;
@@ -441,8 +650,11 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
       continue;
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     const Tolls tolls = tolls_of(view, request, pool);
-    for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
-      const ReplicaId id(first + static_cast<std::uint64_t>(r));
+    const auto replicas = static_cast<std::uint64_t>(view.fleet.pool(pool).replicas);
+    const auto waited_ms = static_cast<std::uint64_t>(since_arrival * 1e3);
+    const std::uint64_t start = replicas > kMostLooks ? request.id.number() + waited_ms : 0;
+    for (std::uint64_t look = 0; look < std::min(replicas, kMostLooks); ++look) {
+      const ReplicaId id(first + (start + look) % replicas);
       const ReplicaAccount& account = view.ledger.replica(id);
       if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;

@@ -1,12 +1,11 @@
 // medley's own policy: the probability of keeping the targets, money, joules and the harm to those
 // already there.
 //
-//     score = worth − money − Σ_residents value·ΔP
+//     score = worth − money − Σ_residents value·ΔP − harm to later arrivals − scarcity·price·usage
 //
 // worth is value·P(own targets) plus a tenth of the value for an answer that comes late, in
-// proportion to how late. Money contains the joules at the tariff of the hour. This is the state
-// part of docs/scheduling.md; prices and the cost to later arrivals come on top of it in a later
-// version.
+// proportion to how late. Money contains the joules at the tariff of the hour. docs/scheduling.md
+// says what each term is, docs/decisions/0064-what-work-costs.md when money refuses.
 //
 // A replica is a candidate when it has room (sequences, KV cache) and the targets are not lost
 // there: P is at least kLeastProbability, or no idle lawful replica of the fleet could do better,
@@ -36,6 +35,10 @@ class MedleyPlacement final : public Placement {
   std::span<const double> margins() const override { return margins_; }
 
  private:
+  // choose(); of `candidates` only which replica of each pool was best, or came nearest.
+  Choice decide(const View& view, const Request& request, std::span<const Forbidden> filtered,
+                std::span<const ReplicaId> avoid, bool last_chance,
+                std::vector<Candidate>* candidates);
   const PlacementPolicy policy_;
   std::vector<double> margins_;
 };

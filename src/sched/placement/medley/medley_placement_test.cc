@@ -276,5 +276,81 @@ TEST(MedleyPlacement, AFloodLeavesRoomForOthersOnALane) {
   EXPECT_GT(fair, unfair / 2);  // a quarter of half a second, at most
 }
 
+struct Sink final : ExplanationSink {
+  std::vector<Explanation> heard;
+  void explain(const Explanation& explanation) override { heard.push_back(explanation); }
+};
+
+// A rented service that is quick and dear, and a replica that is neither.
+TestFleet quick_or_cheap() {
+  return with_targets(make_test_fleet({{.name = "cloud",
+                                        .kind = perf::ServingKind::kMetered,
+                                        .metered = {.per_million_prompt = 10,
+                                                    .per_million_output = 10,
+                                                    .ttft_median_s = 0.05,
+                                                    .ttft_sigma = 0.1,
+                                                    .tpot_s = 0.005}},
+                                       {.name = "own", .step_s = 0.02}}));
+}
+
+TEST(MedleyPlacement, SaysWhatItsScoresAreMadeOf) {
+  Sink sink;
+  TestCore core(quick_or_cheap(), {});
+  core.scheduler().explain_to(&sink);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 100));
+  core.arrive(seconds(1), test_request(2, ServiceClass::kGuaranteed, 100));
+  ASSERT_EQ(sink.heard.size(), 2u);
+  for (const Explanation& why : sink.heard) {
+    EXPECT_EQ(why.priced, false);
+    for (const Candidate& candidate : why.candidates) {
+      EXPECT_NEAR(*candidate.score,
+                  *candidate.worth - *candidate.money - *candidate.residents - *candidate.later -
+                      *candidate.toll,
+                  1e-15);
+      EXPECT_NEAR(*candidate.probability, *candidate.ttft_probability * *candidate.tpot_probability,
+                  1e-15);
+      EXPECT_FALSE(candidate.unit_price);
+    }
+  }
+}
+
+TEST(MedleyPlacement, SaysWhichTargetWouldHaveChangedItsDecision) {
+  Sink sink;
+  TestCore core(quick_or_cheap(), {});
+  core.scheduler().explain_to(&sink);
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kGuaranteed, 100)),
+              ElementsAre("1 to 0"));
+  const Candidate& own = sink.heard.back().candidates.at(1);
+  EXPECT_GT(*own.lacks, 0);
+  EXPECT_FALSE(own.wins_at_ttft_s) << "it is the time per token that it does not keep";
+  ASSERT_TRUE(own.wins_at_tpot_s);
+  EXPECT_GT(*own.wins_at_tpot_s, *own.tpot_s);
+  const auto goes_to = [](double tpot_target_s) {
+    TestCore again(quick_or_cheap(), {});
+    Request request = test_request(1, ServiceClass::kGuaranteed, 100);
+    request.targets.tpot = round_to_duration(Seconds(tpot_target_s));
+    return again.arrive(seconds(1), request);
+  };
+  EXPECT_THAT(goes_to(*own.wins_at_tpot_s), ElementsAre("1 to 1"));
+  EXPECT_THAT(goes_to(*own.wins_at_tpot_s * 0.8), ElementsAre("1 to 0"));
+}
+
+TEST(MedleyPlacement, SaysWhatIsMissingWhereNothingIsChosen) {
+  Sink sink;
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .step_s = 0.005}})), {});
+  for (std::uint64_t id = 1; id <= 2; ++id)
+    core.arrive(seconds(1), test_request(id, ServiceClass::kStandard, 8'000));
+  core.scheduler().explain_to(&sink);
+  Request request = test_request(9, ServiceClass::kStandard, 8'000);
+  request.targets.ttft = milliseconds(500);
+  EXPECT_THAT(core.arrive(seconds(1), request), IsEmpty());
+  const Explanation& why = sink.heard.back();
+  EXPECT_EQ(why.outcome, Outcome::kQueued);
+  const Candidate& there = why.candidates.at(0);
+  EXPECT_EQ(there.replica, ReplicaId(0));
+  ASSERT_TRUE(there.wins_at_ttft_s);
+  EXPECT_GT(*there.wins_at_ttft_s, 0.6);
+}
+
 }  // namespace
 }  // namespace medley::sched

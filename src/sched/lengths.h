@@ -1,0 +1,42 @@
+// How long answers get: what is to be expected of one that has not ended.
+//
+// Running means by class, and ever finer by the model asked for, the tenant and the endpoint. Each
+// leans on the coarser one as long as it has seen little: a mean of n answers counts n times, the
+// coarser one kLean times. The number of means is bounded by what the fleet names. One answer
+// cannot move a mean far: it counts as kMostTimes the expected length at most, so that a mean
+// follows a tail that is heavy, but not a single runaway.
+//
+// Means, not quantiles: what adds up over the requests of a replica (time, energy, tokens of KV
+// cache) goes by the mean (docs/decisions/0063-expected-lengths.md).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "domain/fleet.h"
+#include "domain/request.h"
+
+namespace medley::sched {
+
+class Lengths {
+ public:
+  explicit Lengths(const Fleet& fleet) : tenants_(fleet.tenants.size()) {}
+
+  // Tokens, without a look at the request's own limit.
+  double expected(const Request& request) const;
+  void ended(const Request& request, long long tokens);
+
+ private:
+  struct Mean {
+    double tokens = 0;
+    int count = 0;  // no more than counts
+  };
+  static constexpr std::size_t kLevels = 4;
+  // Its place in each of levels_, from the coarsest.
+  std::array<std::size_t, kLevels> places(const Request& request) const;
+
+  std::size_t tenants_;
+  std::array<std::vector<Mean>, kLevels> levels_;  // grow with what was asked for
+};
+
+}  // namespace medley::sched
