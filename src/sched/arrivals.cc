@@ -180,8 +180,7 @@ Arrivals::Standing Arrivals::standing(PoolId pool, double value, const Forecast&
 }
 
 double Arrivals::harm(double worth, PoolId pool, const Forecast& forecast) const {
-  const perf::ServingKind kind = perf_.pool(pool).kind;
-  if (kind == perf::ServingKind::kMetered)
+  if (perf_.pool(pool).kind != perf::ServingKind::kSlotted)
     return 0;
   const double longer = 1 + kDeviations * predictor_.ttft_error(pool);
   const double ahead_s = forecast.wait_s * longer, work_s = forecast.work_s * longer;
@@ -189,12 +188,6 @@ double Arrivals::harm(double worth, PoolId pool, const Forecast& forecast) const
   for (const Lane& lane : lanes_[pool.number()]) {
     if (lane.value <= worth || !lane.ttft_limit_s || !(lane.work_s > 0))
       continue;
-    if (kind == perf::ServingKind::kBatched) {
-      // Those who come while more than their limit is ahead of them.
-      const double past_s = std::max(0.0, ahead_s + work_s - std::max(ahead_s, lane.limit_s));
-      most = std::max(most, lane.value * lane.rate * past_s);
-      continue;
-    }
     const auto missed = [&](double backlog) {
       return backlog < lane.limit_s ? std::exp(-lane.decay * (lane.limit_s - backlog))
                                     : 1 + lane.rate * (backlog - lane.limit_s);

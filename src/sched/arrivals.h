@@ -12,14 +12,8 @@
 // at most v·λ(L + w), who come before it is done, and v·w/E[x], whom it displaces. Of the classes
 // that are dearer, the one that loses most counts.
 //
-// On a batched replica bursts are left to prices, which count the sooner the cheaper the work is
-// (standing(); docs/decisions/0050-what-later-work-loses.md). What is left of the form there is
-// sure: those who come while more than θ is ahead of them,
-//
-//   harm = v·λ·(max(0, L + w − θ) − max(0, L − θ)),
-//
-// which one long prompt alone can do where the mean load is low and prices are 0
-// (docs/decisions/0057-long-prompts-and-running-systems.md).
+// On a batched replica the same is left to prices, which count the sooner the cheaper the work is
+// (standing(); docs/decisions/0050-what-later-work-loses.md).
 //
 // Rates and lengths are running means by class, offer, label and length. Which replicas a class
 // will come to is told by a fluid: dearer classes first, each spread over the pools that can keep
@@ -65,7 +59,8 @@ class Arrivals {
   std::vector<Group> groups(Instant now) const;
 
   // Expected value, in money, that later arrivals of classes dearer than `worth` lose on a replica
-  // of this pool when a request joins it with this forecast. Never negative; 0 for rented services.
+  // of this pool when a request joins it with this forecast. Never negative; 0 but on a lane that
+  // serves in turn.
   double harm(double worth, PoolId pool, const Forecast& forecast) const;
 
  private:

@@ -462,16 +462,12 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
           policy_.has(ScorePart::kLater) && !facts.metered
               ? view.arrivals.harm(empty ? std::max(worth, value) : worth, pool, forecast)
               : 0;
-      // On a batch both say what its time is worth to others: the price on average, the other of
-      // those who are about to come.
-      const bool batched = view.perf.pool(pool).kind == perf::ServingKind::kBatched;
-      const double others = batched ? std::max(later + tolls.power, here) : later + here;
-      if (changes_nothing(worth, others))
+      if (changes_nothing(worth, later + here))
         continue;
       const double residents = policy_.has(ScorePart::kResidents)
                                    ? residents_harm(view, pool, account, forecast, sharp)
                                    : 0;
-      const double harm = residents + others;
+      const double harm = residents + later + here;
       const double score = worth - money - harm;
       if (!margin || (worth - harm) / grown - (kept ? 0 : 1) > *margin)
         nearest = id;

@@ -44,18 +44,6 @@ int joined_beside(int residents, const PlacementPolicy& policy) {
   return joined;
 }
 
-TEST(MedleyPlacement, ASecondStaticallyScheduledSystemIsStartedOnlyForWhatItGains) {
-  TestFleet made = with_targets(make_test_fleet(
-      {{.name = "a", .replicas = 2, .max_running = 40, .kind = perf::ServingKind::kSlotted}}));
-  made.fleet.site.tariff_per_kwh.fill(10);  // 100 W for a second: 0.3 m$
-  TestCore core(std::move(made), {});
-  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 100)),
-              ElementsAre("1 to 0"));
-  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 100)),
-              ElementsAre("2 to 0"))
-      << "where one runs already it costs a slot's share";
-}
-
 TEST(MedleyPlacement, WithoutResidentsBreaksTheirTimePerToken) {
   EXPECT_LT(joined_beside(15, {}), 30);
   EXPECT_EQ(joined_beside(15, without(ScorePart::kResidents)), 60);
@@ -229,6 +217,50 @@ std::vector<std::string> order_of_tenants(const PlacementPolicy& policy) {
     }
   }
   return order;
+}
+
+// One replica that is busy with a standard request, and a rented service at so much a prompt of
+// 1000.
+TestCore busy_beside_rented(double rented_per_prompt) {
+  TestCore core(
+      with_targets(make_test_fleet(
+          {{.name = "own", .max_running = 1},
+           {.name = "rented",
+            .kind = perf::ServingKind::kMetered,
+            .metered = {.per_million_prompt = 1000 * rented_per_prompt, .tpot_s = 0.01}}})),
+      {});
+  core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 100));
+  return core;
+}
+
+TEST(MedleyPlacement, WorkThatMayWaitDoesNotRentAtOnce) {
+  TestCore core = busy_beside_rented(0.0015);  // flex is worth .002
+  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 1000)), IsEmpty());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("2 to 1"));
+}
+
+TEST(MedleyPlacement, WorkThatMayWaitTakesWhatComesFreeMeanwhile) {
+  TestCore core = busy_beside_rented(0.0015);
+  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kFlex, 1000)), IsEmpty());
+  EXPECT_THAT(core.finish(seconds(1) + milliseconds(200), 1), ElementsAre("2 to 0"));
+}
+
+TEST(MedleyPlacement, WhoWaitsForAnAnswerIsNotRefusedForWhatItCosts) {
+  TestCore core = busy_beside_rented(0.009);  // standard is worth .005
+  EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kStandard, 1000)), IsEmpty());
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("2 to 1"));
+}
+
+TEST(MedleyPlacement, WhereNothingCheaperCanComeFreeItRentsAtOnce) {
+  TestCore core(
+      with_targets(make_test_fleet({{.name = "rented",
+                                     .kind = perf::ServingKind::kMetered,
+                                     .metered = {.per_million_prompt = 5, .tpot_s = 0.01}}})),
+      {});
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    EXPECT_THAT(core.arrive(seconds(1), test_request(id, ServiceClass::kBatch, 1000)),
+                ElementsAre(std::to_string(id) + " to 0"));
+  }
 }
 
 TEST(MedleyPlacement, TenantsThatWaitTakeTurns) {
