@@ -156,6 +156,9 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
   if (arena.prefill_error > 0)
     error +=
         fmt::format("; prompts on scheduled devices with one of {}", percent(arena.prefill_error));
+  if (arena.heard_every > Duration(0))
+    error += fmt::format("; first tokens and ends heard of every {} s",
+                         to_seconds(arena.heard_every).value());
   fmt::print(out, "{}\n{} runs of up to {} requests{}; every device here is simulated\n\n",
              printable(arena.name), arena.runs.size(),
              std::max_element(arena.runs.begin(), arena.runs.end(),
@@ -225,6 +228,7 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
   }
   MEDLEY_TRY(arena.prediction_error, prediction_error(options));
   MEDLEY_TRY(arena.prefill_error, prefill_error(options));
+  MEDLEY_TRY(arena.heard_every, heard_every(options));
   arena.seeds = {scenario.seed};
   if (options.seeds) {
     MEDLEY_TRY(arena.seeds, read_seeds(*options.seeds));

@@ -113,6 +113,11 @@ int main(int argc, char** argv) {
                    "Multiply the time each prompt truly takes on a statically scheduled device by "
                    "exp(SHARE z), z standard normal; 0 to 2, for studies")
       ->type_name("SHARE");
+  verb->add_option("--heard-every", simulate.heard_every,
+                   "With --compare: the scheduler hears of first tokens and ends only so often, as "
+                   "if it polled; 0.001 to 60, for studies")
+      ->type_name("SECONDS")
+      ->needs(compare);
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
 

@@ -75,6 +75,18 @@ Result<double> prefill_error(const SimulateOptions& options) {
   return error_share("--prefill-error", options.prefill_error, "0.03");
 }
 
+Result<Duration> heard_every(const SimulateOptions& options) {
+  constexpr double kLeastS = 1e-3, kMostS = 60;
+  if (!options.heard_every)
+    return Duration(0);
+  const std::optional<double> seconds = data::parse_number(*options.heard_every);
+  if (!seconds || !(*seconds >= kLeastS && *seconds <= kMostS)) {
+    return invalid(fmt::format("--heard-every: expected seconds from {} to {} like 1, got '{}'",
+                               kLeastS, kMostS, *options.heard_every));
+  }
+  return round_to_duration(Seconds(*seconds));
+}
+
 Command::Command(const SimulateOptions& options) {
   add("", options.scenario);
   add("--trace", options.trace);
@@ -84,6 +96,7 @@ Command::Command(const SimulateOptions& options) {
   add("--seeds", options.seeds.value_or(""));
   add("--prediction-error", options.prediction_error.value_or(""));
   add("--prefill-error", options.prefill_error.value_or(""));
+  add("--heard-every", options.heard_every.value_or(""));
   add("--catalog", options.catalog);
 }
 

@@ -23,6 +23,7 @@ Result<PlacementPolicy> policy_named(std::string_view flag, const std::string& n
 // What --prediction-error and --prefill-error say; 0 without them.
 Result<double> prediction_error(const SimulateOptions& options);
 Result<double> prefill_error(const SimulateOptions& options);
+Result<Duration> heard_every(const SimulateOptions& options);
 
 // "medley simulate FILE" and those flags that change what comes out, quoted for a shell.
 class Command {

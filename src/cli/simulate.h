@@ -22,6 +22,7 @@ struct SimulateOptions {
   std::optional<std::string> seeds;  // of --compare: "11..20", "1,5"; without, the scenario's
   std::optional<std::string> prediction_error;  // put upon forecasts: "0.3"; without, none
   std::optional<std::string> prefill_error;     // put upon scheduled devices, as above
+  std::optional<std::string> heard_every;       // seconds; of the arena
 };
 
 // Tables or JSON on `out`, prose on `err`. Exit status: 0 answered, 2 unusable input, 6 an

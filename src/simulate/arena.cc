@@ -86,6 +86,7 @@ class Runner {
     arena_.seeds = options.seeds;
     arena_.prediction_error = options.prediction_error;
     arena_.prefill_error = options.prefill_error;
+    arena_.heard_every = options.heard_every;
     arena_.runs.resize(cells_.size() * options.policies.size());
     arena_.bounds.resize(cells_.size());
   }
@@ -142,7 +143,8 @@ class Runner {
                                                {.seed = seed,
                                                 .records = &sink,
                                                 .prediction_error = options_.prediction_error,
-                                                .prefill_error = options_.prefill_error});
+                                                .prefill_error = options_.prefill_error,
+                                                .heard_every = options_.heard_every});
       arena_.runs[place * options_.policies.size() + policy] = figures_of(sink.report(result));
     }
     const std::lock_guard guard(lock_);
@@ -357,6 +359,7 @@ std::string to_json(const Arena& arena) {
                                {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
                                {"prediction_error", arena.prediction_error},
                                {"prefill_error", arena.prefill_error},
+                               {"heard_every_s", to_seconds(arena.heard_every).value()},
                                {"value_goodput", known(std::optional(standing.value_goodput))},
                                {"ahead_of_first", known(standing.ahead_of_first)},
                                {"attainment", std::move(attainment)},

@@ -36,6 +36,7 @@ struct ArenaOptions {
   std::vector<double> loads = {1};                 // at least one, above 0
   std::vector<std::uint64_t> seeds;                // at least one
   double prediction_error = 0, prefill_error = 0;  // SimulationOptions has them
+  Duration heard_every{};                          // and this
   // Called once for every load and seed, from several threads. Empty: no bound is known.
   std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
       bound;
@@ -64,6 +65,7 @@ struct Arena {
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
   double prediction_error = 0, prefill_error = 0;
+  Duration heard_every{};
   std::vector<ArenaFigures> runs;                    // see run()
   std::vector<std::optional<NetValueBound>> bounds;  // by load, then seed
 

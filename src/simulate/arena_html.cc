@@ -212,6 +212,10 @@ std::string to_html(const Arena& arena, const std::string& command) {
                     "their times, unknown to the scheduler.",
                     percent(arena.prefill_error)));
   }
+  if (arena.heard_every > Duration(0)) {
+    page.paragraph(fmt::format("The scheduler hears of first tokens and ends every {} s only.",
+                               to_seconds(arena.heard_every).value()));
+  }
 
   page.heading("Value goodput");
   page.paragraph(

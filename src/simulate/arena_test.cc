@@ -68,6 +68,19 @@ TEST(Arena, TellsTrueLengthsToAPolicyThatIsToKnowThem) {
   EXPECT_NE(arena.run(0, 0, 0).joules, arena.run(1, 0, 0).joules);
 }
 
+TEST(Arena, LosesNothingWhereTheCoreHearsLate) {
+  ArenaOptions options = kOptions;
+  options.policies = {PlacementKind::kMedley, PlacementKind::kRoundRobin};
+  const Arena live = arena_of(scenario(), options);
+  options.heard_every = std::chrono::seconds(1);
+  const Arena late = arena_of(scenario(), options);
+  EXPECT_NE(live.run(0, 0, 0).net_value, late.run(0, 0, 0).net_value);
+  EXPECT_EQ(late.run(0, 0, 0).requests, 300);
+  // Round robin asks nobody how they are.
+  EXPECT_EQ(live.run(1, 0, 0).net_value, late.run(1, 0, 0).net_value);
+  EXPECT_EQ(boost::json::parse(to_json(late)).at(0).at("heard_every_s").to_number<double>(), 1);
+}
+
 TEST(Arena, ComesOutTheSameWhateverTheNumberOfThreads) {
   ArenaOptions options = kOptions;
   options.threads = 1;

@@ -1,6 +1,7 @@
 #include "simulate/simulation.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/tournament.h"
@@ -36,6 +37,14 @@ class SlowableSteps final : public perf::StepModel {
   double factor_ = 1;
 };
 
+// What the core is told of the fleet.
+Fleet fleet_for(const Fleet& fleet, const SimulationOptions& options) {
+  Fleet told = fleet;
+  if (options.heard_every > Duration(0))
+    told.placement.left_out[static_cast<std::size_t>(ScorePart::kDisplacement)] = true;
+  return told;
+}
+
 // The order within an instant is that of replica::Phase.
 class Simulation {
  public:
@@ -44,12 +53,13 @@ class Simulation {
       : fleet_(fleet),
         perf_(perf),
         arrivals_(arrivals),
-        scheduler_(fleet, perf,
+        scheduler_(fleet_for(fleet, options), perf,
                    {.forecast_error = {.share = options.prediction_error, .seed = options.seed}}),
         owners_(fleet.pools_of_replicas()),
         reports_loads_(fleet.placement.kind == PlacementKind::kLeastQueued),
         records_(options.records),
         timeline_(options.timeline),
+        heard_every_(options.heard_every),
         meter_(fleet, perf),
         step_ends_(owners_.size(), kNever) {
     scheduler_.explain_to(options.explanations);
@@ -96,8 +106,11 @@ class Simulation {
   SimulationResult run() {
     while (const std::optional<Instant> next = next_instant()) {
       now_ = *next;
+      if (heard_at_ && *heard_at_ <= now_)
+        hear_all();
       while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) {
         last_progress_ = now_;
+        hear_all();  // of what a lost replica held no more is to be heard
         apply(faults_[next_fault_++]);
       }
       while (next_arrival_ < arrivals_.size() &&
@@ -159,6 +172,8 @@ class Simulation {
       consider(arrivals_[next_arrival_].request.arrived_at);
     if (alarm_)
       consider(*alarm_);
+    if (heard_at_)
+      consider(*heard_at_);
     if (duals_at_ && next)  // prices for nobody are nobody's business
       consider(*duals_at_);
     // Faults after everything else has ended change nothing; a return may release waiting work.
@@ -343,7 +358,7 @@ class Simulation {
       switch (report.kind) {
         case replica::ReportKind::kFirstToken:
           record_of(report.request).first_token_s = report.at_s;
-          tell(sched::FirstTokenEmitted{report.request});
+          tell_when_heard(sched::FirstTokenEmitted{report.request});
           break;
         case replica::ReportKind::kFinished: {
           OpenRecord& open = open_record(report.request);
@@ -357,7 +372,7 @@ class Simulation {
                                                     round_to_duration(Seconds(report.itl_max_s)));
             record.window_outcome = kept ? WindowOutcome::kKept : WindowOutcome::kBroken;
           }
-          tell(sched::RequestFinished{report.request, Tokens(report.generated)});
+          tell_when_heard(sched::RequestFinished{report.request, Tokens(report.generated)});
           break;
         }
         case replica::ReportKind::kEvicted:
@@ -379,6 +394,20 @@ class Simulation {
       tell(sched::LoadReported{ReplicaId(replica), signal});
     }
     load_changes_.clear();
+  }
+
+  void tell_when_heard(const sched::Event& event) {
+    if (heard_every_ <= Duration(0))
+      return tell(event);
+    unheard_.push_back(event);
+    if (!heard_at_)
+      heard_at_ = now_ + heard_every_ - now_.time_since_epoch() % heard_every_;
+  }
+
+  void hear_all() {
+    heard_at_.reset();
+    for (const sched::Event& event : std::exchange(unheard_, {}))
+      tell(event);
   }
 
   // Hands the event to the core and carries out what it decides.
@@ -542,6 +571,9 @@ class Simulation {
   std::size_t first_open_ = 0, next_open_ = 0;  // rows
   RecordSink* const records_;                   // null: result_.requests takes them
   Timeline* const timeline_;                    // null: nobody asks
+  const Duration heard_every_;
+  std::vector<sched::Event> unheard_;  // until heard_at_
+  std::optional<Instant> heard_at_;
   PowerMeter meter_;
   Tournament<Instant> step_ends_;  // by replica; kNever: none is due
   const std::unique_ptr<solve::LinearSolver> solver_ = solve::make_linear_solver();

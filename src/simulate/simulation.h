@@ -104,6 +104,10 @@ struct SimulationOptions {
   Timeline* timeline = nullptr;  // told what the replicas do over time
   double prediction_error = 0;   // put upon the core's forecasts (sched::ForecastError)
   double prefill_error = 0;      // of the devices, unknown to the core (replica::Options)
+  // The core hears of first tokens and ends at multiples of this only, as if it polled its engines
+  // instead of relaying their streams; whom it could preempt is then uncertain, so it preempts
+  // nobody. 0: at once.
+  Duration heard_every{};
 };
 
 // Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every
