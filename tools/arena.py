@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs the arena's whole study and writes its tables (docs/arena.md, "The whole study").
 
-    tools/arena.py [--seeds 11..20] [--only NAME,...] [--out build/arena] [--medley BINARY] [--page FILE.md]
+    tools/arena.py [--seeds 11..20] [--only NAME,...] [--loads L,...] [--policies P,...]
+                   [--out build/arena] [--medley BINARY] [--page FILE.md]
 
 Each condition is one `medley simulate --compare`. Its answer is kept in OUT beside the command and the
 binary that gave it; a condition that has an answer of the same two is not run again, so a study that was
@@ -162,10 +163,11 @@ def summary_of(studies):
     return table(['condition', 'load', 'medley', 'best other', 'of the bound', 'its points to medley'], rows)
 
 
-def page_of(studies, missing, seeds):
+def page_of(studies, missing, arguments):
     text = ['# The arena: the whole study', '',
-            f'Written by `tools/arena.py --seeds {seeds}`. Everything is simulated. Shares and attainments are %, differences',
-            'are points of the share of the bound in pairs of runs with the same requests, with their 95 % interval.', '',
+            'Written by', '', f'```\ntools/arena.py {" ".join(arguments)}\n```', '',
+            'Everything is simulated. Shares and attainments are %, differences are points of the share of the bound in pairs',
+            'of runs with the same requests, with their 95 % interval.', '',
             '## Medley and the best of the others', '', summary_of(studies)]
     for one, found in studies:
         command = [a.replace(str(ROOT) + '/', '') for a in found['asked']['command'] if a not in ('-o', 'json')]
@@ -183,6 +185,7 @@ def main():
     parser.add_argument('--seeds', default='11..20')
     parser.add_argument('--only', help='names of conditions: ' + ', '.join(c['name'] for c in CONDITIONS))
     parser.add_argument('--loads', help='in place of each condition\'s own')
+    parser.add_argument('--policies', help='likewise; differences are to the first one')
     parser.add_argument('--out', type=pathlib.Path, default=ROOT / 'build' / 'arena')
     parser.add_argument('--page', type=pathlib.Path, help='default OUT/arena-study.md')
     parser.add_argument('--medley', type=pathlib.Path, default=ROOT / 'build' / 'release' / 'medley')
@@ -200,12 +203,14 @@ def main():
         one = dict(known[name])
         if options.loads:
             one['loads'] = options.loads
+        if options.policies:
+            one['policies'] = options.policies.split(',')
         if one['trace'] and not (shared / one['trace']).exists():
             missing.append(name)
             continue
         studies.append((one, answer(one, command_of(one, out, options.seeds, shared), options.medley.resolve(), out)))
     page = options.page or out / 'arena-study.md'
-    page.write_text(page_of(studies, missing, options.seeds))
+    page.write_text(page_of(studies, missing, sys.argv[1:] or ['--seeds', options.seeds]))
     print(page)
 
 
