@@ -37,7 +37,7 @@ Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(p
     }
   }
   is_changed_.assign(replicas_.size(), true);
-  patient_.resize(replicas_.size());
+  movable_.resize(replicas_.size());
 }
 
 ReplicaAccount& Ledger::replica(ReplicaId id) {
@@ -82,16 +82,18 @@ void Ledger::dispatched(Resident resident) {
   prefixes_.dispatched(resident.request, resident.replica, resident.reserved_tokens);
   account.reserved_tokens += resident.reserved_tokens;
   const RequestId id = resident.request.id;
-  if (!is_interactive(resident.request.service_class))
-    patient_[resident.replica.number()].push_back(id);
-  const bool is_new = residents_.emplace(id, std::move(resident)).second;
+  const auto [held, is_new] = residents_.emplace(id, std::move(resident));
   MEDLEY_CHECK(is_new, "a request is dispatched twice");
+  if (!is_interactive(held->second.request.service_class))
+    movable_[held->second.replica.number()].push_back(&held->second);
 }
 
 void Ledger::first_token(RequestId request, Instant at) {
   Resident& resident = residents_.at(request);
   MEDLEY_CHECK(!resident.first_token_at.has_value());
   resident.first_token_at = at;
+  if (resident.request.service_class != ServiceClass::kBatch || resident.request.streamed)
+    std::erase(movable_[resident.replica.number()], &resident);
   ReplicaAccount& account = replica(resident.replica);
   --account.prefilling;
   ++account.decoding;
@@ -103,12 +105,11 @@ void Ledger::first_token(RequestId request, Instant at) {
 Resident Ledger::remove(RequestId request) {
   const auto found = residents_.find(request);
   MEDLEY_CHECK(found != residents_.end());
+  std::erase(movable_[found->second.replica.number()], &found->second);
   Resident resident = std::move(found->second);
   residents_.erase(found);
   replica(resident.replica).forget(resident);
   prefixes_.left(request, resident.replica);
-  if (!is_interactive(resident.request.service_class))
-    std::erase(patient_[resident.replica.number()], request);
   return resident;
 }
 

@@ -60,6 +60,7 @@ struct ReplicaAccount {
 class Ledger {
  public:
   explicit Ledger(const Fleet& fleet, PrefixIndex prefixes = {});
+  Ledger(Ledger&&) = default;  // no copies: movable_ points to residents
 
   const std::vector<ReplicaAccount>& replicas() const { return replicas_; }
   const ReplicaAccount& replica(ReplicaId id) const { return replicas_.at(id.number()); }
@@ -73,8 +74,11 @@ class Ledger {
   const Resident* find(RequestId request) const;
   std::size_t size() const { return residents_.size(); }
 
-  // Of the replica's residents those of patient classes, in the order of their dispatches.
-  const std::vector<RequestId>& patient(ReplicaId id) const { return patient_.at(id.number()); }
+  // Of the replica's residents those of patient classes that may start over, since no client has
+  // seen a token of them; in the order of their dispatches.
+  const std::vector<const Resident*>& movable(ReplicaId id) const {
+    return movable_.at(id.number());
+  }
   // Tokens of the prompt that the replica is believed to have, and need not compute.
   long long cached_tokens(const Request& request, ReplicaId replica) const {
     return prefixes_.cached_tokens(request, replica);
@@ -94,8 +98,8 @@ class Ledger {
   mutable std::vector<ReplicaId> changed_;
   mutable std::vector<bool> is_changed_;
   std::vector<ReplicaId> first_;
-  std::vector<int> live_;                        // by pool
-  std::vector<std::vector<RequestId>> patient_;  // by replica
+  std::vector<int> live_;                              // by pool
+  std::vector<std::vector<const Resident*>> movable_;  // by replica
   std::unordered_map<RequestId, Resident> residents_;
   PrefixIndex prefixes_;
 };

@@ -571,10 +571,11 @@ class Scheduler::Impl {
     if (!ledger_.replica(improved).live)
       return;
     heads_.clear();
-    for (Backlog::Group* group : backlog_.groups())
-      heads_.push_back({group, margin_of(*group, pool_of(improved))});
-    std::erase_if(heads_, [](const Head& head) { return head.nearness == kOutOfReach; });
-    keep_nearest(looks);
+    const PoolId pool = pool_of(improved);
+    for (Backlog::Group* group : backlog_.groups()) {
+      if (const double margin = margin_of(*group, pool); margin != kOutOfReach)
+        keep_nearest(looks, {group, margin});
+    }
     release_heads(improved);
   }
 
@@ -592,11 +593,9 @@ class Scheduler::Impl {
       return release_everywhere();
     heads_.clear();
     for (Backlog::Group* group : backlog_.groups()) {
-      const Instant due = due_at(*group);
-      if (due <= now_)
-        heads_.push_back({group, to_seconds(now_ - due).value()});
+      if (const Instant due = due_at(*group); due <= now_)
+        keep_nearest(kLooksAround, {group, to_seconds(now_ - due).value()});
     }
-    keep_nearest(kLooksAround);
     release_heads({});
   }
 
@@ -614,24 +613,26 @@ class Scheduler::Impl {
     return group.looked_at + tick_of(group.service_class, group.looked_at);
   }
 
-  // Of heads_ the `count` that come nearest.
-  void keep_nearest(std::size_t count) {
-    if (heads_.size() <= count)
-      return;
-    std::nth_element(heads_.begin(), heads_.begin() + static_cast<std::ptrdiff_t>(count),
-                     heads_.end(), [this](const Head& a, const Head& b) {
-                       return a.nearness != b.nearness ? a.nearness > b.nearness
-                                                       : backlog_.before(*a.group, *b.group);
-                     });
-    heads_.resize(count);
-  }
-
   struct Head {
     Backlog::Group* group;
     double nearness;                          // what decides whether it is looked at
     std::pair<double, std::uint64_t> rank{};  // what decides when: lower first
     int tries = 0, picky_tries = 0;
   };
+
+  // Adds it to heads_, of which only the `count` that come nearest stay, in order.
+  void keep_nearest(std::size_t count, const Head& head) {
+    const auto nearer = [this](const Head& a, const Head& b) {
+      return a.nearness != b.nearness ? a.nearness > b.nearness
+                                      : backlog_.before(*a.group, *b.group);
+    };
+    if (heads_.size() == count) {
+      if (!nearer(head, heads_.back()))
+        return;
+      heads_.pop_back();
+    }
+    heads_.insert(std::upper_bound(heads_.begin(), heads_.end(), head, nearer), head);
+  }
 
   // Tries the groups in heads_, in the policy's order or else in the backlog's.
   void release_heads(std::optional<ReplicaId> only) {
@@ -643,10 +644,12 @@ class Scheduler::Impl {
       ranked = rank.has_value();
       return std::pair(ranked ? -*rank : 0, static_cast<std::uint64_t>(place));
     };
-    std::size_t place = 0;
-    for (Head& head : heads_) {
+    for (std::size_t place = 0; place < heads_.size(); ++place) {
+      Head& head = heads_[place];
       backlog_.start(*head.group);
-      head.rank = rank_of(*backlog_.at(*head.group), place++);
+      head.rank = {0, place};
+      if (place == 0 || ranked)  // asked of all or of none
+        head.rank = rank_of(*backlog_.at(*head.group), place);
     }
     while (!heads_.empty()) {
       const auto head =
@@ -707,14 +710,17 @@ class Scheduler::Impl {
       return;
     std::optional<Instant> wanted;
     if (const auto next = backlog_.next_expiry()) {
+      // An alarm that rings early enough is left alone.
+      const auto rings_by = [this](Instant at) { return alarm_ && *alarm_ <= at; };
+      if (rings_by(std::min(next->first, now_ + kLeastTick)))
+        return;
       const bool all_at_once = placement_->groups_looked_at() == 0;
       Instant due = Instant::max();
       for (const Backlog::Group* group : backlog_.groups())
         due = std::min(due,
                        all_at_once ? now_ + tick_of(group->service_class, now_) : due_at(*group));
       wanted = std::min(next->first, std::max(due, now_ + kLeastTick));
-      // An alarm that rings early enough is left alone.
-      if (alarm_ && *alarm_ <= *wanted)
+      if (rings_by(*wanted))
         return;
     }
     if (!wanted)

@@ -446,15 +446,23 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       why = Forbidden::kDearer;
       if (!nearest)
         nearest = id;
-      if (changes_nothing(grown, here))
+      const double late = lateness(request, since_arrival, forecast);
+      // A forecast that is late has less than even odds.
+      const double most = late < 1 ? kLeastProbability : 1;
+      if (changes_nothing(grown * (most + kLateShare * (1 - most) * late), here))
         continue;
-      const double probability = probability_of(view, request, pool, forecast, sharp);
-      const bool kept = probability >= kLeastProbability;
-      if (last_chance && refuses && !kept && !has_slack(view.now, view.perf.pool(pool), account)) {
+      const bool takes_late =
+          !last_chance || !refuses || has_slack(view.now, view.perf.pool(pool), account);
+      if (late < 1 && !takes_late) {
         why = Forbidden::kFull;
         continue;
       }
-      const double late = lateness(request, since_arrival, forecast);
+      const double probability = probability_of(view, request, pool, forecast, sharp);
+      const bool kept = probability >= kLeastProbability;
+      if (!kept && !takes_late) {
+        why = Forbidden::kFull;
+        continue;
+      }
       const double worth = grown * (probability + kLateShare * (1 - probability) * late);
       // What others lose by it: residents, and later work that is dearer. An idle replica keeps
       // nothing free for more of the same class.
@@ -558,9 +566,11 @@ namespace {
 
 // One request is preempted so often at most, so that nothing starves.
 constexpr int kMostPreemptions = 5;
-// Replicas of a pool that are looked at for victims, others at each look: a look takes 3 us on full
-// replicas of 128 sequences.
-constexpr std::uint64_t kMostLooks = 8;
+// What looks for victims may cost: so many replicas of a pool at a time, others at each look. When
+// they are in vain the pool is left alone until each of its replicas has had this long, in which
+// little changes there.
+constexpr std::int64_t kMostLooks = 4;
+constexpr Duration kLooksAgainAfter = std::chrono::milliseconds(20);
 
 struct Victim {
   const Resident* resident;
@@ -568,16 +578,14 @@ struct Victim {
   double again;  // probability that it keeps its targets all the same
 };
 
-// Empty: it may not be taken off. Its client may have seen tokens; its targets would be lost, where
-// it is taken to wait again for as long as it did; or nothing is gained by it, since a statically
-// scheduled lane stays busy to the end of the prompt that is in it.
+// Of a resident that may start over. Empty: its targets would be lost, where it is taken to wait
+// again for as long as it did; or nothing is gained by it, since a statically scheduled lane stays
+// busy to the end of the prompt that is in it.
 std::optional<Victim> victim(const View& view, PoolId pool, const Resident& resident) {
   const Request& request = resident.request;
   if (resident.preemptions >= kMostPreemptions)
     return std::nullopt;
   const bool began = resident.first_token_at.has_value();
-  if (began && (request.service_class != ServiceClass::kBatch || request.streamed))
-    return std::nullopt;
   const double prompt_s =
       static_cast<double>(request.prompt_tokens.count() - resident.cached_tokens) /
       view.predictor.prefill_tokens_per_s(pool);
@@ -638,49 +646,41 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
 
   Displacement best;
   double best_gain = 0;
-  std::vector<Victim> victims;     // of a replica, those that lose least first
-  std::vector<double> lost = {0};  // by the first so many
+  no_room_until_.resize(filtered.size());
+  std::vector<Victim> victims;  // of a replica, those that have done least first
   for (std::size_t i = 0; i < filtered.size(); ++i) {
     const PoolId pool(i);
-    if (filtered[i] != Forbidden::kNo || !view.fleet.pool(pool).can_preempt())
+    if (filtered[i] != Forbidden::kNo || !view.fleet.pool(pool).can_preempt() ||
+        view.now < no_room_until_[i])
       continue;
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     const Tolls tolls = tolls_of(view, request, pool);
-    const auto replicas = static_cast<std::uint64_t>(view.fleet.pool(pool).replicas);
+    const std::int64_t replicas = view.fleet.pool(pool).replicas;
+    const std::int64_t looks = std::min(replicas, kMostLooks);
     const auto waited_ms = static_cast<std::uint64_t>(since_arrival * 1e3);
-    const std::uint64_t start = replicas > kMostLooks ? request.id.number() + waited_ms : 0;
-    for (std::uint64_t look = 0; look < std::min(replicas, kMostLooks); ++look) {
-      const ReplicaId id(first + (start + look) % replicas);
+    const std::uint64_t start = replicas > looks ? request.id.number() + waited_ms : 0;
+    bool found = false;
+    for (std::int64_t look = 0; look < looks; ++look) {
+      const ReplicaId id(first + (start + static_cast<std::uint64_t>(look)) %
+                                     static_cast<std::uint64_t>(replicas));
       const ReplicaAccount& account = view.ledger.replica(id);
       if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
-      victims.clear();
-      const std::vector<RequestId>& patient = view.ledger.patient(id);
-      for (auto resident = patient.rbegin(); resident != patient.rend(); ++resident) {
-        if (const auto one = victim(view, pool, *view.ledger.find(*resident)))
-          victims.push_back(*one);
-      }
-      std::stable_sort(victims.begin(), victims.end(),
-                       [](const Victim& a, const Victim& b) { return a.done < b.done; });
-      lost.resize(1);
-
-      // With the first so many gone; nothing where its targets are lost all the same.
-      std::optional<Forecast> forecast;
-      const auto gain_without = [&](std::size_t count) {
-        ReplicaAccount rest = account;
-        for (std::size_t v = 0; v < count; ++v)
-          rest.forget(*victims[v].resident);
+      // In the room that `rest` leaves. Empty: its targets are lost all the same.
+      struct Place {
+        Forecast forecast;
+        double score;
+      };
+      const auto place_beside = [&](ReplicaAccount rest) -> std::optional<Place> {
+        if (!leaves_headroom(view, request, pool, rest, need))
+          return std::nullopt;
         rest.prefill_free_at = std::min(
             rest.prefill_free_at,
             view.now + round_to_duration(Seconds(view.predictor.pending_prefill_s(pool, rest))));
-        forecast.reset();
-        if (!leaves_headroom(view, request, pool, rest, need))
-          return 0.0;
         const Forecast there = view.predictor.forecast_undisturbed(view.now, request, pool, rest);
         const double probability = probability_of(view, request, pool, there, sharp);
         if (probability < kLeastProbability)
-          return 0.0;
-        forecast = there;
+          return std::nullopt;
         const double late = lateness(request, since_arrival, there);
         const double worth = value * (probability + kLateShare * (1 - probability) * late);
         double harm = toll(view, request, pool, tolls, there);
@@ -688,34 +688,56 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
           harm += residents_harm(view, pool, rest, there, sharp);
         if (policy_.has(ScorePart::kLater))
           harm += view.arrivals.harm(worth, pool, there);
-        return worth - there.money - harm - lost[count];
+        return Place{there, worth - there.money - harm};
       };
-      // The fewest that will do: doubled until it does, then halved.
-      std::size_t enough = 0, too_few = 0;
-      for (std::size_t count = 1; enough == 0 && too_few < victims.size(); count *= 2) {
-        count = std::min(count, victims.size());
-        while (lost.size() <= count)
-          lost.push_back(lost.back() + loss(view, pool, victims[lost.size() - 1]));
-        if (lost[count] >= value)
-          break;
-        gain_without(count);
-        (forecast ? enough : too_few) = count;
-      }
-      while (enough > too_few + 1) {
-        const std::size_t middle = too_few + (enough - too_few) / 2;
-        gain_without(middle);
-        (forecast ? enough : too_few) = middle;
-      }
-      if (enough == 0)
+      const std::vector<const Resident*>& movable = view.ledger.movable(id);
+      ReplicaAccount without_any = account;
+      for (const Resident* resident : movable)
+        without_any.forget(*resident);
+      if (movable.empty() || !place_beside(without_any))
         continue;
-      const double gain = gain_without(enough);
+      victims.clear();
+      for (auto resident = movable.rbegin(); resident != movable.rend(); ++resident) {
+        if (const auto one = victim(view, pool, **resident))
+          victims.push_back(*one);
+      }
+      std::stable_sort(victims.begin(), victims.end(),
+                       [](const Victim& a, const Victim& b) { return a.done < b.done; });
+      const auto place_without = [&](std::size_t count) {
+        ReplicaAccount rest = account;
+        for (std::size_t v = 0; v < count; ++v)
+          rest.forget(*victims[v].resident);
+        return place_beside(rest);
+      };
+      // The fewest that will do.
+      std::size_t enough = victims.size();
+      std::optional<Place> place = place_without(enough);
+      if (enough == 0 || !place)
+        continue;
+      for (std::size_t too_few = 0; enough > too_few + 1;) {
+        const std::size_t middle = too_few + (enough - too_few) / 2;
+        if (const auto nearer = place_without(middle)) {
+          place = nearer;
+          enough = middle;
+        } else {
+          too_few = middle;
+        }
+      }
+      double gain = place->score;
+      for (std::size_t v = 0; v < enough; ++v)
+        gain -= loss(view, pool, victims[v]);
+      if (gain <= 0)
+        continue;
+      found = true;
       if (gain <= best_gain)
         continue;
       best_gain = gain;
-      best = {{id, forecast, false}, {}};
+      best = {{id, place->forecast, false}, {}};
       for (std::size_t v = 0; v < enough; ++v)
         best.preempted.push_back(victims[v].resident->request.id);
     }
+    if (!found)
+      no_room_until_[i] = view.now + kLooksAgainAfter * looks / replicas;
   }
   return best;
 }

@@ -41,6 +41,7 @@ class MedleyPlacement final : public Placement {
                 std::vector<Candidate>* candidates);
   const PlacementPolicy policy_;
   std::vector<double> margins_;
+  std::vector<Instant> no_room_until_;  // by pool: when displace() looks at it again
 };
 
 }  // namespace medley::sched
