@@ -9,7 +9,7 @@ JOBS ?= $(shell nproc)
 TIMED = tools/timed $@
 
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build test check sanitize fuzz bench demo format format-check clean
+.PHONY: help setup configure build test check sanitize fuzz bench arena demo format format-check clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,9 @@ fuzz: setup ## fuzz the readers of files, FUZZ_SECONDS (300) each; needs clang
 
 bench: build ## run the benchmarks
 	@cmake --build --preset $(PRESET) --target bench
+
+arena: build ## run the whole study of policies, ARENA_SEEDS (11..20); hours
+	@tools/arena.py --seeds $(or $(ARENA_SEEDS),11..20)
 
 demo: ## set up, build, do the main job on real input
 	@$(TIMED) $(MAKE) -s run-demo

@@ -12,10 +12,12 @@
 #include "cli/scenario_input.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
+#include "cli/warn.h"
 #include "cli/write_file.h"
 #include "data/yaml.h"
 #include "simulate/arena.h"
 #include "simulate/bound.h"
+#include "simulate/workload.h"
 
 namespace medley::cli {
 namespace {
@@ -217,6 +219,8 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
 
 Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
   MEDLEY_TRY(const data::Scenario scenario, read_scenario(options));
+  if (const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet); models.ok())
+    warn_of_impossible(scenario.fleet, *models, err);
   simulate::ArenaOptions arena;
   MEDLEY_TRY(arena.policies, read_policies(options.compare.value(), scenario.fleet));
   if (options.loads) {

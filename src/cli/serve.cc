@@ -7,6 +7,7 @@
 
 #include "cli/decision_log_file.h"
 #include "cli/table.h"
+#include "cli/warn.h"
 #include "data/catalog.h"
 #include "data/fleet_file.h"
 #include "engine/asio_loop.h"
@@ -93,6 +94,8 @@ class Service {
     MEDLEY_TRY(const std::uint16_t port, server_->listen(address));
 
     print_pools(fleet_, err);
+    if (!options_.fleet.empty())  // else the promises are nobody's statement
+      warn_of_impossible(fleet_, perf_, err);
     if (!is_loopback(address.host)) {
       fmt::print(
           err,

@@ -10,6 +10,7 @@
 #include "cli/decision_log_file.h"
 #include "cli/scenario_input.h"
 #include "cli/table.h"
+#include "cli/warn.h"
 #include "cli/write_file.h"
 #include "data/scenario_file.h"
 #include "simulate/report.h"
@@ -330,6 +331,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   const Result<perf::PerfModel> models = simulate::make_models(scenario.fleet);
   if (!models.ok())
     return complain({ErrorCode::kInvalid, scenario.file + ": " + models.error().message, {}}, err);
+  warn_of_impossible(scenario.fleet, *models, err);
   const Result<std::vector<simulate::Arrival>> arrivals = simulate::make_arrivals(scenario);
   if (!arrivals.ok())
     return complain(arrivals.error(), err);

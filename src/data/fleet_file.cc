@@ -42,8 +42,8 @@ void close(Fields& parent, Fields& child) {
     parent.fail(std::move(status).error());
 }
 
-// Prices can be negative: some markets' hours are.
-constexpr Bounds kAnyPrice{.min = -1000, .max = 1000};
+// A market's hour may be negative, but a scheduler that is paid for burning energy would burn it.
+constexpr Bounds kEnergyPrice{.max = 1000};
 
 // A list of hours or one number for all of them.
 Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds) {
@@ -85,10 +85,10 @@ Result<Site> read_site(const Node& node) {
       Fields parts(*tariff);
       site.currency = parts.text("currency", site.currency);
       if (const auto price = parts.required("per_kwh"))
-        parts.take(site.tariff_per_kwh, read_hours(*price, kAnyPrice));
+        parts.take(site.tariff_per_kwh, read_hours(*price, kEnergyPrice));
       close(fields, parts);
     } else {
-      fields.take(site.tariff_per_kwh, read_hours(*tariff, kAnyPrice));
+      fields.take(site.tariff_per_kwh, read_hours(*tariff, kEnergyPrice));
     }
   }
   site.pue = fields.number("pue", site.pue, {.min = 1, .max = 10});

@@ -239,10 +239,12 @@ TEST(FleetFile, AClassIsWorthSomething) {
 TEST(FleetFile, ReadsTariffsByHour) {
   std::string hours = "site: {tariff: [";
   for (int hour = 0; hour < 24; ++hour)
-    hours += std::to_string(hour - 2) + (hour < 23 ? ", " : "]}\n");
+    hours += std::to_string(hour) + (hour < 23 ? ", " : "]}\n");
   const Fleet f = fleet(hours + kOnePool);
-  EXPECT_EQ(f.site.tariff_per_kwh[0], -2);
-  EXPECT_EQ(f.site.tariff_per_kwh[23], 21);
+  EXPECT_EQ(f.site.tariff_per_kwh[0], 0);
+  EXPECT_EQ(f.site.tariff_per_kwh[23], 23);
+  EXPECT_EQ(error("site: {tariff: -0.1}\n" + std::string(kOnePool)),
+            "fleet.yaml:1:16: site.tariff: expected a number from 0 to 1000, got '-0.1'");
   EXPECT_EQ(
       error("site: {tariff: [1, 2]}\n" + std::string(kOnePool)),
       "fleet.yaml:1:16: site.tariff: expected one number, or 24 for the hours of the day, got 2");
@@ -344,6 +346,23 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:1:11: classes: unknown key 'garanteed', did you mean 'guaranteed'?"},
       {"classes: {flex: {ttft_s: -1}}\n" + head + "}\n",
        "fleet.yaml:1:26: classes.flex.ttft_s: expected a duration like 200ms, 1.5s, 2m or 24h, got "
+       "'-1'"},
+      {"classes: {flex: {value: 0}}\n" + head + "}\n",
+       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got '0'"},
+      {"classes: {flex: {value: inf}}\n" + head + "}\n",
+       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got 'inf'"},
+      {"classes: {flex: {value: .nan}}\n" + head + "}\n",
+       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got '.nan'"},
+      {"classes: {flex: {ttft_s: 0}}\n" + head + "}\n",
+       "fleet.yaml:1:26: classes.flex.ttft_s: expected a duration above 0 seconds, got '0'"},
+      {"pools:\n  - {name: a, device: metered, model: llama-3.1-8b, metered: {per_million_prompt: "
+       "1, "
+       "per_million_output: 1, requests_per_day: 0}}\n",
+       "fleet.yaml:2:127: pools[0].metered.requests_per_day: expected a whole number from 1 to "
+       "1099511627776, got '0'"},
+      {"pools:\n  - {name: a, device: metered, model: llama-3.1-8b, metered: {per_million_prompt: "
+       "-1, per_million_output: 1}}\n",
+       "fleet.yaml:2:83: pools[0].metered.per_million_prompt: expected a number of at least 0, got "
        "'-1'"},
       {"site: {pue: 0.5}\n" + head + "}\n",
        "fleet.yaml:1:13: site.pue: expected a number from 1 to 10, got '0.5'"},
