@@ -373,6 +373,9 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
   const bool patient = is_patient(request.service_class);
   const double grown = value * ageing(request, since_arrival);
 
+  const double offer =
+      patient ? value * (kFirstOffer + kOffer * impatience(request, since_arrival)) : 0;
+  std::optional<bool> may_come_free;  // hardware that is busy now; looked up where it matters
   const bool sharp = !policy_.has(ScorePart::kProbability);
   const bool refuses = policy_.has(ScorePart::kRefusal) || !last_chance;
 
@@ -430,6 +433,19 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
           continue;
         }
       }
+      // What it costs itself counts, too, where hardware that is busy now may come free and cost
+      // less. But who waits for an answer is not refused for it, and neither is what would come
+      // late even from an idle fleet.
+      const auto costs_too_much = [&](double worth, double harm, double cost) {
+        const bool costly = (patient || !last_chance) && worth <= harm + cost;
+        const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
+                                     offer < harm + (facts.metered ? cost : 0);
+        if (!costly && !better_may_come)
+          return false;
+        if (!may_come_free)
+          may_come_free = any_owned_is_busy(view, filtered);
+        return *may_come_free;
+      };
       Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
       forecast.wait_s += left_free_s;
       forecast.ttft_s += left_free_s;
@@ -440,8 +456,11 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       const auto changes_nothing = [&](double worth, double harm) {
         if (worth - money - harm <= to_beat)
           return true;
-        return !takes_anything && worth <= harm &&
-               (last_chance || (margin && (worth - harm) / grown <= *margin));
+        if (takes_anything)
+          return false;
+        const bool nearer = !margin || (worth - harm) / grown > *margin;
+        return worth <= harm ? last_chance || !nearer
+                             : !nearer && costs_too_much(worth, harm, forecast.money);
       };
       why = Forbidden::kDearer;
       if (!nearest)
@@ -482,16 +501,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything)
         continue;
-      // What it costs itself counts, too, where hardware that is busy now may come free and cost
-      // less. But who waits for an answer is not refused for it, and neither is what would come
-      // late even from an idle fleet.
-      const bool costly = (patient || !last_chance) && worth <= harm + forecast.money;
-      const bool better_may_come =
-          patient && !last_chance && (facts.metered || !empty) &&
-          value * (kFirstOffer + kOffer * impatience(request, since_arrival)) <
-              harm + (facts.metered ? forecast.money : 0);
-      if (kept && (costly || better_may_come) && !takes_anything &&
-          any_owned_is_busy(view, filtered)) {
+      if (kept && !takes_anything && costs_too_much(worth, harm, forecast.money)) {
         why = Forbidden::kCostly;
         continue;
       }
