@@ -105,6 +105,16 @@ engine::Generation generation_of(const simulate::Arrival& arrival) {
   return generation;
 }
 
+// Each at its time; all four outlive the loop's run.
+void submit_all(const Setting& run, engine::Loop& loop, serve::Driver& driver,
+                std::vector<Listener>& listeners) {
+  for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
+    loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
+      driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
+    });
+  }
+}
+
 class OneCoreWithALoss : public testing::TestWithParam<std::chrono::milliseconds> {};
 
 // The loss ends long after the step it interrupts, or before.
@@ -122,11 +132,7 @@ TEST_P(OneCoreWithALoss, TheDriverOnAManualClockDecidesAsTheSimulatorDoes) {
   std::vector<Listener> listeners(run.arrivals.size());
   serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
                        serve::make_delayed_price_solver(loop, simulate::kSolvingTakes));
-  for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
-    loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
-      driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
-    });
-  }
+  submit_all(run, loop, driver, listeners);
   loop.call_at(fault.at, replica::Phase::kFault, 0, [&] { driver.replica_lost(lost); });
   loop.call_at(fault.at + fault.lasts, replica::Phase::kFault, 0,
                [&] { driver.replica_returned(lost); });
@@ -159,11 +165,7 @@ TEST(OneCore, WhatMakesRoomDoesSoInBoth) {
   std::vector<Listener> listeners(run.arrivals.size());
   serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
                        serve::make_delayed_price_solver(loop, simulate::kSolvingTakes));
-  for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
-    loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
-      driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
-    });
-  }
+  submit_all(run, loop, driver, listeners);
   loop.run_until_idle();
   for (std::size_t i = 0; i < listeners.size(); ++i)
     EXPECT_EQ(listeners[i].ends, 1) << "request " << i;
@@ -182,11 +184,7 @@ TEST(OneCore, InRealTimeMostDecisionsAreTheSame) {
   std::vector<Listener> listeners(run.arrivals.size());
   serve::Driver driver(loop, run.scenario.fleet, run.models, make_engines(loop, run),
                        serve::make_threaded_price_solver(loop));
-  for (std::size_t i = 0; i < run.arrivals.size(); ++i) {
-    loop.call_at(run.arrivals[i].request.arrived_at, replica::Phase::kArrival, i, [&, i] {
-      driver.submit(run.arrivals[i].request, generation_of(run.arrivals[i]), listeners[i]);
-    });
-  }
+  submit_all(run, loop, driver, listeners);
   const Instant last = run.arrivals.back().request.arrived_at;
   const std::function<void()> stop_when_done = [&] {
     if (driver.held() == 0)

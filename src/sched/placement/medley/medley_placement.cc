@@ -26,8 +26,8 @@ constexpr double kLateShare = 0.1;
 constexpr double kLeastLateness = 0.1;
 // Work that may wait is worth more the longer it has: by this share of its value each time it has
 // waited as long as its first token may take, or its end where it has a deadline, or kPatienceS. So
-// nothing starves. By class. Twice as much for flex displaces standard work: half a point of the
-// bound less at load 2. With 2 for batch it keeps 82 % at load 2 and not 90, for .15 points more
+// nothing starves. By class. 2 for flex displaces standard work: .8 points of the bound less at
+// load 2. With 2 for batch it keeps 82 % at load 2 and not 91, for .13 points more
 // (scenarios/mixed_fleet.yaml, seeds 8 and 9).
 constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.7, 5};
 constexpr double kPatienceS = 60;
