@@ -247,6 +247,34 @@ Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
   return faults;
 }
 
+Result<std::vector<Outside>> read_outside(const Node& node, const Fleet& fleet) {
+  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
+  std::vector<std::string> names;
+  for (const Pool& pool : fleet.pools)
+    names.push_back(pool.name);
+  std::vector<Outside> all;
+  for (const Node& item : nodes) {
+    Fields fields(item);
+    Outside outside;
+    const std::string name = fields.required_text("pool");
+    if (const auto workload = fields.required("workload"))
+      fields.take(outside.workload, read_workload(*workload));
+    MEDLEY_TRY_STATUS(fields.finish());
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      return item.find("pool")->error(
+          fmt::format("no pool '{}' in the fleet{}", name, suggestion(name, names)));
+    }
+    outside.pool = PoolId(static_cast<std::size_t>(found - names.begin()));
+    if (fleet.pool(outside.pool).metered) {
+      return item.find("pool")->error(
+          fmt::format("'{}' is a rented service, whose 'metered' law has others in it", name));
+    }
+    all.push_back(std::move(outside));
+  }
+  return all;
+}
+
 Status read_expected(const Node& node, const std::string& prefix,
                      std::map<std::string, Expected>& expected) {
   constexpr Bounds kAny{.min = -1e300, .max = 1e300};
@@ -340,6 +368,8 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
       fields.fail(std::move(status).error());
   }
   const auto faults = fields.child("faults");
+  const auto outside = fields.child("outside");
+  scenario.signals_every_s = fields.seconds("signals_every_s", Bounds{.min = 1e-3, .max = kLatest});
   fields.ignore("mix");
   if (!fields.failed()) {  // these name labels, models and replicas of the fleet
     Status status = read_mix(fields, scenario.fleet, scenario.mix);
@@ -347,6 +377,8 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
       fields.fail(std::move(status).error());
     if (faults)
       fields.take(scenario.faults, read_faults(*faults, scenario.fleet));
+    if (outside)
+      fields.take(scenario.outside, read_outside(*outside, scenario.fleet));
   }
   MEDLEY_TRY_STATUS(fields.finish());
   return scenario;

@@ -11,6 +11,7 @@
 #include "sched/backlog.h"
 #include "sched/ledger.h"
 #include "sched/market.h"
+#include "sched/outside.h"
 #include "sched/placement/placement.h"
 #include "sched/predictor.h"
 #include "sched/promise.h"
@@ -56,6 +57,7 @@ class Scheduler::Impl {
         arrivals_(fleet_, perf_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
+        outside_(fleet_, perf_, ledger_),
         promises_(perf_, ledger_),
         backlog_(fleet_),
         placement_(make_placement(fleet_)) {
@@ -71,6 +73,8 @@ class Scheduler::Impl {
     if (!rang && !std::holds_alternative<PricesSolved>(event))
       eventful_at_ = now;
     arrivals_.refresh(now);
+    if (uses_signals_)
+      outside_.refresh(now);
     std::visit([this](const auto& e) { on(e); }, event);
     if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
@@ -173,6 +177,7 @@ class Scheduler::Impl {
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
+      outside_.finished(resident, now_, event.generated);
       ++(planted(Bug::kWrongClassCounted) ? counts_[0] : count(resident.request)).finished;
     } else {
       ++count(resident.request).broken;
@@ -237,6 +242,7 @@ class Scheduler::Impl {
   void on(const ReplicaLost& event) {
     ledger_.set_live(event.replica, planted(Bug::kLostStillUsed));
     promises_.lost(event.replica);
+    outside_.lost(event.replica);
   }
 
   void on(const ReplicaReturned& event) {
@@ -247,9 +253,13 @@ class Scheduler::Impl {
   }
 
   void on(const LoadReported& event) {
+    if (uses_signals_)
+      outside_.reported(now_, event.replica, event.signal);
     ReplicaAccount& account = ledger_.replica(event.replica);
     account.signal = event.signal;
-    account.dispatched_since_signal = 0;
+    account.dispatched_since_signal = account.left_since_signal = 0;
+    if (uses_signals_)
+      outside_.refresh(now_);
   }
 
   void on(const AlarmRang&) {
@@ -864,11 +874,13 @@ class Scheduler::Impl {
   Arrivals arrivals_;
   Market market_;
   Quotas quotas_;
+  OutsideTraffic outside_;
   Promises promises_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;
   const bool uses_prices_ =
       fleet_.placement.kind == PlacementKind::kMedley && fleet_.placement.has(ScorePart::kPrices);
+  const bool uses_signals_ = placement_->predicts() && fleet_.placement.has(ScorePart::kSignals);
   std::array<ClassStats, kServiceClassCount> counts_{};
   Digest digest_;
   ExplanationSink* sink_ = nullptr;

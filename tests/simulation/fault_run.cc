@@ -728,13 +728,20 @@ class World {
     }
   }
 
-  // On an idle, healed fleet, long after: whatever is lawful is served at once.
+  // On an idle, healed fleet whose engines say so, long after: whatever is lawful is served at
+  // once.
   void probe() {
     if (fleet_.placement.by_thresholds())
       return;
     for (const ServiceClass service_class : kServiceClasses) {
       for (std::uint64_t which = 0; which < 6 && !failed(); ++which) {
         now_ += hours(25);
+        for (std::size_t replica = 0; replica < fleet_.replica_count(); ++replica) {
+          LoadSignal idle;
+          idle.running = idle.waiting = 0;
+          idle.as_of = now_;
+          tell(LoadReported{ReplicaId(replica), idle});
+        }
         const std::uint64_t number = clients_.size();
         Client client;
         client.request.id = RequestId(number);
