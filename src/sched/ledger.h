@@ -29,6 +29,7 @@ struct Resident {
   int failures = 0;
   int preemptions = 0;
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
+  double load_error = 0;                  // and how uncertain it was what others had there
   double money = 0;                       // predicted with them
   long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
 

@@ -54,14 +54,15 @@ perf::StepShape decode_shape(long long decodes, long long context) {
   return shape;
 }
 
-// Of the square of a relative deviation.
+// Of the square of a relative deviation, less what was known to be uncertain of the load.
 void fold_variance(double& variance, double observed, double predicted, double corrected_by,
-                   double ratio) {
+                   double ratio, double load_error) {
   if (!(predicted > 0) || !(observed > 0) || !(corrected_by > 0))
     return;
   const double deviation = std::clamp(std::log(observed / (predicted / corrected_by * ratio)),
                                       -kMostDeviation, kMostDeviation);
-  variance += kVarianceWeight * (deviation * deviation - variance);
+  const double own = std::max(0.0, deviation * deviation - load_error * load_error);
+  variance += kVarianceWeight * (own - variance);
 }
 
 // `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
@@ -394,7 +395,7 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   const double took_s = to_seconds(at - resident.dispatched_at).value();
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
-                observed.ttft_ratio);
+                observed.ttft_ratio, resident.load_error);
   observed.ttft_error = std::max(std::sqrt(observed.ttft_variance), perf_.pool(pool).ttft_error);
   fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
@@ -410,7 +411,7 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
                         static_cast<double>(generated.count() - 1);
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
-                observed.tpot_ratio);
+                observed.tpot_ratio, resident.load_error);
   observed.tpot_error = std::max(std::sqrt(observed.tpot_variance), perf_.pool(pool).tpot_error);
   fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
 }

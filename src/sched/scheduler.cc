@@ -519,6 +519,7 @@ class Scheduler::Impl {
       resident.tpot_s = choice.forecast->tpot_s;
       resident.ttft_ratio = choice.forecast->ttft_ratio;
       resident.tpot_ratio = choice.forecast->tpot_ratio;
+      resident.load_error = choice.forecast->load_error;
       ReplicaAccount& account = ledger_.replica(replica);
       const double own_s = choice.forecast->ttft_s - choice.forecast->wait_s;
       account.prefill_free_at =
