@@ -286,6 +286,18 @@ void read_batching_keys(Fields& fields, Batching& batching) {
   }
 }
 
+// Why it could only be ignored there; empty where it can be.
+std::string_view why_no_prefix_caching(const Pool& pool) {
+  if (pool.engine.type == EngineType::kLlamaEmbedded)
+    return "engine llama_embedded computes all of every prompt";
+  if (pool.metered)
+    return "a rented service's time to first token and price are those of 'metered', whatever it "
+           "caches";
+  if (!pool.table && pool.statically_scheduled())
+    return "a statically scheduled device passes every prompt through its lane whole";
+  return "";
+}
+
 void read_batching(Fields& pool, Batching& batching) {
   static const std::vector<std::string> beside = {
       "chunk_tokens", "max_batched_tokens", "max_running",  "kv_blocks",
@@ -497,11 +509,13 @@ class FleetReader {
     }
     read_replicas(fields, pool);
     MEDLEY_TRY_STATUS(fields.finish());
-    if (pool.engine.type == EngineType::kLlamaEmbedded && pool.batching.prefix_caching) {
+    resolve_constants(pool);
+    if (const std::string_view why = why_no_prefix_caching(pool);
+        pool.batching.prefix_caching && !why.empty()) {
       const auto batching = node.find("batching");
       return (batching && batching->is_map() ? *batching : node)
           .find("prefix_caching")
-          ->error("expected false: engine llama_embedded computes all of every prompt");
+          ->error(fmt::format("expected false: {}", why));
     }
     if (pool.engine.type == EngineType::kLlamaEmbedded && pool.model_path.empty()) {
       return node.error(
@@ -510,7 +524,6 @@ class FleetReader {
     if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
       pool.engine.upstream_model = pool.model.id;
     }
-    resolve_constants(pool);
     if (pool.prefill_tokens_per_s && (pool.table || !pool.statically_scheduled())) {
       return node.find("prefill_tokens_per_s")
           ->key_error("only for pools of statically scheduled devices, which have such a lane");
