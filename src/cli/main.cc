@@ -21,6 +21,7 @@
 #include "cli/man_page.h"
 #include "cli/perf.h"
 #include "cli/perf_measure.h"
+#include "cli/plan_requirements.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -120,6 +121,21 @@ int main(int argc, char** argv) {
       ->needs(compare);
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
+
+  PlanRequirementsOptions plan;
+  verb = app.add_subcommand("plan", "Find the cheapest fleet for a requirements file and prove it");
+  verb->add_option("FILE", plan.file, "Requirements file (docs/plan.md)")
+      ->required()
+      ->type_name("");
+  add_output(verb, plan.json);
+  verb->add_option("--write-fleet", plan.write_fleet,
+                   "Write the fleet, for serve and simulate to read as it is")
+      ->type_name("FILE");
+  verb->add_option("--report", plan.report, "Write a page (HTML) with pictures")->type_name("FILE");
+  verb->add_flag("--no-proof", plan.no_proof, "Solve the program only, without simulation");
+  verb->add_flag("--no-compare", plan.no_compare, "The chosen fleet alone");
+  verb->add_option("--catalog", plan.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  verb->callback([&] { run = [&] { return run_plan_requirements(plan, stdout, stderr); }; });
 
   ServeOptions serve;
   verb = app.add_subcommand("serve", "Serve a fleet behind one OpenAI-compatible endpoint");
