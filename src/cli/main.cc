@@ -21,6 +21,7 @@
 #include "cli/man_page.h"
 #include "cli/perf.h"
 #include "cli/perf_measure.h"
+#include "cli/plan_cases.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -120,6 +121,31 @@ int main(int argc, char** argv) {
       ->needs(compare);
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
+
+  PlanCasesOptions plan_cases;
+  verb = app.add_subcommand("plan", "Say what to buy: the cheapest fleet that carries a load");
+  CLI::Option* fleet_mixes =
+      verb->add_option(
+              "--cases", plan_cases.cases,
+              "Answer fleet-mix cases (JSON): the cheapest whole instances of device types")
+          ->type_name("FILE");
+  CLI::Option* training =
+      verb->add_option("--training", plan_cases.training,
+                       "Answer training-share cases (JSON): what each job gets of each device type")
+          ->type_name("FILE")
+          ->excludes(fleet_mixes);
+  verb->add_option("--time-limit", plan_cases.time_limit_s,
+                   "With --cases: seconds for each; what is not proved by then carries its gap")
+      ->type_name("SECONDS")
+      ->needs(fleet_mixes)
+      ->check(number_in(0.001, 86400))
+      ->capture_default_str();
+  add_output(verb, plan_cases.json);
+  verb->callback([&, fleet_mixes, training] {
+    if (fleet_mixes->empty() && training->empty())
+      throw CLI::RequiredError("--cases or --training");
+    run = [&] { return run_plan_cases(plan_cases, stdout, stderr); };
+  });
 
   ServeOptions serve;
   verb = app.add_subcommand("serve", "Serve a fleet behind one OpenAI-compatible endpoint");
