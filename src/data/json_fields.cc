@@ -37,7 +37,7 @@ Result<json::value> read_json(const std::string& path) {
   json::stream_parser parser;
   json::error_code failure;
   const std::size_t read = parser.write_some(text.data(), text.size(), failure);
-  if (!failure)
+  if (!failure && !parser.done())
     parser.finish(failure);
   const auto rest = std::find_if(
       text.begin() + static_cast<std::ptrdiff_t>(read), text.end(),
@@ -53,6 +53,9 @@ Result<json::value> read_json(const std::string& path) {
   }
   return parser.release();
 }
+
+JsonField::JsonField(const json::value& value, const JsonField& parent, std::string_view step)
+    : value_(&value), where_(fmt::format("{}{}", parent.prefix_, step)), prefix_(where_ + ".") {}
 
 Error JsonField::wrong(std::string_view expected) const {
   std::string got = value_->is_object()  ? "an object"
@@ -71,7 +74,7 @@ Result<JsonField> JsonField::member(std::string_view name) const {
       value_->get_object().if_contains(json::string_view(name.data(), name.size()));
   if (found == nullptr)
     return Error{ErrorCode::kInvalid, fmt::format("{}: missing key '{}'", where_, name), where_};
-  return JsonField(*found, fmt::format("{}.{}", where_, name));
+  return JsonField(*found, *this, name);
 }
 
 Result<std::vector<std::pair<std::string, JsonField>>> JsonField::members() const {
@@ -80,7 +83,7 @@ Result<std::vector<std::pair<std::string, JsonField>>> JsonField::members() cons
   std::vector<std::pair<std::string, JsonField>> all;
   for (const auto& [key, value] : value_->get_object()) {
     const std::string name(key);
-    all.emplace_back(name, JsonField(value, fmt::format("{}.{}", where_, name)));
+    all.emplace_back(name, JsonField(value, *this, name));
   }
   return all;
 }
@@ -89,15 +92,19 @@ Result<std::vector<JsonField>> JsonField::items() const {
   if (!value_->is_array())
     return wrong("an array");
   std::vector<JsonField> all;
-  for (const json::value& value : value_->get_array())
-    all.emplace_back(value, fmt::format("{}[{}]", where_, all.size()));
+  for (const json::value& value : value_->get_array()) {
+    JsonField item(value, *this, "");
+    item.where_ = fmt::format("{}[{}]", where_, all.size());
+    item.prefix_ = item.where_ + ".";
+    all.push_back(std::move(item));
+  }
   return all;
 }
 
 Result<double> JsonField::number(double least, double most) const {
   const std::optional<double> number = as_number(*value_);
   if (!number || !std::isfinite(*number) || *number < least || *number > most)
-    return wrong(fmt::format("a number from {} to {}", least, most));
+    return wrong(fmt::format("a number from {:g} to {:g}", least, most));
   return *number;
 }
 

@@ -24,8 +24,9 @@ Result<boost::json::value> read_json(const std::string& path);
 // errors are kInvalid and say what was expected.
 class JsonField {
  public:
-  JsonField(const boost::json::value& value, std::string where)
-      : value_(&value), where_(std::move(where)) {}
+  // The whole of a file.
+  JsonField(const boost::json::value& value, std::string path)
+      : value_(&value), where_(std::move(path)), prefix_(where_ + ": ") {}
 
   const std::string& where() const { return where_; }
   Error wrong(std::string_view expected) const;
@@ -39,8 +40,11 @@ class JsonField {
   Result<std::string> text() const;
 
  private:
+  JsonField(const boost::json::value& value, const JsonField& parent, std::string_view step);
+
   const boost::json::value* value_;
   std::string where_;
+  std::string prefix_;  // of what is inside
 };
 
 }  // namespace medley::data

@@ -46,16 +46,16 @@ TEST(JsonFields, SayWhereAndWhatWouldBeRight) {
       boost::json::parse(R"({"a": {"cost": -1, "name": 3, "list": [1, 1e999, 2.5, null]}})");
   const JsonField a = JsonField(root, "f.json").member("a").value();
   EXPECT_EQ(a.member("cost")->number(0, 10).error().message,
-            "f.json.a.cost: expected a number from 0 to 10, got -1");
-  EXPECT_EQ(a.member("name")->text().error().message, "f.json.a.name: expected text, got 3");
-  EXPECT_EQ(a.member("price").error().message, "f.json.a: missing key 'price'");
+            "f.json: a.cost: expected a number from 0 to 10, got -1");
+  EXPECT_EQ(a.member("name")->text().error().message, "f.json: a.name: expected text, got 3");
+  EXPECT_EQ(a.member("price").error().message, "f.json: a: missing key 'price'");
   const auto list = a.member("list")->items().value();
   EXPECT_EQ(list[0].whole(1, 5).value(), 1);
   EXPECT_FALSE(list[1].number(0, 1e300).ok());
   EXPECT_EQ(list[2].whole(0, 9).error().message,
-            "f.json.a.list[2]: expected a whole number from 0 to 9, got 2.5E0");
+            "f.json: a.list[2]: expected a whole number from 0 to 9, got 2.5E0");
   EXPECT_EQ(list[3].number(0, 9).error().message,
-            "f.json.a.list[3]: expected a number from 0 to 9, got null");
+            "f.json: a.list[3]: expected a number from 0 to 9, got null");
   EXPECT_EQ(JsonField(root, "f.json").items().error().message,
             "f.json: expected an array, got an object");
 }

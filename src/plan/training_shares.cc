@@ -166,6 +166,12 @@ Result<TrainingShares> best_training_shares(const TrainingCase& given) {
     if (!answer.infeasible_jobs.empty())
       return answer;
   }
+  if (std::all_of(given.jobs.begin(), given.jobs.end(),
+                  [&](const TrainingJob& job) { return is_done(given, job); })) {
+    answer.status = Status::kOptimal;
+    answer.shares.assign(given.jobs.size(), std::vector<double>(given.count.size(), 0));
+    return answer;
+  }
   const Stated stated = state(given);
   MEDLEY_TRY(const LinearSolution solution, solve::make_linear_solver()->solve(stated.program));
   for (std::size_t j = 0; j < given.jobs.size(); ++j) {
@@ -186,11 +192,8 @@ Result<TrainingShares> best_training_shares(const TrainingCase& given) {
     if (!is_done(given, given.jobs[j]))
       least = std::min(least, reached);
   }
-  double reached = sum, bound = proven(stated, solution);
-  if (counts_every_job(given.objective))
-    reached = least;
-  if (!std::isfinite(reached))  // no job has anything to do
-    reached = bound = std::numeric_limits<double>::infinity();
+  double reached = counts_every_job(given.objective) ? least : sum;
+  double bound = proven(stated, solution);
   const bool agrees = !(bound - reached > kTrainingGap * reached);
   answer.status = agrees ? Status::kOptimal : Status::kFeasible;
   reached *= stated.scale;
