@@ -28,8 +28,6 @@ class Relaxation {
   // Of the last one solved.
   virtual void read_x(std::vector<double>& x) const = 0;            // by column
   virtual void read_prices(std::vector<double>& prices) const = 0;  // by row
-  // After kCutOff: prices that grow without end where no x keeps to the rows; empty without.
-  virtual void read_ray(std::vector<double>& ray) const = 0;  // by row
 };
 
 // Columns have two finite limits where the prices are to prove something. kUnavailable without a

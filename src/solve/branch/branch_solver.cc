@@ -150,14 +150,7 @@ class Search {
     relaxation_->read_prices(prices_);
     const double bound = proven(prices_, true, &reduced_);
     if (outcome == Relaxation::Outcome::kCutOff && bound < cutoff_) {
-      for (const double sign : {1.0, -1.0}) {
-        relaxation_->read_ray(ray_);
-        for (double& price : ray_)
-          price *= sign;
-        if (!ray_.empty() && proven(ray_, false, nullptr) > 0)
-          return kUnlimited;
-      }
-      if (a_row_cannot_be_kept())
+      if (no_x_at_all())
         return kUnlimited;
       // What the cutoff stopped too early to say is said without one.
       solved_ = relaxation_->solve(kUnlimited) == Relaxation::Outcome::kSolved;
@@ -167,29 +160,30 @@ class Search {
     return bound;
   }
 
-  // By its own columns' limits alone: CLP gives no ray for these.
-  bool a_row_cannot_be_kept() const {
-    std::vector<double> least(program_.rows(), 0), most(program_.rows(), 0),
-        size(program_.rows(), 1);
-    for (std::size_t c = 0; c < program_.columns(); ++c) {
-      for (int e = program_.start[c]; e < program_.start[c + 1]; ++e) {
-        const double amount = program_.amount[static_cast<std::size_t>(e)];
-        const auto r = static_cast<std::size_t>(program_.row[static_cast<std::size_t>(e)]);
-        if (amount == 0)
-          continue;
-        const double low = amount * (amount > 0 ? now_[c].least : now_[c].most);
-        const double high = amount * (amount > 0 ? now_[c].most : now_[c].least);
-        least[r] += low;
-        most[r] += high;
-        size[r] = std::max({size[r], std::abs(low), std::abs(high)});
+  // Asks how far the rows are from being kept: the prices of that are the proof. (CLP's own rays of
+  // infeasible programs often prove nothing.)
+  bool no_x_at_all() {
+    if (elastic_ == nullptr) {
+      IntegerProgram elastic = program_;
+      for (IntegerProgram::Column& column : elastic.column)
+        column.cost = 0;
+      for (int r = 0; r < static_cast<int>(program_.rows()); ++r) {
+        for (const double direction : {1.0, -1.0}) {
+          elastic.add_column({.cost = 1});
+          elastic.add_entry(r, direction);
+        }
       }
+      Result<std::unique_ptr<Relaxation>> made = make_relaxation(elastic);
+      if (!made.ok())
+        return false;
+      elastic_ = std::move(made).value();
     }
-    for (std::size_t r = 0; r < program_.rows(); ++r) {
-      const double slack = kWholeRowTolerance * size[r];
-      if (least[r] > program_.row_most[r] + slack || most[r] < program_.row_least[r] - slack)
-        return true;
-    }
-    return false;
+    for (std::size_t c = 0; c < now_.size(); ++c)
+      elastic_->set_limits(c, now_[c].least, now_[c].most);
+    elastic_->solve(kUnlimited);
+    std::vector<double> prices;
+    elastic_->read_prices(prices);
+    return proven(prices, false, nullptr) > kWholeRowTolerance;
   }
 
   void set(std::size_t c, Limits limits) {
@@ -379,7 +373,8 @@ class Search {
     if (best_.x.empty() || last_offer_ < best_.value) {
       best_.value = last_offer_;
       best_.x = std::move(x);
-      cutoff_ = best_.value - gap_allowed(program_, options_, best_.value);
+      // A little less than the gap, so that what is proved is within it, rounding included.
+      cutoff_ = best_.value - 0.99 * gap_allowed(program_, options_, best_.value);
     }
   }
 
@@ -462,6 +457,7 @@ class Search {
   const IntegerProgram& program_;
   const IntegerOptions& options_;
   const std::unique_ptr<Relaxation> relaxation_;
+  std::unique_ptr<Relaxation> elastic_;  // made when first needed
   const std::chrono::steady_clock::time_point until_;
   std::vector<Limits> global_, now_;  // by column: of every node; of the one in hand
   std::vector<Experience> down_, up_;
@@ -477,7 +473,7 @@ class Search {
 
   // Of the relaxation last solved.
   bool solved_ = false, unbounded_ = false;
-  std::vector<double> x_, prices_, reduced_, ray_;
+  std::vector<double> x_, prices_, reduced_;
   double low_bound_ = 0, high_bound_ = 0;  // of the sides of the column chosen
   double last_offer_ = -kUnlimited;
   double root_bound_ = -kUnlimited;

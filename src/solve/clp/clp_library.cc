@@ -27,13 +27,10 @@ const ClpLibrary* clp_library() {
     find(functions.dual_simplex, "Clp_dual");
     find(functions.status, "Clp_status");
     find(functions.set_cutoff, "Clp_setDualObjectiveLimit");
-    find(functions.set_most_pivots, "Clp_setMaximumIterations");
     find(functions.least, "Clp_columnLower");
     find(functions.most, "Clp_columnUpper");
     find(functions.columns, "Clp_primalColumnSolution");
     find(functions.duals, "Clp_dualRowSolution");
-    find(functions.ray, "Clp_infeasibilityRay");
-    find(functions.free_ray, "Clp_freeRay");
     return all ? &functions : nullptr;
   }();
   return loaded;

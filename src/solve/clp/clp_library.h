@@ -16,13 +16,10 @@ struct ClpLibrary {
   decltype(&Clp_dual) dual_simplex = nullptr;
   decltype(&Clp_status) status = nullptr;
   decltype(&Clp_setDualObjectiveLimit) set_cutoff = nullptr;
-  decltype(&Clp_setMaximumIterations) set_most_pivots = nullptr;
   decltype(&Clp_columnLower) least = nullptr;
   decltype(&Clp_columnUpper) most = nullptr;
   decltype(&Clp_primalColumnSolution) columns = nullptr;
   decltype(&Clp_dualRowSolution) duals = nullptr;
-  decltype(&Clp_infeasibilityRay) ray = nullptr;
-  decltype(&Clp_freeRay) free_ray = nullptr;
 };
 
 // Null where this machine has no CLP. Never unloaded.

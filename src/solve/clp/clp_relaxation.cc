@@ -52,12 +52,4 @@ void ClpRelaxation::read_prices(std::vector<double>& prices) const {
   prices.assign(duals, duals + rows_);
 }
 
-void ClpRelaxation::read_ray(std::vector<double>& ray) const {
-  double* const found = clp_.ray(model_);
-  if (found == nullptr)
-    return ray.clear();
-  ray.assign(found, found + rows_);
-  clp_.free_ray(model_, found);
-}
-
 }  // namespace medley::solve

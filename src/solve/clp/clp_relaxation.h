@@ -17,7 +17,6 @@ class ClpRelaxation final : public Relaxation {
   Outcome solve(double cutoff) override;
   void read_x(std::vector<double>& x) const override;
   void read_prices(std::vector<double>& prices) const override;
-  void read_ray(std::vector<double>& ray) const override;
 
  private:
   const ClpLibrary& clp_;
