@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -52,8 +53,10 @@ struct IntegerProgram {
 
 struct IntegerOptions {
   double time_limit_s = 60;     // of the wall
-  double gap = 1e-9;            // done when value − bound ≤ gap × |value|
+  double gap = 1e-7;            // done when value − bound ≤ gap × |value|
   std::vector<double> x_start;  // by column: a solution to begin from; empty: none
+  // Makes a whole x of a fractional one where the caller knows how; what it answers is checked.
+  std::function<std::vector<double>(const std::vector<double>&)> whole_from;
 };
 
 struct IntegerSolution {
@@ -67,6 +70,9 @@ struct IntegerSolution {
   std::vector<double> x;       // by column; whole where asked, exactly; empty without one
   double value = kUnlimited;   // Σ cost·x
   double bound = -kUnlimited;  // no x costs less
+  // What a second method says that nothing here has proved, and whether it came to the same end.
+  double claimed_bound = -kUnlimited;
+  bool confirmed = false;
 };
 
 }  // namespace medley

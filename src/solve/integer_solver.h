@@ -20,6 +20,11 @@ class IntegerSolver {
                                         const IntegerOptions& options) = 0;
 };
 
+// medley's own branch and bound, whose bounds are proved, cross-checked by CBC.
 std::unique_ptr<IntegerSolver> make_integer_solver();
+
+// One of the two alone.
+enum class IntegerMethod { kBranchAndBound, kCbc };
+std::unique_ptr<IntegerSolver> make_integer_solver(IntegerMethod method);
 
 }  // namespace medley::solve

@@ -14,6 +14,28 @@ namespace {
 
 using Status = IntegerSolution::Status;
 
+// Each of the two alone, and both.
+enum class Which { kBranchAndBound, kCbc, kBoth };
+
+class IntegerSolverTest : public ::testing::TestWithParam<Which> {
+ protected:
+  IntegerSolver& solver() { return *solver_; }
+
+ private:
+  const std::unique_ptr<IntegerSolver> solver_ =
+      GetParam() == Which::kBoth  ? make_integer_solver()
+      : GetParam() == Which::kCbc ? make_integer_solver(IntegerMethod::kCbc)
+                                  : make_integer_solver(IntegerMethod::kBranchAndBound);
+};
+
+INSTANTIATE_TEST_SUITE_P(All, IntegerSolverTest,
+                         ::testing::Values(Which::kBranchAndBound, Which::kCbc, Which::kBoth),
+                         [](const auto& info) {
+                           return info.param == Which::kBoth  ? "Both"
+                                  : info.param == Which::kCbc ? "Cbc"
+                                                              : "BranchAndBound";
+                         });
+
 // Covers of two demands by two machines: 4 x + 3 y with 3 x + y >= 7, x + 2 y >= 4.
 IntegerProgram two_machines(bool whole) {
   IntegerProgram program;
@@ -28,8 +50,8 @@ IntegerProgram two_machines(bool whole) {
   return program;
 }
 
-TEST(IntegerSolver, FindsTheBestWholeAnswer) {
-  const auto solution = make_integer_solver()->solve(two_machines(true), {});
+TEST_P(IntegerSolverTest, FindsTheBestWholeAnswer) {
+  const auto solution = solver().solve(two_machines(true), {});
   ASSERT_TRUE(solution.ok()) << solution.error().message;
   EXPECT_EQ(solution->status, Status::kOptimal);
   EXPECT_EQ(solution->x, (std::vector<double>{2, 1}));
@@ -37,54 +59,54 @@ TEST(IntegerSolver, FindsTheBestWholeAnswer) {
   EXPECT_NEAR(solution->bound, 11, 1e-8);
 }
 
-TEST(IntegerSolver, AColumnThatNeedNotBeWholeIsCut) {
-  const auto solution = make_integer_solver()->solve(two_machines(false), {});
+TEST_P(IntegerSolverTest, AColumnThatNeedNotBeWholeIsCut) {
+  const auto solution = solver().solve(two_machines(false), {});
   ASSERT_TRUE(solution.ok()) << solution.error().message;
   EXPECT_EQ(solution->status, Status::kOptimal);
   EXPECT_NEAR(solution->value, 11, 1e-8);  // at (2, 1) too: both rows are tight there
   IntegerProgram program = two_machines(false);
   program.row_least[1] = 4.5;
-  const auto cut = make_integer_solver()->solve(program, {});
+  const auto cut = solver().solve(program, {});
   ASSERT_TRUE(cut.ok()) << cut.error().message;
   EXPECT_NEAR(cut->value, 4 * 1.9 + 3 * 1.3, 1e-8);
 }
 
-TEST(IntegerSolver, NoAnswerIsAnAnswer) {
+TEST_P(IntegerSolverTest, NoAnswerIsAnAnswer) {
   IntegerProgram program = two_machines(true);
   for (IntegerProgram::Column& column : program.column)
     column.most = 1;
-  const auto solution = make_integer_solver()->solve(program, {});
+  const auto solution = solver().solve(program, {});
   ASSERT_TRUE(solution.ok()) << solution.error().message;
   EXPECT_EQ(solution->status, Status::kInfeasible);
   EXPECT_TRUE(solution->x.empty());
 }
 
-TEST(IntegerSolver, NothingToDecideCostsNothing) {
-  const auto nothing = make_integer_solver()->solve({}, {});
+TEST_P(IntegerSolverTest, NothingToDecideCostsNothing) {
+  const auto nothing = solver().solve({}, {});
   ASSERT_TRUE(nothing.ok());
   EXPECT_EQ(nothing->status, Status::kOptimal);
   EXPECT_EQ(nothing->value, 0);
 }
 
-TEST(IntegerSolver, RefusesWhatIsNoNumber) {
+TEST_P(IntegerSolverTest, RefusesWhatIsNoNumber) {
   IntegerProgram program = two_machines(true);
   program.amount[1] = std::numeric_limits<double>::quiet_NaN();
-  const auto amount = make_integer_solver()->solve(program, {});
+  const auto amount = solver().solve(program, {});
   ASSERT_FALSE(amount.ok());
   EXPECT_EQ(amount.error().code, ErrorCode::kInvalid);
   program = two_machines(true);
   program.row_least[0] = std::numeric_limits<double>::quiet_NaN();
-  const auto row = make_integer_solver()->solve(program, {});
+  const auto row = solver().solve(program, {});
   ASSERT_FALSE(row.ok());
   EXPECT_EQ(row.error().code, ErrorCode::kInvalid);
 }
 
-TEST(IntegerSolver, RefusesAProgramWithoutEnd) {
+TEST_P(IntegerSolverTest, RefusesAProgramWithoutEnd) {
   IntegerProgram program;
   program.add_row(0, kUnlimited);
   program.add_column({.cost = -1, .whole = true});
   program.add_entry(0, 1);
-  const auto solution = make_integer_solver()->solve(program, {});
+  const auto solution = solver().solve(program, {});
   ASSERT_FALSE(solution.ok());
   EXPECT_EQ(solution.error().code, ErrorCode::kInternal);
 }
@@ -129,15 +151,14 @@ double best_of_all(const IntegerProgram& program) {
   return best;
 }
 
-TEST(IntegerSolver, AgreesWithTryingEveryAnswer) {
+TEST_P(IntegerSolverTest, AgreesWithTryingEveryAnswer) {
   Prng prng(7);
-  const auto solver = make_integer_solver();
   int infeasible = 0;
   for (int round = 0; round < 200; ++round) {
     SCOPED_TRACE(round);
     const IntegerProgram program = random_program(prng);
     const double best = best_of_all(program);
-    const auto solution = solver->solve(program, {});
+    const auto solution = solver().solve(program, {});
     ASSERT_TRUE(solution.ok()) << solution.error().message;
     if (best == kUnlimited) {
       ++infeasible;
@@ -151,16 +172,17 @@ TEST(IntegerSolver, AgreesWithTryingEveryAnswer) {
   EXPECT_LT(infeasible, 150);
 }
 
-TEST(IntegerSolver, BeginsFromWhatItIsGiven) {
+TEST_P(IntegerSolverTest, BeginsFromWhatItIsGiven) {
   IntegerOptions options;
   options.x_start = {4, 4};
-  const auto solution = make_integer_solver()->solve(two_machines(true), options);
+  const auto solution = solver().solve(two_machines(true), options);
   ASSERT_TRUE(solution.ok()) << solution.error().message;
   EXPECT_EQ(solution->value, 11);
   options.time_limit_s = 0;  // nothing but the beginning
-  const auto beginning = make_integer_solver()->solve(two_machines(true), options);
+  const auto beginning = solver().solve(two_machines(true), options);
   ASSERT_TRUE(beginning.ok()) << beginning.error().message;
   EXPECT_LE(beginning->value, 28);
+  EXPECT_LE(beginning->bound, 11);
   EXPECT_FALSE(beginning->x.empty());
 }
 
