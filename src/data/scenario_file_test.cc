@@ -249,10 +249,11 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
        "got '0'"},
       {base + "outside: [{pool: c, workload: {requests: 1, rate_per_s: 1, prompt_tokens: 1, "
               "output_tokens: 1}}]\n",
-       "run.yaml:7:17: outside[0].pool: no pool 'c' in the fleet; known: a, b"},
+       "run.yaml:7:18: outside[0].pool: no pool 'c' in the fleet; known: a, b"},
       {base + "outside: [{pool: a}]\n", "run.yaml:7:11: outside[0]: missing key 'workload'"},
       {base + "signals_every_s: 0\n",
-       "run.yaml:7:18: signals_every_s: expected a duration from 1ms up, got '0'"},
+       "run.yaml:7:18: signals_every_s: expected a duration from 0.001 to 1000000000 "
+       "seconds, got '0'"},
       {base + "faults: [{replica: b/3, at_s: 1}]\n",
        "run.yaml:7:20: faults[0].replica: pool 'b' has the replicas 0 to 2, got 'b/3'"},
       {base + "faults: [{replica: 5, at_s: 1}]\n",

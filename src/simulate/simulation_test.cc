@@ -83,8 +83,8 @@ TEST(Simulation, ReportsOfOthersSendWorkElsewhere) {
         result.requests.begin(), result.requests.end(),
         [](const RequestRecord& record) { return record.replica == ReplicaId(0); });
   };
-  EXPECT_GT(on_the_loaded_one({}), 0);
-  EXPECT_EQ(on_the_loaded_one(milliseconds(500)), 0);
+  EXPECT_GE(on_the_loaded_one({}), 8);
+  EXPECT_LE(on_the_loaded_one(milliseconds(500)), 2);
 }
 
 TEST(Simulation, ASlowReplicaTakesLonger) {
