@@ -47,6 +47,7 @@ class Reader {
     each("demands", [&](const Node& node) { return read_demand(node); });
     each("jobs", [&](const Node& node) { return read_job(node); });
     MEDLEY_TRY_STATUS(fields_.finish());
+    promise_to_classes();
     if (out_.demands.empty() && out_.jobs.empty())
       return fields_.node().error("missing key 'demands': who asks, how often, for what");
     if (out_.devices.empty() && out_.services.empty())
@@ -70,6 +71,30 @@ class Reader {
       return fields_.fail(items.error());
     for (const Node& item : *items)
       check(read(item));
+  }
+
+  // A class promises what its demands ask for, the tightest of them: a fleet whose classes promised
+  // something else would keep that, for requests that state no targets and in what it expects of
+  // those to come.
+  void promise_to_classes() {
+    const auto tighter = [](std::optional<Duration>& of, const std::optional<Duration>& asked) {
+      if (asked)
+        of = of ? std::min(*of, *asked) : *asked;
+    };
+    for (const ServiceClass service_class : kServiceClasses) {
+      Targets tightest;
+      bool any = false;
+      for (const Demand& demand : out_.demands) {
+        if (demand.service_class != service_class)
+          continue;
+        any = true;
+        tighter(tightest.ttft, demand.targets.ttft);
+        tighter(tightest.tpot, demand.targets.tpot);
+        tighter(tightest.deadline, demand.targets.deadline);
+      }
+      if (any)
+        out_.frame.classes[index_of(service_class)].targets = tightest;
+    }
   }
 
   Status read_growth(const Node& node) {

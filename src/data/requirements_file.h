@@ -94,7 +94,8 @@ std::string_view name_of(Redundancy redundancy);
 
 struct Requirements {
   std::string name, file;
-  Fleet frame;  // site, classes, labels; no pools
+  // Site, classes, labels; no pools. A class with demands promises the tightest of their targets.
+  Fleet frame;
   // A name asked for to the models that may answer it, by class; as in fleet files.
   std::vector<std::pair<std::string, std::array<std::vector<std::string>, kServiceClassCount>>>
       accept;

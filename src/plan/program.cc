@@ -90,7 +90,9 @@ class Program {
   }
   // Replica-seconds a second that one request a second takes.
   double load(std::size_t g, std::size_t p) const {
-    return safety_[g] / (requirements_.utilisation * types_[p].uses[g].operation.requests_per_s);
+    const double requests_per_s = types_[p].uses[g].operation.requests_per_s;
+    return options_.given_fleet ? 1 / requests_per_s
+                                : safety_[g] / (requirements_.utilisation * requests_per_s);
   }
 
   std::vector<int> most_replicas() const;
@@ -335,7 +337,8 @@ void Program::make_columns() {
     }
   }
   add_training();
-  add_losses();
+  if (!options_.given_fleet)
+    add_losses();
   if (requirements_.money.staff_per_year > 0 && !owned_nodes.empty()) {
     // 1 when anything is owned.
     const int any = column({.cost = requirements_.money.staff_per_year, .most = 1, .whole = true});

@@ -48,6 +48,9 @@ struct PlanOptions {
   double gap = 1e-4;           // relative
   double time_limit_s = 20;
   std::vector<std::optional<int>> replicas;  // by pool type, held at; empty: free
+  // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
+  // demands as they are, and nothing is lost.
+  bool given_fleet = false;
 };
 
 struct Plan {
