@@ -121,6 +121,22 @@ Status read_models_by_class(const Node& node, const Fleet& fleet, Mix& mix) {
   return fields.finish();
 }
 
+// Weights by whole number.
+Status read_priorities(const Node& node, Mix& mix) {
+  MEDLEY_TRY(const auto entries, node.entries());
+  for (const auto& [name, value] : entries) {
+    long long priority = 0;
+    const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), priority);
+    if (failure != std::errc() || end != name.data() + name.size())
+      return value.key_error(fmt::format("expected a whole number, got '{}'", name));
+    mix.priorities.push_back(priority);
+  }
+  mix.priority_weights.resize(entries.size());
+  std::size_t next = 0;
+  const auto place_of = [&next](const std::string&) -> Result<std::size_t> { return next++; };
+  return read_weights(node, place_of, mix.priority_weights.data(), mix.priority_weights.size());
+}
+
 Result<LongerRule> read_longer(const Node& node, ServiceClass of) {
   Fields fields(node);
   LongerRule rule;
@@ -176,6 +192,8 @@ Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
     };
     check(read_weights(*tenants, place_of, mix.tenants.data(), mix.tenants.size()));
   }
+  if (const auto priorities = fields.child("priorities"))
+    check(read_priorities(*priorities, mix));
   if (const auto model = fields.child("model"))
     check(read_models_by_class(*model, fleet, mix));
   mix.max_tokens_at_least = fields.whole("max_tokens_at_least", Whole{1, kMaxTokens});

@@ -52,6 +52,9 @@ struct Mix {
   std::vector<double> labels;                                  // by LabelId
   std::vector<double> tenants;                                 // by TenantId
   std::array<std::vector<double>, kServiceClassCount> models;  // by class and OfferId
+  // Priorities and their weights, in the file's order; empty: all 0.
+  std::vector<long long> priorities;
+  std::vector<double> priority_weights;
 };
 
 // A replica that is lost, or slower by `slowdown`, from `at_s` on for `for_s` seconds, or for good.

@@ -161,6 +161,13 @@ TEST(ScenarioFile, NumbersReplicasThroughAllPools) {
   EXPECT_EQ(*s.faults[2].slowdown, 4);
 }
 
+TEST(ScenarioFile, DrawsPrioritiesByWeight) {
+  const Scenario s =
+      scenario(std::string(kPools) + kWorkload + "mix: {priorities: {-1: 1, 5: 3}}\n");
+  EXPECT_EQ(s.mix.priorities, (std::vector<long long>{-1, 5}));
+  EXPECT_EQ(s.mix.priority_weights, (std::vector<double>{0.25, 0.75}));
+}
+
 TEST(ScenarioFile, ReadsWhatOthersSend) {
   const Scenario s = scenario(std::string(kPools) + kWorkload +
                               "outside: [{pool: b, workload: {for: 1h, rate_per_s: 3, "
@@ -237,6 +244,10 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
        "run.yaml:7:48: mix.longer.flex.become: is the class that it has anyway"},
       {base + "mix: {longer: {flex: {become: batch}}}\n",
        "run.yaml:7:22: mix.longer.flex: missing key 'than_tokens'"},
+      {base + "mix: {priorities: {high: 1}}\n",
+       "run.yaml:7:20: mix.priorities.high: expected a whole number, got 'high'"},
+      {base + "mix: {priorities: {1: 0}}\n",
+       "run.yaml:7:19: mix.priorities: expected shares that sum up to more than 0"},
       {base + "mix: {max_tokens_at_least: 0}\n",
        "run.yaml:7:28: mix.max_tokens_at_least: expected a whole number from 1 to 1073741824, got "
        "'0'"},

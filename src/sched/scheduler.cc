@@ -169,11 +169,7 @@ class Scheduler::Impl {
     if (!event.complete && !resident.first_token_at) {  // refused for good
       refund(resident);
     } else {
-      const long long prompt_tokens = resident.request.prompt_tokens.count();
-      quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
-                      prompt_tokens + event.generated.count());
-      const long long expected = resident.reserved_tokens - prompt_tokens;
-      backlog_.shares().serve(now_, resident.request, 0, event.generated.count() - expected);
+      correct(resident, event.generated);
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
@@ -197,6 +193,7 @@ class Scheduler::Impl {
     if (ledger_.find(event.request) == nullptr)
       return;
     const Resident resident = remove(event.request);
+    correct(resident, event.generated);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
     if (planted(Bug::kSequenceLeak))
@@ -777,6 +774,15 @@ class Scheduler::Impl {
     promises_.left(now_, resident);
     placement_->left(now_, resident, generated);
     return resident;
+  }
+
+  // Its answer had so many tokens, and not as many as were expected.
+  void correct(const Resident& resident, Tokens generated) {
+    const long long prompt_tokens = resident.request.prompt_tokens.count();
+    quotas_.correct(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens,
+                    prompt_tokens + generated.count());
+    const long long expected = resident.reserved_tokens - prompt_tokens;
+    backlog_.shares().serve(now_, resident.request, 0, generated.count() - expected);
   }
 
   // It was dispatched in vain.

@@ -548,6 +548,7 @@ class Simulation {
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
       if (!live_[i])
         end_loss(i);
+      worked(i);  // what was done since its last step's end
       ReplicaRecord record{owners_[i], replicas_[i]->usage(), lost_s_[i], {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {

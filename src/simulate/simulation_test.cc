@@ -87,6 +87,16 @@ TEST(Simulation, ReportsOfOthersSendWorkElsewhere) {
   EXPECT_LE(on_the_loaded_one(milliseconds(500)), 2);
 }
 
+TEST(Simulation, AFirstTokenAtOnceIsHeardOf) {
+  const auto made = sched::make_test_fleet(
+      {{.name = "burst",
+        .kind = perf::ServingKind::kMetered,
+        .metered = {.ttft_median_s = 1e-12, .ttft_sigma = 0, .tpot_s = 0.01}}});
+  const SimulationResult result = run(made, {arrival(0, seconds(1), 3, 5)});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(result.requests[0].ttft_s().value(), 1e-9, 1e-10);
+}
+
 TEST(Simulation, ASlowReplicaTakesLonger) {
   const SimulationResult result =
       run(one_pool(), {arrival(0, seconds(1), 100, 3)},

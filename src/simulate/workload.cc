@@ -21,7 +21,8 @@ enum Purpose : std::uint64_t {
   kModel,
   kCopy = 110,
   kTenant,
-  kOutside
+  kOutside,
+  kPriority
 };  // others: generator.cc
 
 // As many as a generated workload may have.
@@ -120,6 +121,10 @@ void draw_mix(const data::Scenario& scenario, std::vector<Arrival>& arrivals) {
     request.label = LabelId(Prng::stream(scenario.seed, kLabel, i).pick(scenario.mix.labels));
     if (scenario.mix.tenants.size() > 1)
       request.tenant = TenantId(Prng::stream(scenario.seed, kTenant, i).pick(scenario.mix.tenants));
+    if (!scenario.mix.priorities.empty()) {
+      request.priority = scenario.mix.priorities[Prng::stream(scenario.seed, kPriority, i)
+                                                     .pick(scenario.mix.priority_weights)];
+    }
     request.model = OfferId(Prng::stream(scenario.seed, kModel, i)
                                 .pick(scenario.mix.models[index_of(request.service_class)]));
   }
@@ -156,7 +161,8 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
         return in_row(place, tenant.error());
       request.tenant = *tenant;
     }
-    request.priority = row.priority;
+    if (row.priority != 0)
+      request.priority = row.priority;
   }
   return Done{};
 }
@@ -199,7 +205,8 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
     request.label = labels[i].value_or(request.label);
     request.model = models[i].value_or(request.model);
     request.tenant = tenants[i].value_or(request.tenant);
-    request.priority = streams[i].priority;
+    if (streams[i].priority != 0)
+      request.priority = streams[i].priority;
   }
   return Done{};
 }

@@ -174,6 +174,11 @@ void ShadowBooks::before(Instant now, const Event& event) {
       stops_waiting(*known);
     } else {
       to_cancel_ = cancelled->request;
+      for (Spent& spent : spent_[replicas_[known->replica->number()].pool.number()]) {
+        if (spent.request == known->request.id)
+          spent.least = spent.most =
+              known->request.prompt_tokens.count() + cancelled->generated.count();
+      }
       leave(*known, now);
     }
     known->state = State::kOver;
