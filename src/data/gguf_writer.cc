@@ -13,7 +13,9 @@ namespace {
 constexpr std::uint64_t kAlignment = 32;
 constexpr std::uint32_t kUint32 = 4, kInt32 = 5, kFloat32 = 6, kString = 8, kArray = 9;
 
-std::uint64_t padding(std::uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
+std::uint64_t padding(std::uint64_t bytes) {
+  return (kAlignment - bytes % kAlignment) % kAlignment;
+}
 
 struct Close {
   void operator()(std::FILE* file) const { std::fclose(file); }

@@ -26,8 +26,7 @@ class GgufWriter {
   using Write = std::function<void(std::string_view)>;
   // All of the file through `write`; `fill(i, write)` writes the bytes of the i-th tensor, as many
   // as were said.
-  void write(const Write& write,
-             const std::function<void(std::size_t, const Write&)>& fill) const;
+  void write(const Write& write, const std::function<void(std::size_t, const Write&)>& fill) const;
   // The same into a file. kInvalid: it cannot be opened; kUnavailable: it is incomplete.
   Status write_file(const std::string& path,
                     const std::function<void(std::size_t, const Write&)>& fill) const;

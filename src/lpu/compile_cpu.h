@@ -1,8 +1,8 @@
-// The compiler for target `cpu`: a unit is a core, its weights lie in its own memory in the order of
-// use, and units meet at counted barriers.
+// The compiler for target `cpu`: a unit is a core, its weights lie in its own memory in the order
+// of use, and units meet at counted barriers.
 //
-// Every unit takes whole KV heads with their queries and a slice of the feed-forward, so a layer has
-// two meetings; a single unit has none.
+// Every unit takes whole KV heads with their queries and a slice of the feed-forward, so a layer
+// has two meetings; a single unit has none.
 #pragma once
 
 #include "base/result.h"
@@ -13,7 +13,7 @@ namespace medley::lpu {
 struct CpuOptions {
   int units = 1;
   int context = 512;  // positions of a stream; rounded up to a multiple of 64
-  int streams = 4;    // linear streams of a matrix: 1, 2 or 4
+  int streams = 0;    // linear streams of a matrix: 1, 2 or 4; 0: by where the weights come from
   CpuLayout layout;
 };
 

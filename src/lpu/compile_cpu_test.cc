@@ -35,8 +35,8 @@ TEST(CompileCpu, PacksEveryWeightOnce) {
         if (i.operation != Operation::kMatrix)
           continue;
         for (const Piece& p : i.pieces) {
-          covered[p.weight] += static_cast<long long>(p.row_end - p.row_begin) *
-                               (p.column_end - p.column_begin);
+          covered[p.weight] +=
+              static_cast<long long>(p.row_end - p.row_begin) * (p.column_end - p.column_begin);
         }
         macs += i.macs;
       }

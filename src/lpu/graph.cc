@@ -32,7 +32,7 @@ constexpr Family kFamilies[] = {
 
 // Keys that change what is computed, and that we do not know how to follow.
 constexpr std::string_view kUnsupportedKeys[] = {
-    "expert_count",    "logit_scale",        "embedding_scale",     "residual_scale",
+    "expert_count",    "logit_scale",         "embedding_scale",        "residual_scale",
     "attention.scale", "attention.clamp_kqv", "attn_logit_softcapping", "final_logit_softcapping",
 };
 
@@ -227,13 +227,12 @@ class Builder {
     if (embedding == nullptr)
       return;
     graph_.vocabulary = static_cast<int>(embedding->rows);
-    int stream =
-        add({.kind = NodeKind::kEmbed,
-             .role = "embed",
-             .weight = embedding,
-             .size = graph_.width,
-             .factor = family_->scaled_embedding ? std::sqrt(static_cast<float>(graph_.width))
-                                                 : 1.0F});
+    int stream = add(
+        {.kind = NodeKind::kEmbed,
+         .role = "embed",
+         .weight = embedding,
+         .size = graph_.width,
+         .factor = family_->scaled_embedding ? std::sqrt(static_cast<float>(graph_.width)) : 1.0F});
     for (int layer = 0; layer < graph_.layers && error_.empty(); ++layer)
       stream = add_layer(layer, stream);
 
@@ -248,7 +247,10 @@ class Builder {
                             .size = graph_.vocabulary,
                             .split = Split::kRows,
                             .granule = 16});
-    add({.kind = NodeKind::kChoose, .role = "choose", .inputs = {logits, kNoNode, kNoNode}, .size = 1});
+    add({.kind = NodeKind::kChoose,
+         .role = "choose",
+         .inputs = {logits, kNoNode, kNoNode},
+         .size = 1});
   }
 
   int add_layer(int layer, int stream) {
@@ -285,8 +287,10 @@ class Builder {
         add_norm("ffn_norm", layer, stream, of_layer(layer, "ffn_norm.weight", 1, width));
     const Tensor* gate_weight = of_layer(layer, "ffn_gate.weight", 0, width);
     const int inner = gate_weight == nullptr ? 1 : static_cast<int>(gate_weight->rows);
-    const int gate = add_matrix("gate", layer, ffn, "ffn_gate", inner, width, Split::kRows, kInnerGranule);
-    const int up = add_matrix("up", layer, ffn, "ffn_up", inner, width, Split::kRows, kInnerGranule);
+    const int gate =
+        add_matrix("gate", layer, ffn, "ffn_gate", inner, width, Split::kRows, kInnerGranule);
+    const int up =
+        add_matrix("up", layer, ffn, "ffn_up", inner, width, Split::kRows, kInnerGranule);
     const int gated = add({.kind = NodeKind::kGate,
                            .role = "activate",
                            .layer = layer,

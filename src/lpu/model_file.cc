@@ -121,8 +121,8 @@ Status ModelFile::take_tensors(const std::uint8_t* bytes) {
     const auto next = std::next(range);
     if (next != ranges.end() && range->second.first > next->first) {
       return Error{ErrorCode::kInvalid,
-                   fmt::format("{}: tensor '{}': overlaps tensor '{}'", name_,
-                               next->second.second, range->second.second),
+                   fmt::format("{}: tensor '{}': overlaps tensor '{}'", name_, next->second.second,
+                               range->second.second),
                    {}};
     }
   }

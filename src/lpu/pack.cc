@@ -34,17 +34,18 @@ void pack_blocks(const Instruction& instruction, const CpuLayout& layout,
         std::array<std::uint8_t, 32> n{};
         for (int i = 0; i < 32; ++i) {
           n[static_cast<std::size_t>(i)] =
-              four_bits ? static_cast<std::uint8_t>(i < 16 ? from[2 + i] & 0xF : from[i - 14] >> 4)
-                        : static_cast<std::uint8_t>(from[2 + i] ^ (layout.offset_weights ? 0x80 : 0));
+              four_bits
+                  ? static_cast<std::uint8_t>(i < 16 ? from[2 + i] & 0xF : from[i - 14] >> 4)
+                  : static_cast<std::uint8_t>(from[2 + i] ^ (layout.offset_weights ? 0x80 : 0));
         }
         for (int c = 0; c < 32; c += dot) {
           for (int i = 0; i < dot; ++i) {
             if (!four_bits) {
               numbers[c * kGroup + r * dot + i] = n[static_cast<std::size_t>(c + i)];
             } else if (c / dot % 2 == 0) {  // the next group of columns goes into the high halves
-              numbers[c / 2 * kGroup + r * dot + i] = static_cast<std::uint8_t>(
-                  n[static_cast<std::size_t>(c + i)] |
-                  n[static_cast<std::size_t>(c + dot + i)] << 4);
+              numbers[c / 2 * kGroup + r * dot + i] =
+                  static_cast<std::uint8_t>(n[static_cast<std::size_t>(c + i)] |
+                                            n[static_cast<std::size_t>(c + dot + i)] << 4);
             }
           }
         }
@@ -111,9 +112,9 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
           if (instruction.format == WeightFormat::kF32) {
             std::memcpy(out + 4 * at, number, 4);
           } else {
-            quantise(instruction.format == WeightFormat::kF16 ? TensorFormat::kF16
-                                                              : TensorFormat::kBf16,
-                     {number, 1}, out + 2 * at);
+            quantise(
+                instruction.format == WeightFormat::kF16 ? TensorFormat::kF16 : TensorFormat::kBf16,
+                {number, 1}, out + 2 * at);
           }
         }
       }

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kFormatNames = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
 constexpr std::array<std::string_view, kOperations> kOperationNames = {
-    "embed", "norm", "quantise", "matrix", "rotate", "store",
-    "attend", "gate", "add", "meet", "choose"};
+    "embed",  "norm", "quantise", "matrix", "rotate", "store",
+    "attend", "gate", "add",      "meet",   "choose"};
 
 }  // namespace
 
@@ -44,9 +44,7 @@ std::int64_t Program::macs() const {
 
 std::uint64_t Program::digest() const {
   Digest digest;
-  const auto add = [&](auto... numbers) {
-    (digest.add(static_cast<std::uint64_t>(numbers)), ...);
-  };
+  const auto add = [&](auto... numbers) { (digest.add(static_cast<std::uint64_t>(numbers)), ...); };
   add(context, vocabulary, width, head_size, meetings, embedding_bytes, angle_bytes,
       layout.dot_columns, layout.offset_weights, layout.half_kv);
   for (const UnitProgram& unit : units) {

@@ -2,8 +2,8 @@
 // touches fixed before the first token.
 //
 // One program, several readers: the kernels that run it (cpu/machine.h binds it to memory), reports
-// and, for chips, the simulator and the verifier. Nothing in it depends on data; what depends on the
-// position of a token (how far attention sweeps) is known in advance as well.
+// and, for chips, the simulator and the verifier. Nothing in it depends on data; what depends on
+// the position of a token (how far attention sweeps) is known in advance as well.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ std::string_view name_of(Operation operation);  // "matrix"
 
 // A buffer: written by one instruction of its unit, read by later ones.
 struct Slot {
-  int size = 0;           // bytes
+  int size = 0;             // bytes
   std::int64_t offset = 0;  // in the unit's buffer memory; a multiple of 64
   int first = 0, last = 0;  // instructions between which it holds its value, both included
   bool shared = false;      // other units read it: it lives until the meeting after they did
@@ -80,9 +80,9 @@ struct Instruction {
   Bytes64 bias;     // within the unit's weights; size 0: none
   int streams = 1;  // linear streams that the weights are read in, side by side
   std::vector<Piece> pieces;
-  int rows = 0, columns = 0;   // as computed, padding included; of vectors: rows = size, columns = 1
+  int rows = 0, columns = 0;  // as computed, padding included; of vectors: rows = size, columns = 1
   int heads = 0, kv_heads = 0;  // kRotate (heads), kStore (kv_heads), kAttend (both)
-  std::int64_t kv_offset = 0;  // kStore, kAttend: the layer's keys in the unit's cache of a stream
+  std::int64_t kv_offset = 0;   // kStore, kAttend: the layer's keys in the unit's cache of a stream
   std::int64_t macs = 0;  // multiply-accumulates; of kAttend those for one position of the cache
   int meeting = -1;       // kMeet: its number
 };
@@ -100,7 +100,7 @@ struct UnitProgram {
 
 // What the target of a program is like, as far as the layout of bytes depends on it.
 struct CpuLayout {
-  int dot_columns = 4;         // bytes of a row side by side: what one dot-product instruction takes
+  int dot_columns = 4;  // bytes of a row side by side: what one dot-product instruction takes
   bool offset_weights = true;  // Q8_0 weights are held plus 128, as unsigned numbers
   bool half_kv = false;        // KV cache in F16, else F32
 };
@@ -108,10 +108,10 @@ struct CpuLayout {
 struct Program {
   std::vector<UnitProgram> units;
   CpuLayout layout;
-  int context = 0;         // positions of a stream; a multiple of 64
+  int context = 0;  // positions of a stream; a multiple of 64
   int vocabulary = 0, width = 0;
   int head_size = 0;
-  int meetings = 0;        // of one token
+  int meetings = 0;                                   // of one token
   std::int64_t embedding_bytes = 0, angle_bytes = 0;  // the common weights: one after the other
   const Tensor* embedding = nullptr;
 

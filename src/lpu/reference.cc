@@ -22,8 +22,8 @@ void norm(const float* in, std::size_t size, const Tensor& weight, float epsilon
       1 / std::sqrt(squares / static_cast<double>(size) + static_cast<double>(epsilon));
   const std::vector<float> weights = numbers(weight, 0);
   for (std::size_t i = 0; i < size; ++i) {
-    out[i] = static_cast<float>(static_cast<double>(in[i]) * scale *
-                                static_cast<double>(weights[i]));
+    out[i] =
+        static_cast<float>(static_cast<double>(in[i]) * scale * static_cast<double>(weights[i]));
   }
 }
 
@@ -94,9 +94,8 @@ void Reference::compute(std::size_t index, int token) {
       return attend(node, out);
     case NodeKind::kGate:
       for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] = static_cast<float>(
-            activate(graph_.activation, static_cast<double>(input(0)[i])) *
-            static_cast<double>(input(1)[i]));
+        out[i] = static_cast<float>(activate(graph_.activation, static_cast<double>(input(0)[i])) *
+                                    static_cast<double>(input(1)[i]));
       }
       return;
     case NodeKind::kAdd:

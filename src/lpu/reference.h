@@ -29,7 +29,7 @@ class Reference {
   const Graph& graph_;
   const int context_;
   int position_ = 0;
-  std::vector<std::vector<float>> values_;         // by node
+  std::vector<std::vector<float>> values_;               // by node
   std::vector<std::vector<float>> keys_, values_cache_;  // by layer: position, head, dimension
 };
 

@@ -72,8 +72,7 @@ class Synthesis {
       return Error{ErrorCode::kInvalid, std::move(message), {}};
     };
     if (s.family != "llama" && s.family != "qwen2" && s.family != "qwen3" && s.family != "gemma") {
-      return fail(
-          fmt::format("family '{}': expected llama, qwen2, qwen3 or gemma", s.family));
+      return fail(fmt::format("family '{}': expected llama, qwen2, qwen3 or gemma", s.family));
     }
     for (const auto& [name, value, most] :
          {std::tuple("layers", s.layers, 1024), std::tuple("width", s.width, 1 << 16),
@@ -90,9 +89,9 @@ class Synthesis {
     if (s.head_size % 2 != 0)
       return fail(fmt::format("head size {}: expected an even number", s.head_size));
     const int block = block_elements(s.format);
-    for (const auto& [name, columns] : {std::pair("width", s.width),
-                                        std::pair("heads x head size", s.heads * s.head_size),
-                                        std::pair("inner size", s.inner)}) {
+    for (const auto& [name, columns] :
+         {std::pair("width", s.width), std::pair("heads x head size", s.heads * s.head_size),
+          std::pair("inner size", s.inner)}) {
       if (columns % block != 0) {
         return fail(fmt::format("{} {}: expected a multiple of {} for {}", name, columns, block,
                                 name_of(s.format)));
@@ -181,8 +180,7 @@ class Synthesis {
     planned_.push_back(std::move(tensor));
   }
   void add_matrix(const std::string& name, int columns, int rows) {
-    add({name, columns, rows, shape_.format, false,
-         1 / std::sqrt(static_cast<float>(columns))});
+    add({name, columns, rows, shape_.format, false, 1 / std::sqrt(static_cast<float>(columns))});
   }
   void add_norm(const std::string& name, int size) {
     add({name, size, 1, TensorFormat::kF32, true});
@@ -200,8 +198,8 @@ class Synthesis {
       add_matrix(blk + "attn_k.weight", s.width, kv);
       add_matrix(blk + "attn_v.weight", s.width, kv);
       if (s.family == "qwen2") {
-        for (const auto& [name, size] :
-             {std::pair("attn_q.bias", q), std::pair("attn_k.bias", kv), std::pair("attn_v.bias", kv)})
+        for (const auto& [name, size] : {std::pair("attn_q.bias", q), std::pair("attn_k.bias", kv),
+                                         std::pair("attn_v.bias", kv)})
           add({blk + name, size, 1, TensorFormat::kF32, false, 0.1F});
       }
       if (s.family == "qwen3") {
@@ -228,12 +226,8 @@ class Synthesis {
 
 Result<SynthShape> synth_shape(const std::string& name) {
   if (name == "260k") {
-    return SynthShape{.layers = 5,
-                      .width = 64,
-                      .heads = 8,
-                      .kv_heads = 4,
-                      .head_size = 8,
-                      .inner = 172};
+    return SynthShape{
+        .layers = 5, .width = 64, .heads = 8, .kv_heads = 4, .head_size = 8, .inner = 172};
   }
   if (name == "110m") {
     return SynthShape{.layers = 12,
@@ -256,8 +250,7 @@ Result<SynthShape> synth_shape(const std::string& name) {
                       .vocabulary = 32000,
                       .context = 2048};
   }
-  return Error{ErrorCode::kInvalid,
-               fmt::format("shape '{}': expected 260k, 110m or 1.1b", name),
+  return Error{ErrorCode::kInvalid, fmt::format("shape '{}': expected 260k, 110m or 1.1b", name),
                "shape"};
 }
 

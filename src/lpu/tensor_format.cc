@@ -75,8 +75,8 @@ void dequantise_32(TensorFormat format, const std::uint8_t* block, float* out) {
 std::array<int, 2> scale_and_minimum(const std::uint8_t* packed, int i) {
   if (i < 4)
     return {packed[i] & 63, packed[i + 4] & 63};
-  return {low(packed[i + 4]) | (packed[i - 4] >> 6) << 4,
-          high(packed[i + 4]) | (packed[i] >> 6) << 4};
+  return {low(packed[i + 4]) | (packed[i - 4] >> 6) << 4, high(packed[i + 4]) | (packed[i] >> 6)
+                                                                                    << 4};
 }
 
 // Blocks of 256 in eight sub-blocks of 32, two of which share 32 bytes.
@@ -172,8 +172,8 @@ void dequantise(TensorFormat format, const std::uint8_t* bytes, std::span<float>
       return;
     case TensorFormat::kBf16:
       for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] = std::bit_cast<float>(
-            static_cast<std::uint32_t>(read<std::uint16_t>(bytes + 2 * i)) << 16);
+        out[i] = std::bit_cast<float>(static_cast<std::uint32_t>(read<std::uint16_t>(bytes + 2 * i))
+                                      << 16);
       }
       return;
     default:

@@ -1,6 +1,6 @@
-// The kernels of target `cpu`: one function for each operation and weight format, in three builds of
-// the same source (AVX-512 with VNNI, AVX2, plain C++), of which the machine's best is taken when a
-// schedule is compiled.
+// The kernels of target `cpu`: one function for each operation and weight format, in three builds
+// of the same source (AVX-512 with VNNI, AVX2, plain C++), of which the machine's best is taken
+// when a schedule is compiled.
 //
 // A kernel reads and writes only what its Step points to, allocates nothing, calls nothing and
 // branches on shapes and the position alone, never on numbers of the model.
@@ -13,7 +13,8 @@
 //                    dimension after dimension, 16 numbers
 #pragma once
 
-// Includes nothing of ours: what is inline in a header must not be built for more than the machine has.
+// Includes nothing of ours: what is inline in a header must not be built for more than the machine
+// has.
 #include <cstdint>
 
 namespace medley::lpu::cpu {
@@ -80,6 +81,9 @@ struct Kernels {
   bool offset_weights;
   Kernel norm, quantise, rotate, store, attend, gate, add, choose;
   Kernel matrix[5];  // by WeightFormat
+  // Reads a range as matrices are read, and no more than that: what reading alone takes. The result
+  // keeps the compiler from leaving it out. Aligned to 64.
+  float (*read)(const std::uint8_t* bytes, std::int64_t size);
 };
 
 enum class Isa { kPortable, kAvx2, kAvx512 };

@@ -50,8 +50,8 @@ inline V first(int n, V a, V b) {
 }
 inline V to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
-// 16 rows times 32 columns of whole numbers, times 128 for the high halves; `offset`: what was added
-// to each weight.
+// 16 rows times 32 columns of whole numbers, times 128 for the high halves; `offset`: what was
+// added to each weight.
 inline I corrected(I high, I low) {
   return {_mm512_add_epi32(_mm512_slli_epi32(high.v, 7), low.v)};
 }

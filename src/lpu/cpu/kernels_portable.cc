@@ -36,8 +36,7 @@ inline V load_half(const std::uint16_t* p) {
   return each([&](int i) { return from_half(p[i]); });
 }
 inline V load_bf16(const std::uint16_t* p) {
-  return each(
-      [&](int i) { return std::bit_cast<float>(static_cast<std::uint32_t>(p[i]) << 16); });
+  return each([&](int i) { return std::bit_cast<float>(static_cast<std::uint32_t>(p[i]) << 16); });
 }
 inline void store(float* p, V a) { std::copy_n(a.v, 16, p); }
 inline V set(float x) {
@@ -111,8 +110,8 @@ inline I dot_q4(const std::uint8_t* w, const QuantisedBlock& x) {
     const std::int16_t* words = x.words + 4 * j;
     for (int i = 0; i < 16; ++i) {
       const std::uint8_t a = w[32 * j + 2 * i], b = w[32 * j + 2 * i + 1];
-      total.v[i] += (a & 15) * words[0] + (b & 15) * words[1] + (a >> 4) * words[2] +
-                    (b >> 4) * words[3];
+      total.v[i] +=
+          (a & 15) * words[0] + (b & 15) * words[1] + (a >> 4) * words[2] + (b >> 4) * words[3];
     }
   }
   return total;

@@ -25,8 +25,8 @@ inline void pause() {
 #endif
 }
 
-// Waits until a counter has come to `number`; they wrap, so by difference. Where the other thread has
-// lost its core for longer than any token's step takes, the core is offered to it.
+// Waits until a counter has come to `number`; they wrap, so by difference. Where the other thread
+// has lost its core for longer than any token's step takes, the core is offered to it.
 void wait_for(const std::atomic<std::uint32_t>& counter, std::uint32_t number) {
   int spins = 0;
   while (static_cast<std::int32_t>(counter.load(std::memory_order_acquire) - number) < 0) {
@@ -69,7 +69,8 @@ Machine::Machine(const Program& program, const Options& options)
 
 Result<std::unique_ptr<Machine>> Machine::make(const Graph& graph, const Program& program,
                                                const Options& options) {
-  MEDLEY_CHECK(options.slots >= 1 && program.layout.dot_columns == kernels(options.isa).dot_columns);
+  MEDLEY_CHECK(options.slots >= 1 &&
+               program.layout.dot_columns == kernels(options.isa).dot_columns);
   std::unique_ptr<Machine> machine(new Machine(program, options));
   MEDLEY_TRY_STATUS(machine->bind(graph));
   return machine;
@@ -88,7 +89,8 @@ Machine::~Machine() {
 Status Machine::bind(const Graph& graph) {
   MEDLEY_TRY(common_, Memory::allocate(program_.common_bytes()));
   const Tensor& table = *program_.embedding;
-  std::memcpy(common_.data(), table.bytes, static_cast<std::size_t>(table.rows) * table.row_bytes());
+  std::memcpy(common_.data(), table.bytes,
+              static_cast<std::size_t>(table.rows) * table.row_bytes());
   auto* angles = reinterpret_cast<float*>(common_.data() + program_.embedding_bytes);
   for (int p = 0; p < program_.context; ++p)
     rope_angles(graph.rope, p, angles + std::int64_t{p} * graph.rope.dimensions);
@@ -271,8 +273,7 @@ int Machine::choice() const {
     if (program.logits_begin == program.logits_end)
       continue;
     const Slot& slot = program.slots[static_cast<std::size_t>(program.choice_slot)];
-    const auto* choice =
-        reinterpret_cast<const Choice*>(units_[u]->buffers.data() + slot.offset);
+    const auto* choice = reinterpret_cast<const Choice*>(units_[u]->buffers.data() + slot.offset);
     if (most == nullptr || choice->value > most->value) {
       most = choice;
       best = program.logits_begin + choice->index;

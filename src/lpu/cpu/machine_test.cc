@@ -42,8 +42,7 @@ double worst_error(const TestModel& model, const How& how, int tokens = 70) {
     const std::vector<float>& expected = reference.step(token);
     machine->run(0, token, position);
     machine->copy_logits(logits);
-    EXPECT_EQ(machine->choice(),
-              std::max_element(logits.begin(), logits.end()) - logits.begin());
+    EXPECT_EQ(machine->choice(), std::max_element(logits.begin(), logits.end()) - logits.begin());
     double size = 0, error = 0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
       size = std::max(size, static_cast<double>(std::fabs(expected[i])));
@@ -75,12 +74,8 @@ TEST(Machine, ComputesEveryFamilyAsTheReferenceDoes) {
 
 // Shapes that fill no register, no pair of blocks and no even share.
 TEST(Machine, ComputesOddShapes) {
-  const auto model = test_model({.width = 52,
-                                 .heads = 9,
-                                 .kv_heads = 3,
-                                 .head_size = 10,
-                                 .inner = 83,
-                                 .vocabulary = 333});
+  const auto model = test_model(
+      {.width = 52, .heads = 9, .kv_heads = 3, .head_size = 10, .inner = 83, .vocabulary = 333});
   for (const Isa isa : isas()) {
     for (const int units : {1, 2, 3}) {
       for (const int streams : {1, 2, 4})
@@ -108,11 +103,11 @@ TEST(Machine, ComputesEveryFormat) {
                                    .format = c.format});
     for (const Isa isa : isas()) {
       for (const int units : {1, 2})
-        EXPECT_LT(worst_error(*model, {.isa = isa, .units = units}), c.most)
-            << name_of(c.format);
+        EXPECT_LT(worst_error(*model, {.isa = isa, .units = units}), c.most) << name_of(c.format);
     }
   }
-  for (const TensorFormat format : {TensorFormat::kQ4_K, TensorFormat::kQ5_K, TensorFormat::kQ6_K}) {
+  for (const TensorFormat format :
+       {TensorFormat::kQ4_K, TensorFormat::kQ5_K, TensorFormat::kQ6_K}) {
     const auto model = test_model({.layers = 1,
                                    .width = 256,
                                    .heads = 4,
