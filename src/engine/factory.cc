@@ -5,8 +5,11 @@
 #include "engine/emulated/emulated_engine.h"
 #include "engine/engine.h"
 #include "engine/llama_embedded/llama_engine.h"
+#include "engine/llama_embedded/llama_stepper.h"
 #include "engine/measure.h"
 #include "engine/openai_http/openai_http_engine.h"
+#include "engine/static_schedule/static_stepper.h"
+#include "engine/stepper.h"
 
 namespace medley::engine {
 namespace {
@@ -48,8 +51,26 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineContext& context) {
       return make_openai_http(context);
     case EngineType::kLlamaEmbedded:
       return llama_embedded::make_llama_engine(context);
+    case EngineType::kStaticSchedule:
+      return Error{ErrorCode::kInvalid, "static_schedule can be measured, not served yet", {}};
   }
   MEDLEY_CHECK(false, "an engine type that nobody makes");
+}
+
+Result<std::unique_ptr<Stepper>> make_stepper(const StepperOptions& options) {
+  switch (options.engine) {
+    case EngineType::kStaticSchedule:
+      return static_schedule::make_static_stepper(options);
+    case EngineType::kLlamaEmbedded:
+      return llama_embedded::make_llama_stepper(options);
+    case EngineType::kEmulated:
+    case EngineType::kOpenaiHttp:
+      break;
+  }
+  return Error{ErrorCode::kInvalid,
+               fmt::format("engine {} cannot be stepped; static_schedule and llama_embedded can",
+                           name_of(options.engine)),
+               {}};
 }
 
 Status measure(Pool& pool) {

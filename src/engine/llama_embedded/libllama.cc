@@ -44,6 +44,11 @@ void on_abort(const char* message) {
   std::fprintf(stderr, "libggml: %s\n", std::string(what).c_str());
 }
 
+std::string& chosen_cpu_code() {
+  static std::string variant;
+  return variant;
+}
+
 Status open_once() {
   if (const std::string_view version = llama_version(); !version.starts_with(kVersion)) {
     return Error{ErrorCode::kInternal,
@@ -58,7 +63,11 @@ Status open_once() {
     return Error{ErrorCode::kInternal, "cannot tell where libllama was loaded from"};
   }
   const std::string folder = std::filesystem::path(library.dli_fname).parent_path().string();
-  ggml_backend_load_all_from_path(folder.c_str());
+  if (const std::string& variant = chosen_cpu_code(); variant.empty()) {
+    ggml_backend_load_all_from_path(folder.c_str());
+  } else {
+    ggml_backend_load(fmt::format("{}/libggml-cpu-{}.so", folder, variant).c_str());
+  }
   if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
     return Error{ErrorCode::kUnavailable,
                  fmt::format("no libggml-cpu-*.so in '{}' runs on this processor", folder)};
@@ -96,6 +105,8 @@ Status open_library() {
   static const Status opened = open_once();
   return opened;
 }
+
+void choose_cpu_code(const std::string& variant) { chosen_cpu_code() = variant; }
 
 std::string take_logged_error() {
   std::string error = std::exchange(logged_error, {});
@@ -152,7 +163,9 @@ Result<ContextHandle> make_context(llama_model& model, const ContextShape& shape
   params.n_threads = params.n_threads_batch = shape.threads;
   // Measured on stories260K (docs of the reference machine): on CPU, flash attention halves the
   // speed of narrow heads, and a unified cache makes 16 sequences 4 to 5 times slower.
-  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  params.flash_attn_type =
+      shape.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  params.type_k = params.type_v = shape.half_kv ? GGML_TYPE_F16 : GGML_TYPE_F32;
   params.kv_unified = false;
   params.abort_callback = abort;
   params.abort_callback_data = abort_data;

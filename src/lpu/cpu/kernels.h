@@ -89,6 +89,9 @@ struct Kernels {
 enum class Isa { kPortable, kAvx2, kAvx512 };
 
 const Kernels& kernels(Isa isa);
+// The index of the largest number, the lowest of equals, as programs find it. Precondition: size >
+// 0.
+int likeliest(const float* numbers, int size);
 // The best this machine can run.
 Isa best_isa();
 bool can_run(Isa isa);
