@@ -127,17 +127,18 @@ struct Lane {
   }
 };
 
-// The median time of a short sequence, in µs.
+// The median time of a token in the best of three sequences, in µs.
 Result<double> quick_look(Lane& lane, const BenchOptions& options, int tokens) {
   BenchOptions free = options;
   free.window_us = 0;
-  Times times;
-  for (int repeat = 0; repeat < 2; ++repeat) {
-    times = {};
+  double best = 0;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    Times times;
     MEDLEY_TRY_STATUS(lane.sequence(free, tokens, times));
+    times.sort();
+    best = repeat == 0 ? times.quantile(0.5) : std::min(best, times.quantile(0.5));
   }
-  times.sort();
-  return times.quantile(0.5);
+  return best;
 }
 
 Result<Lane> open_lane(EngineType type, const BenchOptions& options) {
@@ -156,7 +157,9 @@ Result<Lane> open_lane(EngineType type, const BenchOptions& options) {
                                                    .flash_attention = flash,
                                                    .narrow = options.narrow}));
     lane.load_s = Seconds(Clock::now() - begin).count();
-    MEDLEY_TRY(const double us, quick_look(lane, options, std::min(options.context, 24)));
+    MEDLEY_TRY(const double first_us, quick_look(lane, options, 8));
+    // Flash attention depends on the length: as long as sequences will be, where that is soon done.
+    MEDLEY_TRY(const double us, quick_look(lane, options, first_us < 2000 ? options.context : 24));
     if (!best || us < best_us) {
       best = std::move(lane);
       best_us = us;
@@ -373,12 +376,15 @@ Result<Measured> measure(const BenchOptions& options) {
     MEDLEY_TRY_STATUS(hold_against_reference(m.lanes, options));
 
   // A sequence of a second at most, so that slow models are interleaved, too.
-  MEDLEY_TRY(m.probe_us, quick_look(m.lanes[0], options, std::min(options.context, 64)));
-  double round_us = m.probe_us;
+  double round_us = 0;
   for (Lane& lane : m.lanes) {
-    MEDLEY_TRY(const double us, quick_look(lane, options, std::min(options.context, 16)));
+    MEDLEY_TRY(const double us, quick_look(lane, options, std::min(options.context, 24)));
+    if (round_us == 0)
+      m.probe_us = us;
     round_us += std::max(us, options.window_us);
   }
+  // The probe is as long as the first engine's token.
+  round_us += std::max(m.probe_us, options.window_us);
   const int length =
       static_cast<int>(std::clamp(1e6 / round_us * static_cast<double>(m.lanes.size()), 8.0,
                                   static_cast<double>(options.context)));

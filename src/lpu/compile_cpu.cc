@@ -15,6 +15,9 @@ constexpr int kLine = 64;  // bytes of a cache line
 // with one). Weights of a unit beyond this come from memory.
 constexpr double kCachedBytes = 16 << 20;
 
+// Of attention at once: a third of a first cache of 48 KB.
+constexpr int kScoreBytes = 16 << 10;
+
 template <typename T>
 T rounded_up(T value, T multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -37,7 +40,7 @@ class Compiler {
                                graph_.kv_heads, graph_.kv_heads),
                    "threads"};
     }
-    constexpr int kMostContext = 1 << 22;
+    constexpr int kMostContext = 1 << 20;
     if (options_.context < 1 || options_.context > kMostContext) {
       return Error{
           ErrorCode::kInvalid,
@@ -51,6 +54,11 @@ class Compiler {
     program_.vocabulary = graph_.vocabulary;
     program_.width = graph_.width;
     program_.head_size = graph_.head_size;
+    constexpr int kMostGroup = 256;  // rows of scores of one KV head (cpu::kScoreRows)
+    if (graph_.heads_per_kv_head() > kMostGroup) {
+      return Error{ErrorCode::kInvalid, fmt::format("{} heads a KV head: expected at most {}",
+                                                    graph_.heads_per_kv_head(), kMostGroup)};
+    }
     values_.resize(graph_.nodes.size());
     for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
       if (values_[i].placed)
@@ -79,7 +87,7 @@ class Compiler {
         bytes += static_cast<double>(n.weight->rows) * static_cast<double>(n.weight->row_bytes());
       }
     }
-    return bytes / units() > kCachedBytes ? 2 : 4;
+    return bytes / units() > kCachedBytes ? 2 : 1;
   }
   int units() const { return static_cast<int>(program_.units.size()); }
   Range part(const Node& node, int unit) const {
@@ -312,8 +320,9 @@ class Compiler {
   void lower_attend(int index) {
     const Node& n = node(index);
     place_value(index, add_numbers(n));
-    const int scratch =
-        add_slot([&](int) { return 4 * graph_.heads_per_kv_head() * program_.context; });
+    const int group_scores = 4 * graph_.heads_per_kv_head() * program_.context;
+    const int together = std::clamp(kScoreBytes / group_scores, 1, graph_.kv_heads);
+    const int scratch = add_slot([&](int) { return together * group_scores; });
     for (int u = 0; u < units(); ++u) {
       const int kv_heads = part(n, u).size() / n.granule;
       const std::int64_t bytes_of_number = options_.layout.half_kv ? 2 : 4;
@@ -329,6 +338,7 @@ class Compiler {
       made.inputs = {operand(n.inputs[0], u)};
       made.output = operand(index, u);
       made.scratch = scratch;
+      made.kv_together = together;
       made.kv_heads = kv_heads;
       made.heads = kv_heads * graph_.heads_per_kv_head();
       made.kv_offset = unit(u).kv_bytes;
@@ -441,7 +451,7 @@ class Compiler {
   const Graph& graph_;
   const CpuOptions& options_;
   Program program_;
-  int streams_ = 4;
+  int streams_ = 1;
   std::vector<Value> values_;
 };
 

@@ -102,7 +102,7 @@ TEST(CompileCpu, SaysWhatCannotBe) {
             "3 threads: expected 1 to 2, for 2 KV heads are divided");
   EXPECT_FALSE(compile_cpu(model->graph, {.units = 0}).ok());
   EXPECT_EQ(compile_cpu(model->graph, {.context = 0}).error().message,
-            "a context of 0 tokens: expected 1 to 4194304");
+            "a context of 0 tokens: expected 1 to 1048576");
   EXPECT_FALSE(compile_cpu(model->graph, {.context = 1 << 30}).ok());
 }
 

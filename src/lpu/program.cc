@@ -55,7 +55,7 @@ std::uint64_t Program::digest() const {
     for (const Instruction& i : unit.instructions) {
       add(i.operation, i.node, i.layer, i.scratch, i.format, i.weights.offset, i.weights.size,
           i.bias.offset, i.bias.size, i.streams, i.rows, i.columns, i.heads, i.kv_heads,
-          i.kv_offset, i.macs, i.meeting, i.output.slot, i.output.offset);
+          i.kv_together, i.kv_offset, i.macs, i.meeting, i.output.slot, i.output.offset);
       for (const Operand& input : i.inputs)
         add(input.unit, input.slot, input.offset);
       for (const Piece& p : i.pieces)

@@ -81,6 +81,7 @@ struct Instruction {
   int streams = 1;  // linear streams that the weights are read in, side by side
   std::vector<Piece> pieces;
   int rows = 0, columns = 0;  // as computed, padding included; of vectors: rows = size, columns = 1
+  int kv_together = 1;        // kAttend: KV heads whose scores are in scratch at once
   int heads = 0, kv_heads = 0;  // kRotate (heads), kStore (kv_heads), kAttend (both)
   std::int64_t kv_offset = 0;   // kStore, kAttend: the layer's keys in the unit's cache of a stream
   std::int64_t macs = 0;  // multiply-accumulates; of kAttend those for one position of the cache

@@ -44,6 +44,9 @@ struct Moment {
   std::uint32_t met = 0;  // meetings before this token
 };
 
+// Rows of scores at once: those of kv_together KV heads.
+inline constexpr int kScoreRows = 256;
+
 struct Step;
 using Kernel = void (*)(const Step&, const Moment&);
 
@@ -62,6 +65,7 @@ struct Step {
   int input_count = 0;
   int rows = 0, columns = 0, size = 0;  // size: of the value without padding
   int streams = 1;
+  int kv_together = 1;  // KV heads whose scores scratch holds
   int heads = 0, kv_heads = 0, head_size = 0, context = 0;
   int rope_dimensions = 0;
   int meeting = 0;

@@ -2,6 +2,8 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "lpu/cpu/kernels.h"
 
 namespace medley::lpu::cpu::avx2 {
@@ -45,7 +47,6 @@ inline V operator-(V x, V y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.
 inline V operator*(V x, V y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 inline V operator/(V x, V y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 inline V max(V x, V y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-inline V min(V x, V y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
 inline V magnitude(V x) {
   const __m256 sign = _mm256_set1_ps(-0.0F);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
@@ -54,9 +55,11 @@ inline V nearest(V x) {
   constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(x.a, kMode), _mm256_round_ps(x.b, kMode)};
 }
-// x · 2^n for whole n from -126 to 127.
+// x · 2^n for whole n, of which beyond -127 (where 0 is taken for 2^n) and 127 the nearest is
+// taken.
 inline V scaled(V x, V n) {
   const auto power = [](__m256 e) {
+    e = _mm256_min_ps(_mm256_max_ps(e, _mm256_set1_ps(-127)), _mm256_set1_ps(127));
     const __m256i whole = _mm256_add_epi32(_mm256_cvtps_epi32(e), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(whole, 23));
   };
@@ -67,6 +70,14 @@ inline float sum(V x) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+// Of each of four.
+inline void sum_four(const V* x, float factor, float* out) {
+  const auto eight = [](V v) { return _mm256_add_ps(v.a, v.b); };
+  const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(eight(x[0]), eight(x[1])),
+                                      _mm256_hadd_ps(eight(x[2]), eight(x[3])));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1));
+  _mm_storeu_ps(out, _mm_mul_ps(four, _mm_set1_ps(factor)));
 }
 inline float largest(V x) {
   const __m256 eight = _mm256_max_ps(x.a, x.b);

@@ -2,6 +2,8 @@
 #ifdef __AVX512VNNI__
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "lpu/cpu/kernels.h"
 
 namespace medley::lpu::cpu::avx512 {
@@ -35,7 +37,6 @@ inline V operator-(V a, V b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline V operator*(V a, V b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline V operator/(V a, V b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline V max(V a, V b) { return {_mm512_max_ps(a.v, b.v)}; }
-inline V min(V a, V b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline V magnitude(V a) { return {_mm512_abs_ps(a.v)}; }
 inline V nearest(V a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -43,6 +44,20 @@ inline V nearest(V a) {
 // a · 2^n for whole n.
 inline V scaled(V a, V n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 inline float sum(V a) { return _mm512_reduce_add_ps(a.v); }
+// Of each of four.
+inline void sum_four(const V* a, float factor, float* out) {
+  const auto halves = [](__m512 x, __m512 y) {
+    return _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+  };
+  const __m512d p = _mm512_castps_pd(halves(a[0].v, a[1].v));
+  const __m512d q = _mm512_castps_pd(halves(a[2].v, a[3].v));
+  const __m512 quarters = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(p, q)),
+                                        _mm512_castpd_ps(_mm512_unpackhi_pd(p, q)));
+  const __m256 eight =
+      _mm256_add_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  _mm_storeu_ps(out, _mm_mul_ps(four, _mm_set1_ps(factor)));
+}
 inline float largest(V a) { return _mm512_reduce_max_ps(a.v); }
 // a in the first n lanes, b in the others; n from 0 to 16.
 inline V first(int n, V a, V b) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 
 #include "lpu/cpu/kernels.h"
 #include "lpu/tensor_format.h"
@@ -60,19 +61,18 @@ inline V operator/(V a, V b) {
 inline V max(V a, V b) {
   return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
-inline V min(V a, V b) {
-  return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
-}
 inline V magnitude(V a) {
   return each([&](int i) { return std::fabs(a.v[i]); });
 }
 inline V nearest(V a) {
   return each([&](int i) { return std::nearbyint(a.v[i]); });
 }
-// a · 2^n for whole n from -126 to 127.
+// a · 2^n for whole n, of which beyond -127 (where 0 is taken for 2^n) and 127 the nearest is
+// taken.
 inline V scaled(V a, V n) {
   return each([&](int i) {
-    return a.v[i] * std::bit_cast<float>((static_cast<std::int32_t>(n.v[i]) + 127) << 23);
+    const float bounded = std::clamp(n.v[i], -127.0F, 127.0F);
+    return a.v[i] * std::bit_cast<float>((static_cast<std::int32_t>(bounded) + 127) << 23);
   });
 }
 inline float sum(V a) {
@@ -81,6 +81,11 @@ inline float sum(V a) {
       a.v[i] += a.v[i + step];
   }
   return a.v[0];
+}
+// Of each of four.
+inline void sum_four(const V* a, float factor, float* out) {
+  for (int i = 0; i < 4; ++i)
+    out[i] = sum(a[i]) * factor;
 }
 inline float largest(V a) { return *std::max_element(a.v, a.v + 16); }
 // a in the first n lanes, b in the others; n from 0 to 16.

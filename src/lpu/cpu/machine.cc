@@ -152,6 +152,7 @@ void Machine::bind_step(const Graph& graph, int unit, const Instruction& from) {
   step.streams = from.streams;
   step.heads = from.heads;
   step.kv_heads = from.kv_heads;
+  step.kv_together = from.kv_together;
   step.head_size = graph.head_size;
   step.context = program_.context;
   step.kv_offset = from.kv_offset;
