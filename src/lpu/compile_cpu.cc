@@ -87,7 +87,7 @@ class Compiler {
         bytes += static_cast<double>(n.weight->rows) * static_cast<double>(n.weight->row_bytes());
       }
     }
-    return bytes / units() > kCachedBytes ? 2 : 1;
+    return bytes / units() > kCachedBytes ? 2 : 4;
   }
   int units() const { return static_cast<int>(program_.units.size()); }
   Range part(const Node& node, int unit) const {
@@ -451,7 +451,7 @@ class Compiler {
   const Graph& graph_;
   const CpuOptions& options_;
   Program program_;
-  int streams_ = 1;
+  int streams_ = 4;
   std::vector<Value> values_;
 };
 

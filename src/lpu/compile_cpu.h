@@ -13,7 +13,7 @@ namespace medley::lpu {
 struct CpuOptions {
   int units = 1;
   int context = 512;  // positions of a stream; rounded up to a multiple of 64
-  int streams = 0;    // linear streams of a matrix: 1 or 2; 0: by where the weights come from
+  int streams = 0;    // linear streams of a matrix: 1, 2 or 4; 0: by where the weights come from
   CpuLayout layout;
 };
 
@@ -24,8 +24,6 @@ Result<Program> compile_cpu(const Graph& graph, const CpuOptions& options);
 // Weights of group after group of 16 rows, in the layout that the kernels read (cpu/kernels.h):
 // bytes that 16 rows of so many columns take.
 std::int64_t group_bytes(WeightFormat format, int columns);
-// What of them lies together: a column, or two blocks of columns with their scales.
-std::int64_t unit_bytes(WeightFormat format);
 
 // Fills an instruction's weights (and bias) from its pieces, a few rows in memory at a time.
 // `weights` and `bias` are what its ranges stand for.

@@ -15,7 +15,7 @@ constexpr int kPair = 64;  // columns of two blocks, whose scales share a cache 
 // 16 rows of whole numbers with a scale for each 32 columns: the blocks of Q8_0 or Q4_0 as they
 // are, column groups of all rows side by side.
 void pack_blocks(const Instruction& instruction, const CpuLayout& layout,
-                 const std::uint8_t* const* rows, std::uint8_t* out, std::int64_t stride) {
+                 const std::uint8_t* const* rows, std::uint8_t* out) {
   const bool four_bits = instruction.format == WeightFormat::kQ4_0;
   const int block_bytes = four_bits ? 18 : 34, number_bytes = four_bits ? 16 : 32;
   const int blocks = instruction.columns / 32, dot = layout.dot_columns;
@@ -51,53 +51,26 @@ void pack_blocks(const Instruction& instruction, const CpuLayout& layout,
         }
       }
     }
-    out += stride;
+    out += 2 * number_bytes * kGroup + 4 * kGroup;
   }
-}
-
-// Where a group begins, and from one of its units to the next.
-struct Place {
-  std::int64_t offset, stride;
-};
-
-// Bundles as the kernels take them (cpu/kernels_body.inc, run_bundles): of two streams, or of four
-// and then two groups side by side; what is left over follows group by group.
-Place place_of(const Instruction& instruction, int group) {
-  const std::int64_t unit = unit_bytes(instruction.format);
-  const std::int64_t bytes = group_bytes(instruction.format, instruction.columns);
-  if (instruction.streams >= 2)
-    return {group * bytes, unit};
-  int begin = 0;
-  for (const int side : {4, 2}) {
-    const int end = begin + (instruction.rows / kGroup - begin) / side * side;
-    if (group < end) {
-      const int first = begin + (group - begin) / side * side;
-      return {first * bytes + (group - first) * unit, side * unit};
-    }
-    begin = end;
-  }
-  return {group * bytes, unit};
 }
 
 }  // namespace
 
-std::int64_t unit_bytes(WeightFormat format) {
+std::int64_t group_bytes(WeightFormat format, int columns) {
+  const std::int64_t pairs = (columns + kPair - 1) / kPair;
   switch (format) {
     case WeightFormat::kF32:
-      return 4 * kGroup;
+      return std::int64_t{4} * kGroup * columns;
     case WeightFormat::kF16:
     case WeightFormat::kBf16:
-      return 2 * kGroup;
+      return std::int64_t{2} * kGroup * columns;
     case WeightFormat::kQ8_0:
-      return (kPair + 4) * kGroup;
+      return pairs * (kPair + 4) * kGroup;
     case WeightFormat::kQ4_0:
-      return (kPair / 2 + 4) * kGroup;
+      return pairs * (kPair / 2 + 4) * kGroup;
   }
   MEDLEY_CHECK(false, "a weight format that nobody packs");
-}
-
-std::int64_t group_bytes(WeightFormat format, int columns) {
-  return unit_bytes(format) * (is_quantised(format) ? (columns + kPair - 1) / kPair : columns);
 }
 
 void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t* weights,
@@ -108,6 +81,7 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
                {reinterpret_cast<float*>(weights), static_cast<std::size_t>(piece.column_end)});
     return;
   }
+  const std::int64_t step = group_bytes(instruction.format, instruction.columns);
   std::vector<float> row;
   for (const Piece& piece : instruction.pieces) {
     const Tensor& tensor = *piece.weight;
@@ -119,15 +93,14 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
     }
     for (int begin = piece.row_begin; begin < piece.row_end; begin += kGroup) {
       const int rows = std::min(kGroup, piece.row_end - begin);
-      const Place place = place_of(instruction, (piece.out_row + begin - piece.row_begin) / kGroup);
-      std::uint8_t* out = weights + place.offset;
+      std::uint8_t* out = weights + (piece.out_row + begin - piece.row_begin) / kGroup * step;
       if (is_quantised(instruction.format)) {
         const std::uint8_t* sources[kGroup] = {};
         for (int r = 0; r < rows; ++r) {
           sources[r] = tensor.row(begin + r) +
                        from / 32 * static_cast<std::size_t>(block_bytes(tensor.format));
         }
-        pack_blocks(instruction, layout, sources, out, place.stride);
+        pack_blocks(instruction, layout, sources, out);
         continue;
       }
       row.resize(static_cast<std::size_t>(tensor.columns));
@@ -135,13 +108,13 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
         dequantise(tensor.format, tensor.row(begin + r), row);
         for (int c = 0; c < instruction.columns; ++c) {
           const float* number = &row[from + static_cast<std::size_t>(c)];
-          std::uint8_t* column = out + c * place.stride;
+          const std::int64_t at = std::int64_t{c} * kGroup + r;
           if (instruction.format == WeightFormat::kF32) {
-            std::memcpy(column + 4 * r, number, 4);
+            std::memcpy(out + 4 * at, number, 4);
           } else {
             quantise(
                 instruction.format == WeightFormat::kF16 ? TensorFormat::kF16 : TensorFormat::kBf16,
-                {number, 1}, column + 2 * r);
+                {number, 1}, out + 2 * at);
           }
         }
       }
