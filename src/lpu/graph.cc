@@ -12,6 +12,8 @@ namespace medley::lpu {
 namespace {
 
 constexpr int kInnerGranule = 32;
+// Of any vector: sixteen times that of the largest vocabularies, and in bytes still a whole number.
+constexpr int kMostSize = 1 << 22;
 
 constexpr std::array<std::string_view, 8> kKindNames = {"embed",  "norm", "matrix", "rotate",
                                                         "attend", "gate", "add",    "choose"};
@@ -103,9 +105,9 @@ class Builder {
       return fail(
           fmt::format("{} heads are no multiple of {} KV heads", graph_.heads, graph_.kv_heads));
     }
-    constexpr int kMost = 1 << 20;
-    if (graph_.layers > 4096 || graph_.width > kMost || graph_.heads > 65536 ||
-        graph_.head_size > 65536) {
+    if (graph_.layers > 4096 || graph_.width > kMostSize || graph_.heads > kMostSize ||
+        graph_.head_size > kMostSize ||
+        static_cast<long long>(graph_.heads) * graph_.head_size > kMostSize) {
       return fail("layers, width, heads or head size are beyond what can be");
     }
     if (const auto* array = array_of("attention.head_count_kv"))
@@ -176,6 +178,9 @@ class Builder {
       return nullptr;
     }
     used_.insert(name);
+    if (found->rows > kMostSize && error_.empty())
+      error_ =
+          fmt::format("tensor '{}' has {} rows, at most {} can be", name, found->rows, kMostSize);
     if (found->columns != columns || (rows > 0 && found->rows != rows)) {
       if (error_.empty())
         error_ = fmt::format("tensor '{}' has {} rows of {} numbers, expected {} of {}", name,

@@ -116,12 +116,13 @@ std::string take_logged_error() {
   return error;
 }
 
-Result<ModelHandle> load_model(const std::string& path) {
+Result<ModelHandle> load_model(const std::string& path, bool vocabulary_only) {
   MEDLEY_TRY_STATUS(open_library());
   MEDLEY_TRY_STATUS(check_file(path));
   take_logged_error();
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
+  params.vocab_only = vocabulary_only;
   ModelHandle model;
   loading = true;
   try {
@@ -151,6 +152,21 @@ Result<ModelHandle> load_model(const std::string& path) {
     return Error{ErrorCode::kInvalid, fmt::format("model file '{}' has no vocabulary", path)};
   }
   return model;
+}
+
+std::string token_text(const llama_vocab& vocab, llama_token token) {
+  std::string text(32, '\0');
+  const auto render = [&] {
+    return llama_token_to_piece(&vocab, token, text.data(), static_cast<std::int32_t>(text.size()),
+                                /*lstrip=*/0, /*special=*/false);
+  };
+  std::int32_t length = render();
+  if (length < 0) {
+    text.resize(static_cast<std::size_t>(-length));
+    length = render();
+  }
+  text.resize(static_cast<std::size_t>(std::max(length, 0)));
+  return text;
 }
 
 Result<ContextHandle> make_context(llama_model& model, const ContextShape& shape,

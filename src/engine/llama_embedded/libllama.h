@@ -36,8 +36,12 @@ void choose_cpu_code(const std::string& variant);
 // none.
 std::string take_logged_error();
 
-// A decoder model from a GGUF file. The error names the file and what is wrong with it.
-Result<ModelHandle> load_model(const std::string& path);
+// A decoder model from a GGUF file, or its vocabulary alone. The error names the file and what is
+// wrong with it.
+Result<ModelHandle> load_model(const std::string& path, bool vocabulary_only = false);
+
+// The bytes of a token in an answer.
+std::string token_text(const llama_vocab& vocab, llama_token token);
 
 struct ContextShape {
   int sequences = 1;             // generated at once
