@@ -75,9 +75,9 @@ class LlamaStepper final : public Stepper {
   void reset() override { llama_memory_clear(llama_get_memory(context_.get()), true); }
   int vocabulary() const override { return vocabulary_; }
 
-  // libllama's own format of a sequence's state, as its release writes it: the numbers of streams,
-  // of positions and of sequences at each; then for each layer the keys by position, then for each
-  // layer the values, transposed unless flash attention is on.
+  // libllama's own format of a sequence's state, as its release writes it: a mark and flags; the
+  // numbers of streams and positions, the sequences at each; then for each layer the keys by
+  // position, then for each layer the values, transposed unless flash attention is on.
   Result<KvState> export_kv() override {
     std::vector<std::uint8_t> bytes(llama_state_seq_get_size(context_.get(), 0));
     if (llama_state_seq_get_data(context_.get(), bytes.data(), bytes.size(), 0) != bytes.size())
@@ -110,7 +110,10 @@ Result<KvState> LlamaStepper::parse_state(const std::vector<std::uint8_t>& bytes
     at += sizeof value;
     return true;
   };
-  std::uint32_t streams = 0, cells = 0;
+  constexpr std::uint32_t kMark = 0xAF143CD8;
+  std::uint32_t mark = 0, flags = 0, streams = 0, cells = 0;
+  if (!take(mark) || mark != kMark || !take(flags) || flags != 0)
+    return fail("of another release's format");
   if (!take(streams) || streams != 1 || !take(cells))
     return fail("expected one stream");
   for (std::uint32_t i = 0; i < cells; ++i) {

@@ -30,7 +30,7 @@ inline void pause() {
 void wait_for(const std::atomic<std::uint32_t>& counter, std::uint32_t number) {
   int spins = 0;
   while (static_cast<std::int32_t>(counter.load(std::memory_order_acquire) - number) < 0) {
-    if (++spins < 10 * kSpins) {
+    if (++spins < 2 * kSpins) {
       pause();
     } else {
       sched_yield();
