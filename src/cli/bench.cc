@@ -31,6 +31,7 @@ using Seconds = std::chrono::duration<double>;
 
 // Sequences begin with it: Llama's beginning of a text, a token like any other elsewhere.
 constexpr int kFirstToken = 1;
+constexpr int kPromptTokens = 4;
 constexpr double kTargetSeconds = 10;
 // Long enough before a beat to be back from sleep in time (a timer's slack is 50 µs).
 constexpr Seconds kWakeBefore(120e-6);
@@ -51,8 +52,9 @@ struct Times {
   }
 };
 
-// A beat on which tokens are released: the k-th is due at (k + 1) windows and may be begun
-// `ahead` - 1 windows before the beat before that.
+// A beat on which tokens are released, the first after `ahead` windows: the k-th is due at
+// (k + ahead) windows and may be begun at k, so that no more than `ahead` are ready before their
+// beat.
 class Beat {
  public:
   Beat(double window_us, int ahead)
@@ -61,7 +63,7 @@ class Beat {
   void wait_for(long long token) const {
     if (window_.count() <= 0)
       return;
-    const Clock::time_point begin = at(token + 1 - ahead_);
+    const Clock::time_point begin = at(token);
     const Clock::time_point sleep_until =
         begin - std::chrono::duration_cast<Clock::duration>(kWakeBefore);
     if (Clock::now() < sleep_until) {
@@ -117,14 +119,19 @@ struct Lane {
   double worst_logit = 0, rms_logit = 0;  // against the reference
   int other_choices = 0;
 
+  // A prompt, which is not timed (caches that others used are warm then), and `tokens` of an
+  // answer.
   Status sequence(const BenchOptions& options, int tokens, Times& into) {
     stepper->reset();
     int token = kFirstToken;
-    return run_on_beat(options, tokens, into, [&]() -> Status {
+    const auto step = [&]() -> Status {
       MEDLEY_TRY_STATUS(stepper->step(token));
       token = stepper->choice();
       return Done{};
-    });
+    };
+    for (int i = 0; i < kPromptTokens; ++i)
+      MEDLEY_TRY_STATUS(step());
+    return run_on_beat(options, tokens, into, step);
   }
 };
 
@@ -158,9 +165,10 @@ Result<Lane> open_lane(EngineType type, const BenchOptions& options) {
                                                    .flash_attention = flash,
                                                    .narrow = options.narrow}));
     lane.load_s = Seconds(Clock::now() - begin).count();
-    MEDLEY_TRY(const double first_us, quick_look(lane, options, 8));
+    MEDLEY_TRY(const double first_us, quick_look(lane, options, 4));
     // Flash attention depends on the length: as long as sequences will be, where that is soon done.
-    MEDLEY_TRY(const double us, quick_look(lane, options, first_us < 2000 ? options.context : 24));
+    MEDLEY_TRY(const double us,
+               quick_look(lane, options, first_us < 2000 ? options.context - kPromptTokens : 24));
     if (!best || us < best_us) {
       best = std::move(lane);
       best_us = us;
@@ -379,7 +387,8 @@ Result<Measured> measure(const BenchOptions& options) {
   // A sequence of a second at most, so that slow models are interleaved, too.
   double round_us = 0;
   for (Lane& lane : m.lanes) {
-    MEDLEY_TRY(const double us, quick_look(lane, options, std::min(options.context, 24)));
+    MEDLEY_TRY(const double us,
+               quick_look(lane, options, std::min(options.context - kPromptTokens, 24)));
     if (round_us == 0)
       m.probe_us = us;
     round_us += std::max(us, options.window_us);
@@ -388,7 +397,7 @@ Result<Measured> measure(const BenchOptions& options) {
   round_us += std::max(m.probe_us, options.window_us);
   const int length =
       static_cast<int>(std::clamp(1e6 / round_us * static_cast<double>(m.lanes.size()), 8.0,
-                                  static_cast<double>(options.context)));
+                                  static_cast<double>(options.context - kPromptTokens)));
   const double wanted = options.tokens > 0 ? static_cast<double>(options.tokens) / length
                                            : kTargetSeconds * 1e6 / round_us / length;
   const auto rounds = static_cast<long long>(std::max(1.0, std::ceil(wanted)));
