@@ -401,6 +401,14 @@ Result<Measured> measure(const BenchOptions& options) {
   const double wanted = options.tokens > 0 ? static_cast<double>(options.tokens) / length
                                            : kTargetSeconds * 1e6 / round_us / length;
   const auto rounds = static_cast<long long>(std::max(1.0, std::ceil(wanted)));
+  // Room for all times at once: growing would take longer than a window.
+  const auto all = static_cast<std::size_t>(rounds) * static_cast<std::size_t>(length);
+  for (Lane& lane : m.lanes)
+    lane.times.us.resize(all);
+  m.probe.us.resize(all);
+  for (Lane& lane : m.lanes)
+    lane.times.us.clear();
+  m.probe.us.clear();
   const lpu::cpu::Isa isa = lpu::cpu::best_isa();
   const lpu::cpu::RegisterProbe registers;
   MEDLEY_TRY(const lpu::cpu::ReadProbe reader, lpu::cpu::ReadProbe::make(isa));
