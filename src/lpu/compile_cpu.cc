@@ -135,8 +135,8 @@ class Compiler {
     unit(u).instructions.push_back(std::move(instruction));
   }
   // Takes `size` bytes of the unit's weights, which are read in this order.
-  Bytes64 take(int u, std::int64_t size) {
-    const Bytes64 range{unit(u).weight_bytes, size};
+  ByteRange take(int u, std::int64_t size) {
+    const ByteRange range{unit(u).weight_bytes, size};
     unit(u).weight_bytes += rounded_up<std::int64_t>(size, kLine);
     return range;
   }
@@ -201,8 +201,7 @@ class Compiler {
     }
   }
 
-  // What the kernels can hold of it as it is; the rest they get as F32 or, where that would take
-  // four times the memory, as F16.
+  // As it is where the kernels read that, else as F16; so, too, where units would divide a block.
   WeightFormat held(const Node& n) {
     switch (n.weight->format) {
       case TensorFormat::kF32:

@@ -54,7 +54,7 @@ struct Operand {
   int offset = 0;  // in numbers of 4 bytes
 };
 
-struct Bytes64 {
+struct ByteRange {
   std::int64_t offset = 0, size = 0;
 };
 
@@ -76,8 +76,8 @@ struct Instruction {
   int scratch = -1;  // slot
   // Weights: a range of the unit's own, for kEmbed of the common ones.
   WeightFormat format = WeightFormat::kF32;
-  Bytes64 weights;
-  Bytes64 bias;     // within the unit's weights; size 0: none
+  ByteRange weights;
+  ByteRange bias;   // within the unit's weights; size 0: none
   int streams = 1;  // linear streams that the weights are read in, side by side
   std::vector<Piece> pieces;
   int rows = 0, columns = 0;  // as computed, padding included; of vectors: rows = size, columns = 1

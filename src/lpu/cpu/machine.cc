@@ -1,6 +1,5 @@
 #include "lpu/cpu/machine.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -38,13 +37,6 @@ void wait_for(const std::atomic<std::uint32_t>& counter, std::uint32_t number) {
   }
 }
 
-void pin_this_thread(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof set, &set);  // where it may not, it runs unpinned
-}
-
 void run_embed(const Step& step, const Moment& moment) {
   const auto format = static_cast<TensorFormat>(step.embedding_format);
   const std::span<float> out(step.output, static_cast<std::size_t>(step.size));
@@ -62,10 +54,7 @@ CpuLayout layout_of(Isa isa, bool half_kv) {
 }
 
 Machine::Machine(const Program& program, const Options& options)
-    : program_(program),
-      kernels_(kernels(options.isa)),
-      slots_(options.slots),
-      pins_(options.pins) {}
+    : program_(program), kernels_(kernels(options.isa)), slots_(options.slots) {}
 
 Result<std::unique_ptr<Machine>> Machine::make(const Graph& graph, const Program& program,
                                                const Options& options) {
@@ -245,8 +234,6 @@ void Machine::meet(const Step& step, const Moment& moment) {
 }
 
 void Machine::work(int unit) {
-  if (static_cast<std::size_t>(unit) < pins_.size())
-    pin_this_thread(pins_[static_cast<std::size_t>(unit)]);
   std::uint32_t seen = 0, met = 0;
   for (;;) {
     int spins = 0;

@@ -26,8 +26,7 @@ class Machine {
  public:
   struct Options {
     Isa isa = best_isa();
-    int slots = 1;          // streams with a KV cache each
-    std::vector<int> pins;  // by unit: a CPU to stay on; empty: none; unit 0 is who calls run()
+    int slots = 1;  // streams with a KV cache each
   };
   // Precondition: the program was compiled with layout_of(options.isa, ...). Errors: too little
   // memory. The graph's file can be closed afterwards.
@@ -38,8 +37,7 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   // Puts `token` at `position` of a slot, whose earlier positions must have been filled. With
-  // `head`, logits and choice are those that follow it. One caller at a time, always the same
-  // thread when it is pinned.
+  // `head`, logits and choice are those that follow it. One caller at a time.
   void run(int slot, int token, int position, bool head = true);
 
   // After run with `head`: the likeliest token, the lowest of equals.
@@ -99,7 +97,6 @@ class Machine {
   const Program program_;
   const Kernels& kernels_;
   const int slots_;
-  const std::vector<int> pins_;
   bool locked_ = true;
   Memory common_;
   std::vector<std::unique_ptr<Unit>> units_;
