@@ -1,6 +1,8 @@
 #include "lpu/cpu/machine.h"
 
+#include <fmt/format.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -76,6 +78,19 @@ Machine::~Machine() {
 }
 
 Status Machine::bind(const Graph& graph) {
+  // Locked memory that is not there would end other programs, or this one.
+  std::int64_t needed = program_.common_bytes();
+  for (const UnitProgram& unit : program_.units)
+    needed += unit.weight_bytes + unit.buffer_bytes + unit.kv_bytes * slots_;
+  const double there =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (static_cast<double>(needed) > 0.8 * there) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("weights and KV cache need {} MB, this machine has {:.0f} MB; try a "
+                             "shorter context or fewer slots",
+                             needed >> 20, there / (1 << 20)),
+                 "context"};
+  }
   MEDLEY_TRY(common_, Memory::allocate(program_.common_bytes()));
   const Tensor& table = *program_.embedding;
   std::memcpy(common_.data(), table.bytes,

@@ -173,6 +173,16 @@ TEST(Machine, SkipsTheHeadOfAPrompt) {
   EXPECT_EQ(with, without);
 }
 
+TEST(Machine, RefusesWhatTheMemoryCannotHold) {
+  const auto model = test_model({});
+  const auto program =
+      compile_cpu(model->graph, {.context = 1 << 20, .layout = layout_of(best_isa(), false)});
+  ASSERT_TRUE(program.ok());
+  const auto machine = Machine::make(model->graph, *program, {.slots = 1 << 20});
+  ASSERT_FALSE(machine.ok());
+  EXPECT_NE(machine.error().message.find("this machine has"), std::string::npos);
+}
+
 TEST(Machine, HandsItsCacheOver) {
   const auto model = test_model({});
   const auto from = machine_of(model->graph, {.isa = best_isa(), .units = 2});
