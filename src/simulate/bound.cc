@@ -1,18 +1,16 @@
 #include "simulate/bound.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
 #include "sched/admission.h"
+#include "simulate/slice_program.h"
 
 namespace medley::simulate {
 namespace {
@@ -146,322 +144,6 @@ Takes takes(const StepLimits& limits, const perf::PoolModel& model, const Cost& 
   return takes;
 }
 
-// --- the program ---
-
-// One capacity, cut into slices of several widths, widest first; each width is kWider of the next.
-// Work counts in the narrowest width of which its window holds but a few slices, and in all wider
-// ones: where it can wait for longer than a slice, that slice does not bind it.
-constexpr std::size_t kWider = 4;
-constexpr double kMostSlices = 16;  // of a window, about
-
-struct Level {
-  double slice_s = 0, capacity = 0;   // of one slice
-  std::size_t first = 0, slices = 0;  // of the program's variables
-};
-struct Row {
-  double slice_s = 0, capacity = 0;  // of one slice of the narrowest width
-  std::vector<Level> levels;
-};
-
-// Some of a row's capacity at any moments of a window.
-struct Need {
-  std::size_t row = 0;
-  double from_s = 0, until_s = 0, amount = 0;
-};
-// The same as `slices` of the program's variables, from `first` on.
-struct Use {
-  std::uint32_t first = 0, slices = 0;
-  double amount = 0;
-};
-
-// A pool that a request may go to. It needs two capacities at most.
-struct Option {
-  double gain = 0;  // its value less its cost there
-  std::array<Use, 2> uses;
-  std::uint32_t count = 0;
-};
-
-// max Σ gain·x over shares x of options, Σ x ≤ 1 of a request and Σ amount·x ≤ capacity of every
-// slice; and its dual.
-class Program {
- public:
-  std::size_t add_row(double slice_s, double capacity) {
-    rows_.push_back({slice_s, capacity, {}});
-    return rows_.size() - 1;
-  }
-  void add_request() { starts_.push_back(gains_.size()); }
-  // Of the request added last. With all of time to choose from there is no limit.
-  void add_option(double gain, std::initializer_list<Need> needs) {
-    gains_.push_back(gain);
-    for (const Need& need : needs) {
-      const bool binds = need.amount > 0 && need.until_s < kForever;
-      needs_.push_back(binds ? need : Need{});
-    }
-    MEDLEY_CHECK(needs.size() == 2);
-  }
-  void finish();
-
-  std::size_t variables() const { return capacity_.size(); }
-  const std::vector<double>& capacity() const { return capacity_; }
-  // A scale of what a unit of each variable's capacity may be worth.
-  const std::vector<double>& worth() const { return worth_; }
-
-  // The dual at these prices; `left` becomes its gradient, capacity less use.
-  double dual(const std::vector<double>& prices, std::vector<double>& left);
-  // Fills the slices greedily, what gains most at these prices first, and answers what that earns.
-  double fill(const std::vector<double>& prices);
-
- private:
-  static std::size_t level_of(const Row& row, double window_s);
-  Use use_of(const Need& need) const;
-  void add_up(const std::vector<double>& prices);
-  std::size_t cheapest(const Use& use, std::size_t start) const;
-
-  std::vector<Row> rows_;
-  double start_s_ = 0;  // of the first slices
-  std::vector<double> gains_;
-  std::vector<Need> needs_;          // two an option
-  std::vector<std::size_t> starts_;  // of requests: their first option; one more at the end
-  std::vector<Option> options_;      // dearest first within a request
-
-  std::vector<double> capacity_, worth_;
-  std::vector<std::uint32_t> parent_;  // the slice one width wider that holds it; itself: none
-  std::vector<double> price_;          // of a unit in a slice, all wider ones included
-};
-
-// From the narrowest.
-std::size_t Program::level_of(const Row& row, double window_s) {
-  std::size_t level = 0;
-  for (double slice_s = row.slice_s; window_s > kMostSlices * slice_s; slice_s *= kWider)
-    ++level;
-  return level;
-}
-
-Use Program::use_of(const Need& need) const {
-  if (need.amount <= 0)
-    return {};
-  const Row& row = rows_[need.row];
-  const std::size_t narrower = level_of(row, need.until_s - need.from_s);
-  const Level& level = row.levels[row.levels.size() - 1 - narrower];
-  const auto first = static_cast<std::size_t>((need.from_s - start_s_) / level.slice_s);
-  const auto last = static_cast<std::size_t>((need.until_s - start_s_) / level.slice_s);
-  MEDLEY_CHECK(last < level.slices);
-  return {static_cast<std::uint32_t>(level.first + first),
-          static_cast<std::uint32_t>(last - first + 1), need.amount};
-}
-
-void Program::finish() {
-  starts_.push_back(gains_.size());
-  start_s_ = kForever;
-  double last_s = 0;  // the last time that something begins
-  for (const Need& need : needs_) {
-    if (need.amount > 0) {
-      start_s_ = std::min(start_s_, need.from_s);
-      last_s = std::max(last_s, need.from_s);
-    }
-  }
-  // How far every width of every row must reach.
-  std::vector<std::vector<double>> ends(rows_.size());
-  for (const Need& need : needs_) {
-    if (need.amount <= 0)
-      continue;
-    std::vector<double>& of_row = ends[need.row];
-    const std::size_t level = level_of(rows_[need.row], need.until_s - need.from_s);
-    of_row.resize(std::max(of_row.size(), level + 1));
-    of_row[level] = std::max(of_row[level], need.until_s - start_s_);
-  }
-  double value = 0;
-  for (std::size_t i = 0; i + 1 < starts_.size(); ++i) {
-    const auto first = gains_.begin() + static_cast<std::ptrdiff_t>(starts_[i]);
-    const auto last = gains_.begin() + static_cast<std::ptrdiff_t>(starts_[i + 1]);
-    value += first == last ? 0 : std::max(0.0, *std::max_element(first, last));
-  }
-  for (std::size_t r = 0; r < rows_.size(); ++r) {
-    Row& row = rows_[r];
-    std::vector<double>& of_row = ends[r];
-    if (of_row.empty())
-      continue;
-    // On to the width of which two hold everything.
-    double width_s = row.slice_s * std::pow(kWider, static_cast<double>(of_row.size()));
-    const double end_s = *std::max_element(of_row.begin(), of_row.end());
-    for (; width_s < end_s; width_s *= kWider)
-      of_row.push_back(0);
-    row.levels.resize(of_row.size());
-    std::size_t slices = 0;
-    for (std::size_t l = 0; l < of_row.size(); ++l) {
-      const double wider = std::pow(kWider, static_cast<double>(l));
-      slices = std::max((slices + kWider - 1) / kWider,
-                        1 + static_cast<std::size_t>(of_row[l] / (row.slice_s * wider)));
-      row.levels[of_row.size() - 1 - l] = {row.slice_s * wider, row.capacity * wider, 0, slices};
-    }
-    const double busy_slices = 1 + (last_s - start_s_) / row.slice_s;
-    const double capacity_while_busy =
-        busy_slices * row.capacity * static_cast<double>(rows_.size());
-    for (std::size_t l = 0; l < row.levels.size(); ++l) {
-      Level& level = row.levels[l];
-      level.first = capacity_.size();
-      for (std::size_t s = 0; s < level.slices; ++s) {
-        const std::size_t parent = l == 0 ? level.first + s : row.levels[l - 1].first + s / kWider;
-        parent_.push_back(static_cast<std::uint32_t>(parent));
-        capacity_.push_back(level.capacity);
-        worth_.push_back(value / capacity_while_busy);
-      }
-    }
-  }
-  MEDLEY_CHECK(capacity_.size() < UINT32_MAX);
-  price_.resize(capacity_.size());
-
-  options_.resize(gains_.size());
-  for (std::size_t o = 0; o < gains_.size(); ++o) {
-    options_[o].gain = gains_[o];
-    for (std::size_t n = 2 * o; n < 2 * o + 2; ++n) {
-      if (needs_[n].amount > 0)
-        options_[o].uses[options_[o].count++] = use_of(needs_[n]);
-    }
-  }
-  for (std::size_t i = 0; i + 1 < starts_.size(); ++i) {
-    std::stable_sort(options_.begin() + static_cast<std::ptrdiff_t>(starts_[i]),
-                     options_.begin() + static_cast<std::ptrdiff_t>(starts_[i + 1]),
-                     [](const Option& a, const Option& b) { return a.gain > b.gain; });
-  }
-  gains_.clear(), needs_.clear();
-}
-
-void Program::add_up(const std::vector<double>& prices) {
-  for (std::size_t i = 0; i < prices.size(); ++i)  // wider slices stand before narrower ones
-    price_[i] = prices[i] + (parent_[i] == i ? 0 : price_[parent_[i]]);
-}
-
-// The first from `start` on, and round, so that equal slices are not all filled from the front.
-std::size_t Program::cheapest(const Use& use, std::size_t start) const {
-  const std::size_t begin = use.first, end = begin + use.slices, from = begin + start % use.slices;
-  std::size_t best = from;
-  double least = price_[from];
-  const auto look = [&](std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) {
-      const bool is_less = price_[i] < least;
-      best = is_less ? i : best;
-      least = is_less ? price_[i] : least;
-    }
-  };
-  look(from + 1, end);
-  look(begin, from);
-  return best;
-}
-
-double Program::dual(const std::vector<double>& prices, std::vector<double>& left) {
-  add_up(prices);
-  double value = 0;
-  for (std::size_t i = 0; i < prices.size(); ++i) {
-    value += prices[i] * capacity_[i];
-    left[i] = 0;
-  }
-  for (std::size_t r = 0; r + 1 < starts_.size(); ++r) {
-    double best = 0;
-    const Option* chosen = nullptr;
-    std::array<std::size_t, 2> at{}, chosen_at{};
-    for (std::size_t o = starts_[r]; o < starts_[r + 1] && options_[o].gain > best; ++o) {
-      const Option& option = options_[o];
-      double net = option.gain;
-      for (std::size_t u = 0; u < option.count && net > best; ++u) {
-        at[u] = cheapest(option.uses[u], r);
-        net -= price_[at[u]] * option.uses[u].amount;
-      }
-      if (net > best) {
-        best = net;
-        chosen = &option;
-        chosen_at = at;
-      }
-    }
-    value += best;
-    for (std::size_t u = 0; chosen != nullptr && u < chosen->count; ++u)
-      left[chosen_at[u]] += chosen->uses[u].amount;
-  }
-  for (std::size_t i = prices.size(); i-- > 0;) {
-    if (parent_[i] != i)
-      left[parent_[i]] += left[i];
-    left[i] = capacity_[i] - left[i];
-  }
-  return value;
-}
-
-double Program::fill(const std::vector<double>& prices) {
-  add_up(prices);
-  std::vector<double> free = capacity_;
-  const auto room = [&](std::size_t slice) {
-    double least = free[slice];
-    for (; parent_[slice] != slice; slice = parent_[slice])
-      least = std::min(least, free[parent_[slice]]);
-    return std::max(0.0, least);
-  };
-  const auto take = [&](std::size_t slice, double amount) {
-    free[slice] -= amount;
-    for (; parent_[slice] != slice; slice = parent_[slice])
-      free[parent_[slice]] -= amount;
-  };
-  const auto net = [&](const Option& option, std::size_t request) {
-    double net = option.gain;
-    for (std::size_t u = 0; u < option.count; ++u)
-      net -= price_[cheapest(option.uses[u], request)] * option.uses[u].amount;
-    return net;
-  };
-
-  struct Wish {
-    double net;
-    std::size_t request, option;
-  };
-  std::vector<Wish> wishes;
-  for (std::size_t r = 0; r + 1 < starts_.size(); ++r) {
-    for (std::size_t o = starts_[r]; o < starts_[r + 1]; ++o) {
-      if (options_[o].gain > 0)
-        wishes.push_back({net(options_[o], r), r, o});
-    }
-  }
-  std::stable_sort(wishes.begin(), wishes.end(),
-                   [](const Wish& a, const Wish& b) { return a.net > b.net; });
-  double earned = 0;
-  std::vector<double> open(starts_.size(), 1);  // share of each request not served yet
-  std::vector<std::pair<std::size_t, double>> taken;
-  std::vector<std::size_t> order;
-  for (const Wish& wish : wishes) {
-    double& share = open[wish.request];
-    if (share <= 0)
-      continue;
-    const Option& option = options_[wish.option];
-    double served = share;
-    taken.clear();
-    for (std::size_t u = 0; u < option.count; ++u) {
-      const Use& use = option.uses[u];
-      const double wanted = served * use.amount;
-      const std::size_t before = taken.size();
-      double missing = wanted;
-      order.resize(use.slices);
-      std::iota(order.begin(), order.end(), use.first);
-      std::sort(order.begin(), order.end(), [this](std::size_t a, std::size_t b) {
-        return price_[a] != price_[b] ? price_[a] < price_[b] : a < b;
-      });
-      for (std::size_t i = 0; i < order.size() && missing > 0; ++i) {
-        const std::size_t slice = order[i];
-        const double amount = std::min(missing, room(slice));
-        if (amount <= 0)
-          continue;
-        take(slice, amount);
-        taken.emplace_back(slice, amount);
-        missing -= amount;
-      }
-      if (missing > 0) {  // less of the request, so less of what its other need has taken
-        const double kept = 1 - missing / wanted;
-        for (std::size_t i = 0; i < before; ++i)
-          take(taken[i].first, taken[i].second * (kept - 1));
-        served *= kept;
-      }
-    }
-    earned += served * option.gain;
-    share -= served;
-  }
-  return earned;
-}
-
 // --- from requests to the program ---
 
 // The seconds after the start by which first token and end are due, if the targets are to be kept.
@@ -592,7 +274,7 @@ class Builder {
     }
     program_.finish();
   }
-  Program take() { return std::move(program_); }
+  SliceProgram take() { return std::move(program_); }
 
  private:
   // What is the same for all requests of a pool.
@@ -849,14 +531,14 @@ class Builder {
   const bool count_costs_;
   double slice_s_ = 1;
   std::vector<PoolFacts> pools_;
-  Program program_;
+  SliceProgram program_;
 };
 
 // A bound below `enough_share` of all value need not be lowered further.
 Bound lowest(const Fleet& fleet, const perf::PerfModel& perf, const std::vector<Arrival>& arrivals,
              const BoundOptions& options, double enough_share) {
   MEDLEY_CHECK(options.slice_s > 0 && options.iterations >= 1);
-  Program program = Builder(fleet, perf, arrivals, options).take();
+  SliceProgram program = Builder(fleet, perf, arrivals, options).take();
   Bound result;
   for (const Arrival& arrival : arrivals)
     result.all_value += fleet.policy(arrival.request.service_class).value.value();
