@@ -28,10 +28,11 @@ struct Resident {
   std::vector<ReplicaId> failed_on;  // as Waiting's, which it was before
   int failures = 0;
   int preemptions = 0;
-  double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
-  double load_error = 0;                  // and how uncertain it was what others had there
-  double money = 0;                       // predicted with them
-  long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
+  double model_ttft_s = 0, model_tpot_s = 0;  // the same by the model alone, uncorrected
+  double ttft_ratio = 1;                      // the correction's: observed to predicted
+  double load_error = 0;                      // how uncertain it was what others had there
+  double money = 0;                           // predicted with them
+  long long cached_tokens = 0;                // of its prompt; the ledger's to fill in
 
   long long tokens_to_prefill() const { return request.prompt_tokens.count() - cached_tokens; }
 };

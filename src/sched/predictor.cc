@@ -10,9 +10,6 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kRatioWeight = 0.05;
-constexpr double kVarianceWeight = 0.01;
-constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
 constexpr double kRateWindowS =
     30;  // prompts of the last half minute tell how much prefill is yet to come
 
@@ -21,11 +18,14 @@ double normal_cdf(double z) {
   return z > kCertain ? 1 : z < -kCertain ? 0 : 0.5 * std::erfc(-z / std::sqrt(2.0));
 }
 
-// Probability that something predicted at `predicted`, deviating by `relative` of itself, stays
-// within `limit`.
-double within(double predicted, double relative, double limit) {
-  constexpr double kFloorS = 1e-5;  // a prediction of zero is still a prediction
-  return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
+// Probability that something predicted at `predicted` stays within `limit`, where the logarithm of
+// what comes deviates by `error`.
+double within(double predicted, double error, double limit) {
+  constexpr double kFloor =
+      1e-5;  // a prediction of zero is still a prediction, and so is a sure one
+  if (!(limit > 0))
+    return 0;
+  return normal_cdf(std::log(limit / std::max(predicted, kFloor)) / std::max(error, kFloor));
 }
 
 // Both are relative and apart from one another.
@@ -52,26 +52,6 @@ perf::StepShape decode_shape(long long decodes, long long context) {
     shape.decode_context_max = context / decodes;
   }
   return shape;
-}
-
-// Of the square of a relative deviation, less what was known to be uncertain of the load.
-void fold_variance(double& variance, double observed, double predicted, double corrected_by,
-                   double ratio, double load_error) {
-  if (!(predicted > 0) || !(observed > 0) || !(corrected_by > 0))
-    return;
-  const double deviation = std::clamp(std::log(observed / (predicted / corrected_by * ratio)),
-                                      -kMostDeviation, kMostDeviation);
-  const double own = std::max(0.0, deviation * deviation - load_error * load_error);
-  variance += kVarianceWeight * (own - variance);
-}
-
-// `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
-// model alone had said: compared with what the ratio of that time had made of it, the ratio would
-// swing, since an answer ends long after it was predicted.
-void fold_ratio(double& ratio, double observed, double predicted, double corrected_by) {
-  if (!(predicted > 0) || !(observed >= 0))
-    return;
-  ratio += kRatioWeight * (std::clamp(observed / predicted * corrected_by, 0.25, 4.0) - ratio);
 }
 
 }  // namespace
@@ -112,15 +92,11 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
       ledger_(ledger),
       lengths_(fleet),
       error_(error),
-      observed_(fleet.pools.size()),
       decode_steps_(ledger.replicas().size()),
       sent_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
     const perf::PoolModel& model = perf.pool(PoolId(i));
-    observed_[i].ttft_error = model.ttft_error;
-    observed_[i].tpot_error = model.tpot_error;
-    observed_[i].ttft_variance = model.ttft_error * model.ttft_error;
-    observed_[i].tpot_variance = model.tpot_error * model.tpot_error;
+    observed_.push_back({Correction(model.ttft_error), Correction(model.tpot_error), {}});
     double tokens_per_s = 0, watts = 0;
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
@@ -200,7 +176,7 @@ double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) 
   return prefill(model, account.tokens_to_prefill(), account.pending_cached_tokens / 2,
                  account.sequences() - 1, account.context() + account.prompt_tokens_ahead() / 2, 0)
              .own_s *
-         observed_[pool.number()].ttft_ratio;
+         observed_[pool.number()].ttft.ratio();
 }
 
 perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long context) const {
@@ -218,61 +194,66 @@ double Predictor::prompts_ahead_s(Instant now, const ReplicaAccount& account) co
   double ahead_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
   if (account.outside.pending_prompt_tokens > 0) {
     ahead_s += static_cast<double>(account.outside.pending_prompt_tokens) /
-               prefill_tokens_per_s(account.pool) * observed_[account.pool.number()].ttft_ratio;
+               prefill_tokens_per_s(account.pool) * observed_[account.pool.number()].ttft.ratio();
   }
   return ahead_s;
 }
 
 double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccount& account) const {
-  const double wait_s = prompts_ahead_s(now, account);
+  double wait_s = prompts_ahead_s(now, account);
   if (error_.share > 0 && account.id)
-    return wait_s * error_factor(error_, request.id, *account.id, 0);
-  return wait_s;
+    wait_s *= error_factor(error_, request.id, *account.id, 0);
+  return wait_s * observed_[account.pool.number()].ttft.shrinking(wait_s);
 }
 
 Forecast Predictor::forecast(Instant now, const Request& request, PoolId pool,
                              const ReplicaAccount& account) const {
-  return with_error(request, account,
-                    forecast_with(now, request, pool, account, observed_[pool.number()],
-                                  arriving(now, pool, account, &PromptRate::all)));
+  return corrected(now, request, pool, account, arriving(now, pool, account, &PromptRate::all));
 }
 
 Forecast Predictor::forecast_undisturbed(Instant now, const Request& request, PoolId pool,
                                          const ReplicaAccount& account) const {
-  return with_error(request, account,
-                    forecast_with(now, request, pool, account, observed_[pool.number()],
-                                  arriving(now, pool, account, &PromptRate::interactive)));
+  return corrected(now, request, pool, account,
+                   arriving(now, pool, account, &PromptRate::interactive));
 }
 
-Forecast Predictor::with_error(const Request& request, const ReplicaAccount& account,
-                               Forecast forecast) const {
+Forecast Predictor::corrected(Instant now, const Request& request, PoolId pool,
+                              const ReplicaAccount& account, double prompt_tokens_per_s) const {
+  const Observed& observed = observed_[pool.number()];
+  const double ttft_ratio = observed.ttft.ratio(), tpot_ratio = observed.tpot.ratio();
+  Forecast forecast =
+      forecast_with(now, request, pool, account, ttft_ratio, tpot_ratio, prompt_tokens_per_s);
+  double ttft = 1, tpot = 1;
   if (error_.share > 0 && account.id) {
-    const double ttft = error_factor(error_, request.id, *account.id, 0);
-    const double tpot = error_factor(error_, request.id, *account.id, 1);
-    forecast.wait_s *= ttft;
-    forecast.work_s *= ttft;
-    forecast.ttft_s *= ttft;
-    forecast.tpot_s *= tpot;
-    forecast.tpot_before_s *= tpot;
+    ttft = error_factor(error_, request.id, *account.id, 0);
+    tpot = error_factor(error_, request.id, *account.id, 1);
   }
+  forecast.model_ttft_s = ttft * forecast.ttft_s / ttft_ratio;
+  forecast.model_tpot_s = tpot * forecast.tpot_s / tpot_ratio;
+  ttft *= observed.ttft.shrinking(ttft * forecast.ttft_s);
+  tpot *= observed.tpot.shrinking(tpot * forecast.tpot_s);
+  forecast.wait_s *= ttft;
+  forecast.work_s *= ttft;
+  forecast.ttft_s *= ttft;
+  forecast.tpot_s *= tpot;
+  forecast.tpot_before_s *= tpot;
   return forecast;
 }
 
 Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId pool,
-                                  const ReplicaAccount& account, const Observed& observed,
-                                  double prompt_tokens_per_s) const {
+                                  const ReplicaAccount& account, double ttft_ratio,
+                                  double tpot_ratio, double prompt_tokens_per_s) const {
   const perf::PoolModel& model = perf_.pool(pool);
   const long long prompt = request.prompt_tokens.count();
   const Tokens expected(output_tokens(request));
   const auto output = static_cast<double>(expected.count());
   Forecast forecast;
-  forecast.ttft_ratio = observed.ttft_ratio;
-  forecast.tpot_ratio = observed.tpot_ratio;
+  forecast.ttft_ratio = ttft_ratio;
   forecast.load_error = account.outside.deviation / (1 + account.sequences());
   if (model.kind == perf::ServingKind::kMetered) {
     const Metered& metered = fleet_.pool(pool).metered.value();
-    forecast.ttft_s = metered.ttft_median_s * observed.ttft_ratio;
-    forecast.tpot_s = forecast.tpot_before_s = metered.tpot_s * observed.tpot_ratio;
+    forecast.ttft_s = metered.ttft_median_s * ttft_ratio;
+    forecast.tpot_s = forecast.tpot_before_s = metered.tpot_s * tpot_ratio;
     forecast.money = metered.price(request.prompt_tokens, expected);
     return forecast;
   }
@@ -312,10 +293,10 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   const double join_s =
       slotted ? after.time.value()
               : (account.decoding + account.outside.decoding > 0 ? tpot_before / 2 : 0);
-  forecast.work_s = own.own_s * observed.ttft_ratio;
-  forecast.ttft_s = forecast.wait_s + join_s * observed.ttft_ratio + forecast.work_s;
-  forecast.tpot_s = tpot * observed.tpot_ratio;
-  forecast.tpot_before_s = tpot_before * observed.tpot_ratio;
+  forecast.work_s = own.own_s * ttft_ratio;
+  forecast.ttft_s = forecast.wait_s + join_s * ttft_ratio + forecast.work_s;
+  forecast.tpot_s = tpot * tpot_ratio;
+  forecast.tpot_before_s = tpot_before * tpot_ratio;
 
   // Its share of the energy: by the sequences that are there with it. A statically scheduled system
   // burns the same power however many of its slots are taken.
@@ -340,7 +321,7 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   ReplicaAccount idle;
   idle.pool = pool;
   idle.prefill_free_at = now;
-  return forecast_with(now, request, pool, idle, {}, 0);
+  return forecast_with(now, request, pool, idle, 1, 1, 0);
 }
 
 double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target,
@@ -355,7 +336,7 @@ double Predictor::ttft_probability(Instant now, const Request& request, PoolId p
   const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
   if (perf_.pool(pool).kind == perf::ServingKind::kMetered) {
     const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
-    return left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
+    return within(forecast.ttft_s, sigma, left);
   }
   return within(forecast.ttft_s, with_load(ttft_error(pool), forecast.load_error), left);
 }
@@ -390,14 +371,8 @@ void Predictor::preempted(const Resident& resident, PoolId pool) {
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
-  if (!resident.ttft_from_dispatch_s)
-    return;
-  const double took_s = to_seconds(at - resident.dispatched_at).value();
-  Observed& observed = observed_[pool.number()];
-  fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
-                observed.ttft_ratio, resident.load_error);
-  observed.ttft_error = std::max(std::sqrt(observed.ttft_variance), perf_.pool(pool).ttft_error);
-  fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
+  observed_[pool.number()].ttft.observe(
+      resident.model_ttft_s, to_seconds(at - resident.dispatched_at).value(), resident.load_error);
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
@@ -405,15 +380,12 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   // every quota.
   const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
   lengths_.ended(resident.request, length);
-  if (!resident.first_token_at || !resident.tpot_s || generated.count() < 2)
+  if (!resident.first_token_at || generated.count() < 2)
     return;
-  const double took_s = to_seconds(at - *resident.first_token_at).value() /
-                        static_cast<double>(generated.count() - 1);
-  Observed& observed = observed_[pool.number()];
-  fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
-                observed.tpot_ratio, resident.load_error);
-  observed.tpot_error = std::max(std::sqrt(observed.tpot_variance), perf_.pool(pool).tpot_error);
-  fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
+  observed_[pool.number()].tpot.observe(resident.model_tpot_s,
+                                        to_seconds(at - *resident.first_token_at).value() /
+                                            static_cast<double>(generated.count() - 1),
+                                        resident.load_error);
 }
 
 }  // namespace medley::sched

@@ -6,20 +6,23 @@
 #include <cstdint>
 #include <vector>
 
+#include "sched/correction.h"
 #include "sched/ledger.h"
 #include "sched/lengths.h"
 
 namespace medley::sched {
 
 struct Forecast {
-  double wait_s = 0;                      // from now to the start of its own prefill
-  double work_s = 0;                      // its own prefill
-  double ttft_s = 0;                      // from now to its first token, wait included
-  double tpot_s = 0;                      // with it on board
-  double tpot_before_s = 0;               // of those already there, without it
-  double joules = 0;                      // its share of the replica's energy; 0 where unknown
-  double money = 0;                       // energy at the tariff, or the metered price
-  double ttft_ratio = 1, tpot_ratio = 1;  // the corrections by observation that are in it
+  double wait_s = 0;         // from now to the start of its own prefill
+  double work_s = 0;         // its own prefill
+  double ttft_s = 0;         // from now to its first token, wait included
+  double tpot_s = 0;         // with it on board
+  double tpot_before_s = 0;  // of those already there, without it
+  double joules = 0;         // its share of the replica's energy; 0 where unknown
+  double money = 0;          // energy at the tariff, or the metered price
+  // What the model alone says, before it is corrected by what was observed.
+  double model_ttft_s = 0, model_tpot_s = 0;
+  double ttft_ratio = 1;  // of that correction: observed to predicted
   // How uncertain it is what others have there: a relative deviation beside the pool's error bars.
   // Times grow with the sequences that are there at most in proportion.
   double load_error = 0;
@@ -61,10 +64,10 @@ class Predictor {
   // pool's error bars.
   double probability(Instant now, const Request& request, PoolId pool,
                      const Forecast& forecast) const;
-  // Relative standard deviations of what is observed from what was predicted: the pool's error
-  // bars, or what was learned where that is more.
-  double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft_error; }
-  double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot_error; }
+  // Standard deviations of the logarithms of what is observed from what was predicted: the pool's
+  // error bars, or what was learned where that is more.
+  double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft.error(); }
+  double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot.error(); }
   // Probability of the first token alone, where there is a target for it; else 1.
   double ttft_probability(Instant now, const Request& request, PoolId pool,
                           const Forecast& forecast) const;
@@ -82,7 +85,7 @@ class Predictor {
   // that is what runs out (slotted), of the whole elsewhere.
   double usage_s(PoolId pool, const Request& request) const;
 
-  // Observations. Ratios are folded in slowly, within a factor 4.
+  // Observations.
   void dispatched(Instant now, PoolId pool, const Resident& resident);
   // It was taken off the pool, to start over: a prompt that was not processed was none.
   void preempted(const Resident& resident, PoolId pool);
@@ -99,15 +102,17 @@ class Predictor {
     void remove(const Resident& resident);
   };
   struct Observed {
-    double ttft_ratio = 1, tpot_ratio = 1;        // observed over predicted
-    double ttft_variance = 0, tpot_variance = 0;  // of the logarithms, about the ratios
-    double ttft_error = 0, tpot_error = 0;        // the pool's, or what they say where that is more
+    Correction ttft, tpot;
     PromptRate prompts;
   };
-  Forecast with_error(const Request& request, const ReplicaAccount& account,
-                      Forecast forecast) const;
+  // forecast(), where so many prompt tokens a second are to be expected. On a real replica with the
+  // error put upon it, and corrected by what was learned; nothing was learned of imagined ones but
+  // the pool's ratios.
+  Forecast corrected(Instant now, const Request& request, PoolId pool,
+                     const ReplicaAccount& account, double prompt_tokens_per_s) const;
+  // By the model and these ratios.
   Forecast forecast_with(Instant now, const Request& request, PoolId pool,
-                         const ReplicaAccount& account, const Observed& observed,
+                         const ReplicaAccount& account, double ttft_ratio, double tpot_ratio,
                          double prompt_tokens_per_s) const;
   // Prompt tokens a second that a replica has to expect. Those of the pool spread evenly, except
   // where prefixes are cached: there prompts go where their beginnings are.

@@ -515,7 +515,8 @@ class Scheduler::Impl {
       resident.ttft_from_dispatch_s = choice.forecast->ttft_s;
       resident.tpot_s = choice.forecast->tpot_s;
       resident.ttft_ratio = choice.forecast->ttft_ratio;
-      resident.tpot_ratio = choice.forecast->tpot_ratio;
+      resident.model_ttft_s = choice.forecast->model_ttft_s;
+      resident.model_tpot_s = choice.forecast->model_tpot_s;
       resident.load_error = choice.forecast->load_error;
       ReplicaAccount& account = ledger_.replica(replica);
       const double own_s = choice.forecast->ttft_s - choice.forecast->wait_s;

@@ -1,0 +1,58 @@
+#include "sched/correction.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace medley::sched {
+namespace {
+
+// How much a new observation counts.
+constexpr double kRatioWeight = 0.05, kVarianceWeight = 0.01, kSlopeWeight = 0.005;
+constexpr double kMostRatio = 4;
+constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
+constexpr double kLeastSpread = 1e-6;   // of logarithms: what never differs tells nothing
+
+}  // namespace
+
+Correction::Correction(double stated_error)
+    : stated_variance_(stated_error * stated_error),
+      variance_(stated_variance_),
+      error_(stated_error) {}
+
+double Correction::shrinking(double predicted_with_ratio) const {
+  if (slope_ == 1 || !(predicted_with_ratio > 0))
+    return 1;
+  return std::exp((slope_ - 1) * (std::log(predicted_with_ratio / ratio_) - centre_));
+}
+
+void Correction::observe(double predicted, double observed, double load_error) {
+  if (!(predicted > 0) || !(observed > 0))
+    return;
+  const double corrected = predicted * ratio_ * shrinking(predicted * ratio_);
+  const double deviation =
+      std::clamp(std::log(observed / corrected), -kMostDeviation, kMostDeviation);
+  const double own = std::max(0.0, deviation * deviation - load_error * load_error);
+  variance_ += kVarianceWeight * (own - variance_);
+  error_ = std::sqrt(std::max(variance_, stated_variance_));
+  ratio_ += kRatioWeight *
+            (std::clamp(observed / corrected * ratio_, 1 / kMostRatio, kMostRatio) - ratio_);
+
+  const double weight = std::max(kSlopeWeight, 1.0 / static_cast<double>(++count_));
+  const double x = std::log(predicted) - centre_;
+  const double off = std::log(corrected) + deviation - std::log(predicted) - off_centre_;
+  centre_ += weight * x;
+  off_centre_ += weight * off;
+  spread_ = (1 - weight) * (spread_ + weight * x * x);
+  shared_ = (1 - weight) * (shared_ + weight * x * off);
+  off_spread_ = (1 - weight) * (off_spread_ + weight * off * off);
+  // Within the error that is stated predictions are taken to be right: replicas are kept full by
+  // them, so that what is seen there moves less than they do though each of them is right.
+  const double beyond = off_spread_ - stated_variance_;
+  slope_ = 1;
+  if (beyond > 0) {
+    slope_ += std::min(1.0, beyond / stated_variance_) *
+              std::clamp(shared_ / std::max(spread_, kLeastSpread), -1.0, 0.0);
+  }
+}
+
+}  // namespace medley::sched
