@@ -419,13 +419,18 @@ class Search {
   }
 
   void round() {
-    if (options_.whole_from)
+    if (options_.whole_from != nullptr)
       offer(options_.whole_from(x_));
     std::vector<double> x = x_;
+    bool is_whole = true;
     for (std::size_t c = 0; c < x.size(); ++c) {
-      if (program_.column[c].whole)
-        x[c] = std::round(x[c]);
+      if (!program_.column[c].whole)
+        continue;
+      x[c] = std::round(x[c]);
+      is_whole = is_whole && std::abs(x[c] - x_[c]) <= kWholeTolerance;
     }
+    if (!is_whole && all_whole_ && value_of(program_, x) >= best_.value)
+      return;
     if (!all_whole_) {
       const std::vector<Limits> before = now_;
       for (std::size_t c = 0; c < x.size(); ++c) {
