@@ -56,6 +56,7 @@ struct IntegerOptions {
   double gap = 1e-7;            // done when value − bound ≤ gap × |value|
   std::vector<double> x_start;  // by column: a solution to begin from; empty: none
   // Makes a whole x of a fractional one where the caller knows how; what it answers is checked.
+  // Empty: nothing.
   std::function<std::vector<double>(const std::vector<double>&)> whole_from;
 };
 

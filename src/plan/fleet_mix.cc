@@ -84,12 +84,18 @@ class Rounder {
     // A thorough search pays at first, and then ever more seldom.
     const bool thorough = (calls_ & (calls_ - 1)) == 0;
     ++calls_;
+    double cost = 0;  // of what a search that is not thorough would mostly come to, or to more
+    for (std::size_t t = 0; t < count.size(); ++t)
+      cost += std::ceil(count[t] - 1e-6) * stated_.loads.cost[t];
+    if (!thorough && cost >= best_)
+      return {};
     std::vector<double> slices(stated_.column.size(), 0);
     for (std::size_t i = 0; i < slices.size(); ++i) {
       if (stated_.column[i] >= 0)
         slices[i] = x[static_cast<std::size_t>(stated_.column[i])];
     }
     const WholeMix mix = round_mix(stated_.loads, count, slices, thorough);
+    best_ = std::min(best_, mix.cost);
     std::vector<double> whole(x.size(), 0);
     std::copy(mix.count.begin(), mix.count.end(), whole.begin());
     for (std::size_t i = 0; i < slices.size(); ++i) {
@@ -102,6 +108,7 @@ class Rounder {
  private:
   const Stated& stated_;
   unsigned calls_ = 1;
+  double best_ = kUnlimited;
 };
 
 // What does not hold of a mix; nothing of this comes from the program above.

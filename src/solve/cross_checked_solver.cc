@@ -11,8 +11,8 @@ namespace {
 
 using Status = IntegerSolution::Status;
 
-constexpr double kFirstShare = 0.6;      // of the time, where it proves nothing sooner
-constexpr double kCheckShare = 0.5;      // of what the first took, where it proved its answer
+constexpr double kFirstShare = 0.95;     // of the time, where it proves nothing sooner
+constexpr double kCheckShare = 0.25;     // of what the first took, where it proved its answer
 constexpr double kShortestCheck = 0.02;  // seconds
 constexpr double kDisagreement = 1e-6;   // relative: both round
 

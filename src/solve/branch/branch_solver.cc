@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -17,6 +18,7 @@ using Status = IntegerSolution::Status;
 constexpr double kWholeTolerance = 1e-6;  // of a column's value, which is rounded then
 // Of a reduced cost against a column without limit: less counts as nothing.
 constexpr double kPriceTolerance = 1e-9;
+constexpr double kUnitTolerance = 1e-3;  // of a unit of cost
 constexpr int kTrialsOfANode = 8, kUnavailingTrials = 4, kTrusted = 4;
 
 struct Limits {
@@ -32,6 +34,22 @@ struct Experience {
     ++count;
   }
 };
+
+// The largest unit of which every cost is a whole number, as prices are of cents; 0 where there is
+// none, or a column that costs need not be whole.
+double unit_of_costs(const IntegerProgram& program) {
+  constexpr double kFinest = 1e-4, kMost = 1e9;
+  long long unit = 0;
+  for (const IntegerProgram::Column& column : program.column) {
+    if (column.cost == 0)
+      continue;
+    const double units = std::abs(column.cost) / kFinest;
+    if (!column.whole || units > kMost || std::abs(units - std::round(units)) > 1e-6)
+      return 0;
+    unit = std::gcd(unit, std::llround(units));
+  }
+  return static_cast<double>(unit) * kFinest;
+}
 
 class Search {
  public:
@@ -56,6 +74,7 @@ class Search {
       cost_scale_ = std::max(cost_scale_, std::abs(column.cost));
     }
     now_ = global_;
+    unit_ = unit_of_costs(program);
   }
 
   Result<IntegerSolution> run() {
@@ -101,11 +120,18 @@ class Search {
     double step = 0;  // of the column's value in the parent to the nearest limit: below 0 for down
   };
 
+  // Every x costs a whole number of units: a bound is as good as the next of them.
+  double lifted(double bound) const {
+    return unit_ > 0 && std::isfinite(bound)
+               ? std::max(bound, unit_ * std::ceil(bound / unit_ - kUnitTolerance / 2))
+               : bound;
+  }
+
   // Closes a part of the search whose bound is known.
   bool prune(double bound) {
     if (bound < cutoff_)
       return false;
-    closed_ = std::min(closed_, bound);
+    closed_ = std::min(closed_, lifted(bound));
     return true;
   }
 
@@ -387,18 +413,24 @@ class Search {
       best_.value = last_offer_;
       best_.x = std::move(x);
       // A little less than the gap, so that what is proved is within it, rounding included.
-      cutoff_ = best_.value - 0.99 * gap_allowed(program_, options_, best_.value);
+      cutoff_ = best_.value - std::max(0.99 * gap_allowed(program_, options_, best_.value),
+                                       (1 - kUnitTolerance) * unit_);
     }
   }
 
   void round() {
-    if (options_.whole_from)
+    if (options_.whole_from != nullptr)
       offer(options_.whole_from(x_));
     std::vector<double> x = x_;
+    bool is_whole = true;
     for (std::size_t c = 0; c < x.size(); ++c) {
-      if (program_.column[c].whole)
-        x[c] = std::round(x[c]);
+      if (!program_.column[c].whole)
+        continue;
+      x[c] = std::round(x[c]);
+      is_whole = is_whole && std::abs(x[c] - x_[c]) <= kWholeTolerance;
     }
+    if (!is_whole && all_whole_ && value_of(program_, x) >= best_.value)
+      return;
     if (!all_whole_) {
       const std::vector<Limits> before = now_;
       for (std::size_t c = 0; c < x.size(); ++c) {
@@ -440,7 +472,7 @@ class Search {
       }
       if (limits.least == global_[c].least && limits.most == global_[c].most)
         continue;
-      closed_ = std::min(closed_, cutoff_);
+      closed_ = std::min(closed_, lifted(cutoff_));
       global_[c] = limits;
       set(c, {std::max(now_[c].least, limits.least), std::min(now_[c].most, limits.most)});
     }
@@ -453,10 +485,10 @@ class Search {
   }
 
   IntegerSolution finish(bool done) {
-    best_.bound = std::min({best_.value, closed_, unresolved_});
+    best_.bound = std::min({best_.value, closed_, lifted(unresolved_)});
     if (!done) {
       for (const auto& [bound, node] : open_)
-        best_.bound = std::min(best_.bound, bound);
+        best_.bound = std::min(best_.bound, lifted(bound));
     }
     if (best_.x.empty()) {
       best_.status = best_.bound == kUnlimited ? Status::kInfeasible : Status::kUnknown;
@@ -476,6 +508,7 @@ class Search {
   std::vector<Experience> down_, up_;
   bool all_whole_ = true;
   double cost_scale_ = 0;
+  double unit_ = 0;  // of which every x costs a whole number; 0: none known
 
   std::vector<Node> nodes_;
   std::set<std::pair<double, int>> open_;  // by bound
