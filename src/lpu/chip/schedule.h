@@ -153,6 +153,8 @@ struct Segment {
   int tokens = 1;        // at once, of one stream
   int part = 0;          // of the vocabulary
   std::vector<Instruction> instructions;
+  // Scratch rows that hold something at the start, and at the end: what is handed on.
+  std::vector<Access> inputs, outputs;
   std::int64_t cycles = 0;       // until all is written
   std::int64_t rows[kAreas] = {};  // of each bank (kExperts: of one expert; kCache: of one stream)
   std::int64_t macs = 0;         // of one chip
