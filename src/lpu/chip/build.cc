@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "lpu/chip/layout.h"
 #include "lpu/chip/plant.h"
 #include "lpu/chip/resources.h"
 
@@ -16,45 +17,9 @@ namespace {
 
 constexpr int kWide = 4;  // bytes of a number between operations: F32
 
-int divided(long long a, long long b) { return static_cast<int>((a + b - 1) / b); }
-
-// `total` in as few parts of at most `most` as there must be, as alike as can be.
-std::vector<int> parts_of(int total, int most) {
-  const int count = divided(total, most);
-  std::vector<int> parts;
-  for (int i = 0; i < count; ++i)
-    parts.push_back(total / count + (i < total % count ? 1 : 0));
-  return parts;
-}
-
-// Planes of a hemisphere that hold a tile together, and the slices that it lies in.
-struct Planes {
-  int hemisphere, first, count;
-  int slice, slices;
-};
-
-Planes planes_of(const Target& target, const NumberFormat& format, int index) {
-  const int first = index / target.hemispheres * format.planes;
-  return {.hemisphere = index % target.hemispheres,
-          .first = first,
-          .count = format.planes,
-          .slice = first * target.install_streams,
-          .slices = format.planes * target.install_streams};
-}
-
-int plane_sets(const Target& target, const NumberFormat& format) {
-  return target.hemispheres * (target.planes / format.planes);
-}
-
-int stripe_slices(const Target& target) { return target.planes * target.install_streams; }
 // Sets of slices beside the stripes, wide enough for one wide number.
 int ports(const Target& target) {
   return std::min((target.slices - stripe_slices(target)) / kWide, target.streams / kWide);
-}
-
-// Rows of a tile of so many outputs.
-int tile_rows(const Target& target, const NumberFormat& format, int columns) {
-  return divided(1LL * columns * format.bytes, format.planes * target.install_streams);
 }
 
 struct Buffer {
@@ -102,7 +67,8 @@ class Builder {
     const int rows = divided(here, 1LL * sets * target_.banks * side_by_side) * shard_;
     segment_.rows[static_cast<int>(Area::kWeights)] = rows;
     use(Area::kWeights, 1LL * here * shape_.width * format.bytes / o_.group);
-    Instruction in{.op = Op::kEmbed, .unit = {.kind = UnitKind::kVector}, .weight = Weight::kEmbedding};
+    Instruction in{
+        .op = Op::kEmbed, .unit = {.kind = UnitKind::kVector}, .weight = Weight::kEmbedding};
     in.n = part * here;
     in.columns = here;
     for (int set = 0; set < sets; ++set) {
@@ -147,7 +113,8 @@ class Builder {
     const int normed = norm_of_all(residual_, Weight::kAttnNorm);
     int q = allocate(heads * tokens_, kWide), k = allocate(kv * tokens_, kWide),
         v = allocate(kv * tokens_, kWide);
-    multiply_all({{Weight::kQuery, q, by_head}, {Weight::kKey, k, by_kv_head},
+    multiply_all({{Weight::kQuery, q, by_head},
+                  {Weight::kKey, k, by_kv_head},
                   {Weight::kValue, v, by_kv_head}},
                  normed, width_lanes());
     if (shape_.biases) {
@@ -219,8 +186,8 @@ class Builder {
 
   Result<Segment> finish() {
     const auto fail = [&](const std::string& message) {
-      return Error{ErrorCode::kInvalid,
-                   fmt::format("{} on {}: {}", shape_.name, target_.id, message), {}};
+      return Error{
+          ErrorCode::kInvalid, fmt::format("{} on {}: {}", shape_.name, target_.id, message), {}};
     };
     for (const std::int64_t row : next_scratch_) {
       if (row > target_.rows_per_bank) {
@@ -244,10 +211,9 @@ class Builder {
     for (const Instruction& in : segment_.instructions) {
       segment_.cycles = std::max(segment_.cycles, in.start + in.busy);
       for (const Access& access : in.accesses) {
-        segment_.cycles = std::max(segment_.cycles, in.start + access.cycle +
-                                                        std::int64_t{access.rows - 1} *
-                                                            access.period +
-                                                        1);
+        segment_.cycles =
+            std::max(segment_.cycles,
+                     in.start + access.cycle + std::int64_t{access.rows - 1} * access.period + 1);
       }
     }
     return std::move(segment_);
@@ -321,10 +287,12 @@ class Builder {
     return static_cast<int>(buffers_.size()) - 1;
   }
   void takes(int buffer) {
-    segment_.inputs.push_back(access_of({buffer, 0, buffers_[static_cast<std::size_t>(buffer)].rows}));
+    segment_.inputs.push_back(
+        access_of({buffer, 0, buffers_[static_cast<std::size_t>(buffer)].rows}));
   }
   void hands_on(int buffer) {
-    segment_.outputs.push_back(access_of({buffer, 0, buffers_[static_cast<std::size_t>(buffer)].rows}));
+    segment_.outputs.push_back(
+        access_of({buffer, 0, buffers_[static_cast<std::size_t>(buffer)].rows}));
   }
 
   // Constants lie in the last port, in banks by turns.
@@ -420,7 +388,7 @@ class Builder {
             continue;
           const std::int64_t written = b.ready[static_cast<std::size_t>(row)];
           MEDLEY_CHECK(written != kNever, segment_.name);
-          ready = std::max(ready, written + (planted(ScheduleBug::kReadTooEarly) ? 0 : 1) -
+          ready = std::max(ready, written + (planted(ScheduleBug::kReadTooEarly) ? -1 : 1) -
                                       access.cycle - std::int64_t{i} * access.period);
         }
       }
@@ -477,9 +445,9 @@ class Builder {
   // A pass of the switch over rows.
   Instruction& switch_into(Op op, const Operand& from, const Operand& to, int lane, int lanes) {
     const int hemisphere = buffers_[static_cast<std::size_t>(from.buffer)].hemisphere;
-    Instruction in{.op = op,
-                   .unit = {.kind = UnitKind::kSwitch,
-                            .hemisphere = static_cast<std::uint8_t>(hemisphere)}};
+    Instruction in{
+        .op = op,
+        .unit = {.kind = UnitKind::kSwitch, .hemisphere = static_cast<std::uint8_t>(hemisphere)}};
     add_read(in, from);
     in.busy = from.rows;
     Access& written = add_write(in, to, target_.switch_latency);
@@ -494,7 +462,8 @@ class Builder {
   Access tile_of(const Planes& planes, int set, int rows, bool expert) {
     auto& next = expert ? next_expert_tile_ : next_tile_;
     const auto banks = static_cast<std::size_t>(target_.banks);
-    const auto first = next.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(set) * banks);
+    const auto first =
+        next.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(set) * banks);
     const auto least = std::min_element(first, first + target_.banks);
     Access access = stripe(planes, static_cast<int>(least - first));
     access.area = expert ? Area::kExperts : Area::kWeights;
@@ -573,9 +542,9 @@ class Builder {
     }
     const std::int64_t ready = installed.start + installed.busy;
     segment_.macs += std::int64_t{in.columns} * in.lanes * from.rows;
-    // On the streams that the weights came on: they are free now, and those of other planes stay so.
-    const Instruction& placed =
-        emit(std::move(in), ready, installed.accesses.front().stream[0]);
+    // On the streams that the weights came on: they are free now, and those of other planes stay
+    // so.
+    const Instruction& placed = emit(std::move(in), ready, installed.accesses.front().stream[0]);
     for (int i = 0; i < planes.count; ++i) {
       auto& times = multiplied(planes, i);
       times = {std::max(times.first, placed.start),
@@ -585,7 +554,8 @@ class Builder {
 
   // Products with one input: rows of all outputs to the sets of planes by turns, each row summed
   // over the input's rows.
-  void multiply_all(const std::vector<Product>& products, int input, const std::vector<int>& lanes) {
+  void multiply_all(const std::vector<Product>& products, int input,
+                    const std::vector<int>& lanes) {
     struct Row {
       const Product* product;
       int row, n;
@@ -783,7 +753,7 @@ class Builder {
   // Two passes: the sum of squares, then the product.
   int norm(int in_buffer, int per_token, int rows, int weights, Weight weight, int weight_period) {
     const Operand all{in_buffer, 0, rows};
-    const bool heads = per_token == 1;
+    const bool heads = weight == Weight::kQueryNorm || weight == Weight::kKeyNorm;
     const int out = allocate(rows, heads ? kWide : o_.weights.activation_bytes, {all});
     Instruction in{.op = Op::kNorm, .unit = {.kind = UnitKind::kVector}, .weight = weight};
     in.detail = per_token;
@@ -880,18 +850,21 @@ class Builder {
     const NumberFormat& format = o_.cache;
     const int size = shape_.head_size, lanes = target_.lanes;
     const int sets = plane_sets(target_, format);
-    const int blocks = lanes / size;        // keys side by side in a vector
+    const int blocks = lanes / size;         // keys side by side in a vector
     const int spans = divided(seen, lanes);  // positions of a row of scores
     const int key_tiles = divided(spans, blocks);
-    const int key_rows = tile_rows(target_, format, lanes), value_rows = tile_rows(target_, format, size);
+    const int key_rows = tile_rows(target_, format, lanes),
+              value_rows = tile_rows(target_, format, size);
     // Keys of even heads in bank 0 and values in bank 1; of odd heads the other way round.
     std::array<int, 2> next{0, 0};
     std::vector<CachePart> keys, values;
     for (int head = 0; head < kv; ++head) {
       const int bank = head % 2;
-      keys.push_back({bank, next[static_cast<std::size_t>(bank)], divided(key_tiles, sets) * key_rows});
+      keys.push_back(
+          {bank, next[static_cast<std::size_t>(bank)], divided(key_tiles, sets) * key_rows});
       next[static_cast<std::size_t>(bank)] += keys.back().rows;
-      values.push_back({1 - bank, next[static_cast<std::size_t>(1 - bank)], divided(spans, sets) * value_rows});
+      values.push_back(
+          {1 - bank, next[static_cast<std::size_t>(1 - bank)], divided(spans, sets) * value_rows});
       next[static_cast<std::size_t>(1 - bank)] += values.back().rows;
     }
     segment_.rows[static_cast<int>(Area::kCache)] = std::max(next[0], next[1]);
@@ -909,8 +882,8 @@ class Builder {
     const int query_rows = kv * per_kv * tokens_;
     for (int block = 1; block < std::min(blocks, spans); ++block) {
       queries.push_back(allocate(query_rows, format.activation_bytes, {{q, 0, query_rows}}));
-      switch_into(Op::kShift, {q, 0, query_rows}, {queries.back(), 0, query_rows}, 0, lanes).detail =
-          -block * size;
+      switch_into(Op::kShift, {q, 0, query_rows}, {queries.back(), 0, query_rows}, 0, lanes)
+          .detail = -block * size;
     }
 
     const int rows = per_kv * tokens_;  // of a KV head
@@ -931,7 +904,8 @@ class Builder {
         const int installed =
             install(planes, std::move(in), place, key_ready[static_cast<std::size_t>(head)] + 1);
         for (int block = 0; block < blocks && tile * blocks + block < spans; ++block) {
-          multiply(planes, format, installed, {queries[static_cast<std::size_t>(block)], head * rows, rows},
+          multiply(planes, format, installed,
+                   {queries[static_cast<std::size_t>(block)], head * rows, rows},
                    {scores.back(), (tile * blocks + block) * rows, rows}, true, true, block);
         }
       }
@@ -959,7 +933,8 @@ class Builder {
         in.head = head;
         const int installed =
             install(planes, std::move(in), place, value_ready[static_cast<std::size_t>(head)] + 1);
-        multiply(planes, format, installed, {shares[static_cast<std::size_t>(head)], span * rows, rows},
+        multiply(planes, format, installed,
+                 {shares[static_cast<std::size_t>(head)], span * rows, rows},
                  partial[static_cast<std::size_t>(span % sets)], span < sets, span + sets >= spans);
       }
       std::vector<Operand> operands{{sums[static_cast<std::size_t>(head)], 0, rows}};
@@ -970,14 +945,14 @@ class Builder {
   }
 
   // Into the cache at the token's position: which tile that is changes with it, so all sets of
-  // planes keep a cycle for each row, and the switch of each hemisphere serves its own. The cycle in
-  // which all is written.
+  // planes keep a cycle for each row, and the switch of each hemisphere serves its own. The cycle
+  // in which all is written.
   std::int64_t append(Op op, int buffer, int head, const CachePart& part, int rows) {
     std::int64_t written = 0;
     for (int hemisphere = 0; hemisphere < target_.hemispheres; ++hemisphere) {
-      Instruction in{.op = op,
-                     .unit = {.kind = UnitKind::kSwitch,
-                              .hemisphere = static_cast<std::uint8_t>(hemisphere)}};
+      Instruction in{
+          .op = op,
+          .unit = {.kind = UnitKind::kSwitch, .hemisphere = static_cast<std::uint8_t>(hemisphere)}};
       in.head = head;
       add_read(in, {buffer, head * tokens_, tokens_, rows});
       in.busy = std::int64_t{tokens_} * rows;
@@ -1023,15 +998,13 @@ class Builder {
     const int size = shape_.head_size, lanes = target_.lanes;
     const int bytes = o_.weights.activation_bytes;
     const int rows = divided(heads * size, lanes);
-    const int out =
-        allocate(rows * tokens_, bytes, {{heads_buffer, 0, heads * tokens_}});
+    const int out = allocate(rows * tokens_, bytes, {{heads_buffer, 0, heads * tokens_}});
     for (int head = 0; head < heads; ++head) {
       for (int from = 0; from < size;) {
         const int at = head * size + from;
         const int count = std::min(size - from, lanes - at % lanes);
-        Instruction& moved =
-            switch_into(Op::kShift, {heads_buffer, head * tokens_, tokens_},
-                        {out, at / lanes * tokens_, tokens_}, at % lanes, count);
+        Instruction& moved = switch_into(Op::kShift, {heads_buffer, head * tokens_, tokens_},
+                                         {out, at / lanes * tokens_, tokens_}, at % lanes, count);
         moved.detail = from - at % lanes;  // how far down numbers are moved
         from += count;
       }
@@ -1095,7 +1068,8 @@ class Builder {
 Status possible(const BuildOptions& options) {
   const auto fail = [&](const std::string& message) {
     return Error{ErrorCode::kInvalid,
-                 fmt::format("{} on {}: {}", options.shape.name, options.target.id, message), {}};
+                 fmt::format("{} on {}: {}", options.shape.name, options.target.id, message),
+                 {}};
   };
   if (options.shape.head_size > options.target.lanes) {
     return fail(fmt::format("a head of {} numbers does not fit a vector of {}",
@@ -1130,8 +1104,8 @@ int vocabulary_parts(const BuildOptions& options) {
     // Tiles of the head, spread over sets and banks.
     const std::vector<int> outputs = parts_of(divided(here, options.group), target.lanes);
     const long long head = 1LL * divided(static_cast<long long>(outputs.size()), sets) * lines *
-                           tile_rows(target, format, outputs.front()) / target.banks +
-                       tile_rows(target, format, outputs.front());
+                               tile_rows(target, format, outputs.front()) / target.banks +
+                           tile_rows(target, format, outputs.front());
     if (std::max(embed, head) <= target.rows_per_bank)
       return parts;
   }

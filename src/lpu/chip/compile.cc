@@ -299,7 +299,8 @@ class Compiler {
     s.token_cycles = now;
     for (const Stage& stage : s.stages)
       s.interval_cycles = std::max(s.interval_cycles, stage.end - stage.start);
-    compiled_.slots = static_cast<int>(std::max<std::int64_t>(1, s.token_cycles / s.interval_cycles));
+    compiled_.slots =
+        static_cast<int>(std::max<std::int64_t>(1, s.token_cycles / s.interval_cycles));
 
     Spent sum;
     for (const Stage& stage : s.stages) {
@@ -313,13 +314,14 @@ class Compiler {
       }
     }
     const std::array<std::pair<std::int64_t, const char*>, 5> kinds{{{sum.matrix, "matrix"},
-                                                                    {sum.links, "links"},
-                                                                    {sum.vector, "vector"},
-                                                                    {sum.switches, "switch"},
-                                                                    {sum.latency, "latency"}}};
-    compiled_.binds = std::max_element(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) {
-                        return a.first < b.first;
-                      })->second;
+                                                                     {sum.links, "links"},
+                                                                     {sum.vector, "vector"},
+                                                                     {sum.switches, "switch"},
+                                                                     {sum.latency, "latency"}}};
+    compiled_.binds =
+        std::max_element(kinds.begin(), kinds.end(), [](const auto& a, const auto& b) {
+          return a.first < b.first;
+        })->second;
   }
 
   const Shape& shape_;
@@ -352,8 +354,8 @@ Spent spent(const Segment& segment) {
       case UnitKind::kNext:
         kind = 1;
         for (const Access& access : in.accesses) {
-          end = std::max(end, in.start + access.cycle +
-                                  std::int64_t{access.rows - 1} * access.period + 1);
+          end = std::max(
+              end, in.start + access.cycle + std::int64_t{access.rows - 1} * access.period + 1);
         }
         break;
       case UnitKind::kVector:
@@ -386,8 +388,8 @@ Spent spent(const Segment& segment) {
 
 Result<Compiled> compile(const Shape& shape, const Target& target, const CompileOptions& options) {
   const auto fail = [&](const std::string& message) {
-    return Error{ErrorCode::kInvalid, fmt::format("{} on {}: {}", shape.name, target.id, message),
-                 {}};
+    return Error{
+        ErrorCode::kInvalid, fmt::format("{} on {}: {}", shape.name, target.id, message), {}};
   };
   const auto known = [&] {
     std::string names;
@@ -421,7 +423,7 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
   if (options.group > 0) {
     groups.push_back(options.group);
   } else {
-    for (int group = 1; group <= target.node_chips; group *= 2)
+    for (int group = 1; group <= target.node_chips; ++group)
       groups.push_back(group);
   }
   std::optional<Compiler> best;
@@ -432,8 +434,8 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
       error = status.error();
       continue;
     }
-    if (!best || compiler.compiled().schedule.token_cycles <
-                     best->compiled().schedule.token_cycles) {
+    if (!best ||
+        compiler.compiled().schedule.token_cycles < best->compiled().schedule.token_cycles) {
       best.emplace(std::move(compiler));
     }
   }

@@ -26,10 +26,10 @@ struct Compiled {
   int prefill_tokens = 0;
   std::int64_t prefill_cycles = 0;           // a chunk through all stages
   std::int64_t prefill_interval_cycles = 0;  // from chunk to chunk
-  long long most_streams = 0;     // that SRAM has room for at the context
-  long long most_context = 0;     // of one stream
-  int slots = 0;                  // streams that go round without waiting for each other
-  std::string binds;              // what keeps the time of a token from being shorter
+  long long most_streams = 0;                // that SRAM has room for at the context
+  long long most_context = 0;                // of one stream
+  int slots = 0;                             // streams that go round without waiting for each other
+  std::string binds;                         // what keeps the time of a token from being shorter
 };
 
 // The cycles of a segment by what is at work in them, each cycle counted once: for the first of

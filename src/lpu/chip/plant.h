@@ -12,7 +12,7 @@ enum class ScheduleBug {
   kPortConflict,       // a slice reads from two banks at once
   kStreamTakenTwice,   // the first stream is always taken
   kResultTooEarly,     // a result is written a cycle before the unit can have it
-  kReadTooEarly,       // an operand is read in the cycle that writes it
+  kReadTooEarly,       // an operand is read a cycle before it is written
   kOperandForgotten,   // nobody waits for the second operand
   kLinkTooFast,        // vectors follow each other faster than the link takes them
   kHopTooEarly,        // what is sent is there a cycle early

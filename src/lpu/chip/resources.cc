@@ -131,8 +131,8 @@ std::int64_t Resources::delay(Instruction& instruction, std::int64_t start, int 
         std::int64_t later = 0;
         for (const Picked& other : picked) {
           if (other.leg.hemisphere == way[l].hemisphere && other.leg.outward == way[l].outward &&
-              other.first < first + access.streams &&
-              first < other.first + other.access->streams && overlap(*other.access, access)) {
+              other.first < first + access.streams && first < other.first + other.access->streams &&
+              overlap(*other.access, access)) {
             later = 1;
           }
         }

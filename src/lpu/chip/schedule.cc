@@ -10,14 +10,15 @@ namespace {
 constexpr std::array<std::string_view, kAreas> kAreaNames = {"weights", "experts", "cache",
                                                              "constants", "scratch"};
 constexpr std::array<std::string_view, kOps> kOpNames = {
-    "embed", "install",    "multiply",     "copy",    "zero",  "norm", "sum",   "angles", "swap", "rotate",
-    "shift", "append_key", "append_value", "softmax", "scale", "gate", "route", "choose", "send", "hand_on"};
+    "embed",  "install", "multiply", "copy",   "zero",       "norm",         "sum",
+    "angles", "swap",    "rotate",   "shift",  "append_key", "append_value", "softmax",
+    "scale",  "gate",    "route",    "choose", "send",       "hand_on"};
 constexpr std::array<std::string_view, kUnitKinds> kUnitNames = {
     "matrix install", "matrix multiply", "vector", "switch", "link", "next link"};
 constexpr std::array<std::string_view, 19> kWeightNames = {
-    "",           "embedding", "attn_norm", "q",        "k",        "v",      "q_bias",
-    "k_bias",     "v_bias",    "q_norm",    "k_norm",   "attn_out", "ffn_norm", "router",
-    "gate",       "up",        "down",      "output_norm", "head"};
+    "",       "embedding", "attn_norm", "q",           "k",        "v",        "q_bias",
+    "k_bias", "v_bias",    "q_norm",    "k_norm",      "attn_out", "ffn_norm", "router",
+    "gate",   "up",        "down",      "output_norm", "head"};
 constexpr std::array<std::string_view, 4> kSegmentNames = {"embed", "layer", "head", "hand_on"};
 
 }  // namespace

@@ -2,10 +2,10 @@
 // and when each vector crosses a link. Plain data; who makes it (build.h), who checks it
 // (lpu/verify), who runs it (emulator.h) and who draws it share nothing else.
 //
-// The chips of a group work on one token together, in lockstep and by one list of instructions; they
-// differ in their weights and in addresses that count from their own number. A segment is such a list
-// for a part of the model (a layer, say), with cycles from its own start. It is made once and run
-// wherever it is needed: a stage is a group with the segments it runs, one after the other.
+// The chips of a group work on one token together, in lockstep and by one list of instructions;
+// they differ in their weights and in addresses that count from their own number. A segment is such
+// a list for a part of the model (a layer, say), with cycles from its own start. It is made once
+// and run wherever it is needed: a stage is a group with the segments it runs, one after the other.
 //
 // A write in a cycle is seen by reads of later cycles.
 #pragma once
@@ -136,11 +136,11 @@ struct Instruction {
   Weight weight = Weight::kNone;
   // kInstall: the tile in the chip's part of the matrix; of the cache, `n` the block of positions.
   std::int32_t n = 0, columns = 0, k = 0, lanes = 0;
-  std::int32_t chosen = -1;       // which of the chosen experts
-  std::int32_t tile = -1;         // kMultiply: the instruction that installed it
+  std::int32_t chosen = -1;        // which of the chosen experts
+  std::int32_t tile = -1;          // kMultiply: the instruction that installed it
   bool first = true, last = true;  // kMultiply: of a sum
-  std::int32_t head = -1;         // KV head of the chip
-  std::int32_t detail = 0;        // by op, see build.cc
+  std::int32_t head = -1;          // KV head of the chip
+  std::int32_t detail = 0;         // by op, see build.cc
   std::vector<Access> accesses;
 };
 
@@ -149,15 +149,15 @@ std::string_view name_of(SegmentKind kind);
 
 struct Segment {
   SegmentKind kind = SegmentKind::kLayer;
-  std::string name;      // "layer", "layer, window 128"
-  int tokens = 1;        // at once, of one stream
-  int part = 0;          // of the vocabulary
+  std::string name;  // "layer", "layer, window 128"
+  int tokens = 1;    // at once, of one stream
+  int part = 0;      // of the vocabulary
   std::vector<Instruction> instructions;
   // Scratch rows that hold something at the start, and at the end: what is handed on.
   std::vector<Access> inputs, outputs;
-  std::int64_t cycles = 0;       // until all is written
+  std::int64_t cycles = 0;         // until all is written
   std::int64_t rows[kAreas] = {};  // of each bank (kExperts: of one expert; kCache: of one stream)
-  std::int64_t macs = 0;         // of one chip
+  std::int64_t macs = 0;           // of one chip
   std::int64_t used_bytes[kAreas] = {};  // of one chip, without what rounding wastes
 };
 

@@ -28,7 +28,8 @@ Result<Shape> shape_of(const Model& model) {
               .trained_context = model.max_context.value_or(0),
               .parameters = model.parameters};
   if (shape.heads % shape.kv_heads != 0)
-    return fail(fmt::format("{} heads are no multiple of {} KV heads", shape.heads, shape.kv_heads));
+    return fail(
+        fmt::format("{} heads are no multiple of {} KV heads", shape.heads, shape.kv_heads));
   int expert_layers = 0;
   if (model.is_mixture()) {
     shape.experts = model.experts;
@@ -46,9 +47,9 @@ Result<Shape> shape_of(const Model& model) {
     return fail("the size of the feed-forward is unknown");
   for (int layer = 0; layer < shape.layers; ++layer) {
     // Which layers see a window is not told: they are spread evenly, as all models have it.
-    const bool windowed = model.sliding_window > 0 &&
-                          (layer + 1) * model.sliding_layers / model.layers >
-                              layer * model.sliding_layers / model.layers;
+    const bool windowed =
+        model.sliding_window > 0 && (layer + 1) * model.sliding_layers / model.layers >
+                                        layer * model.sliding_layers / model.layers;
     const LayerKind kind{.window = windowed ? model.sliding_window : 0,
                          .experts = layer >= shape.layers - expert_layers};
     auto found = std::find(shape.kinds.begin(), shape.kinds.end(), kind);

@@ -26,9 +26,9 @@ struct Shape {
   bool head_norms = false;  // of queries and keys
   bool biases = false;      // of queries, keys and values
   long long trained_context = 0;
-  std::vector<LayerKind> kinds;     // those there are
-  std::vector<int> kind_of_layer;   // index into kinds
-  double parameters = 0;            // as the description says; 0: it does not
+  std::vector<LayerKind> kinds;    // those there are
+  std::vector<int> kind_of_layer;  // index into kinds
+  double parameters = 0;           // as the description says; 0: it does not
 
   int heads_per_kv_head() const { return heads / kv_heads; }
 };

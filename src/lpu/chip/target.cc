@@ -18,6 +18,7 @@ using data::Node;
 
 // What published figures of one chip may differ by and still speak of one chip: they are rounded.
 constexpr double kRounding = 0.03;
+constexpr data::Bounds kHop{.max = 1e6, .above_min = true};
 
 class Reader {
  public:
@@ -25,8 +26,9 @@ class Reader {
     Fields top(document);
     if (const long long version = top.required_whole("schema_version");
         !top.failed() && version != 1) {
-      top.fail(top.child("schema_version")
-                   ->error(fmt::format("schema version {} is not known here, expected 1", version)));
+      top.fail(
+          top.child("schema_version")
+              ->error(fmt::format("schema version {} is not known here, expected 1", version)));
     }
     target_.id = top.required_text("id");
     target_.name = top.text("name", target_.id);
@@ -51,9 +53,8 @@ class Reader {
       target_.rows_per_bank = whole(sram, "rows_per_bank", 1 << 20);
       capacity_gb_ = number(sram, "capacity_gb", data::kPositive);
     });
-    group(top, "streams", [&](Fields& streams) {
-      target_.streams = whole(streams, "per_direction", 1024);
-    });
+    group(top, "streams",
+          [&](Fields& streams) { target_.streams = whole(streams, "per_direction", 1024); });
     group(top, "matrix", [&](Fields& matrix) {
       target_.planes = whole(matrix, "planes_per_hemisphere", 64);
       target_.columns = whole(matrix, "columns", 4096);
@@ -65,18 +66,17 @@ class Reader {
       target_.vector_latency = whole(vector, "latency_cycles", 100000);
       target_.reduce_cycles = whole(vector, "reduce_cycles", 100000);
     });
-    group(top, "switch", [&](Fields& to) {
-      target_.switch_latency = whole(to, "latency_cycles", 100000);
-    });
+    group(top, "switch",
+          [&](Fields& to) { target_.switch_latency = whole(to, "latency_cycles", 100000); });
     group(top, "gather", [&](Fields& gather) {
       target_.gather_latency = whole(gather, "latency_cycles", 100000);
     });
     double hop_ns = 0, next_ns = 0, link_gb_per_s = 0;
     group(top, "links", [&](Fields& links) {
       target_.node_chips = whole(links, "node_chips", 1024);
-      link_gb_per_s = number(links, "gb_per_s_per_direction", data::kPositive);
-      hop_ns = number(links, "hop_ns", data::kPositive);
-      next_ns = number(links, "next_group_ns", data::kPositive);
+      link_gb_per_s = number(links, "gb_per_s_per_direction", {.min = 0.001, .max = 1e6});
+      hop_ns = number(links, "hop_ns", kHop);
+      next_ns = number(links, "next_group_ns", kHop);
       target_.most_chips = whole(links, "most_chips", 1 << 24);
     });
     if (top.has("chip_w")) {
@@ -120,8 +120,8 @@ class Reader {
     }
     Fields parts(*node);
     const auto value = parts.required("value");
-    Figure figure{.name = node->path(), .sources = parts.texts("sources"),
-                  .assumed = parts.text("assumed")};
+    Figure figure{
+        .name = node->path(), .sources = parts.texts("sources"), .assumed = parts.text("assumed")};
     if (!parts.failed() && figure.sources.empty() == figure.assumed.empty()) {
       parts.fail(node->error("expected either sources or assumed, and not both"));
     }
@@ -216,12 +216,12 @@ class Reader {
                         target_.lanes * target_.columns / format.cycles_per_vector *
                         target_.clock_ghz / 1e3;
     if (peak && differ(tops, *peak)) {
-      return refuse("peak_tops",
-                    fmt::format("{} planes of {} x {} at {} GHz, {} together and {} cycles a "
-                                "vector, do {:.0f} TOP/s, not {:g}",
-                                target_.hemispheres * target_.planes, target_.lanes,
-                                target_.columns, target_.clock_ghz, format.planes,
-                                format.cycles_per_vector, tops, *peak));
+      return refuse(
+          "peak_tops",
+          fmt::format("{} planes of {} x {} at {} GHz, {} together and {} cycles a "
+                      "vector, do {:.0f} TOP/s, not {:g}",
+                      target_.hemispheres * target_.planes, target_.lanes, target_.columns,
+                      target_.clock_ghz, format.planes, format.cycles_per_vector, tops, *peak));
     }
   }
 
@@ -254,8 +254,7 @@ class Reader {
                                 target_.planes, target_.install_streams, needed));
     }
     if (target_.streams < 8) {
-      return refuse("streams", "per_direction",
-                    "two operands of 4 bytes a number need 8 streams");
+      return refuse("streams", "per_direction", "two operands of 4 bytes a number need 8 streams");
     }
     if (target_.banks < 2) {
       return refuse("sram", "banks_per_slice",

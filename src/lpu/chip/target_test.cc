@@ -67,13 +67,14 @@ TEST(Target, RefusesWhatContradictsItselfWithFileLineAndField) {
             "chip.yaml:14:16: sram.capacity_gb: 2 hemispheres x 20 slices x 2 banks x 512 rows of "
             "64 bytes are 0.002621 GB, not 0.00367");
   EXPECT_NE(error_of("banks_per_slice: {value: 2,", "banks_per_slice: {value: 1,"), "");
-  EXPECT_EQ(error_of("columns: {value: 64,", "columns: {value: 65,"),
-            "chip.yaml:19:12: matrix.columns: expected as many as lanes, 64: results are vectors of "
-            "the next product");
+  EXPECT_EQ(
+      error_of("columns: {value: 64,", "columns: {value: 65,"),
+      "chip.yaml:19:12: matrix.columns: expected as many as lanes, 64: results are vectors of "
+      "the next product");
   EXPECT_EQ(error_of("cycles_per_vector: {value: 1, assumed: example}",
                      "cycles_per_vector: {value: 1, assumed: example}\n"
                      "    peak_tops: {value: 17, assumed: example}"),
-            "chip.yaml:42:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
+            "chip.yaml:43:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
             "cycles a vector, do 16 TOP/s, not 17");
   EXPECT_EQ(error_of("precision: fp16", "precision: fp32"),
             "chip.yaml:43:16: formats[1].precision: format fp32 stands here twice");

@@ -69,9 +69,16 @@ class Verifier {
       where = segment_->name + ": ";
     if (instruction >= 0) {
       const Instruction& in = segment_->instructions[static_cast<std::size_t>(instruction)];
-      where += fmt::format("instruction {} ({}) at cycle {}: ", instruction, name_of(in.op), in.start);
+      where +=
+          fmt::format("instruction {} ({}) at cycle {}: ", instruction, name_of(in.op), in.start);
     }
     certificate_.findings.push_back(where + message);
+  }
+
+  std::int64_t link_cycles(int bytes) const {
+    const auto whole = static_cast<std::int64_t>(bytes / target_.link_bytes_per_cycle);
+    return std::max<std::int64_t>(
+        1, whole + (static_cast<double>(whole) * target_.link_bytes_per_cycle < bytes ? 1 : 0));
   }
 
   // Reports the first pair of each key that overlaps.
@@ -83,7 +90,8 @@ class Verifier {
     for (std::size_t i = 1; i < taken.size(); ++i) {
       const Taken &a = taken[i - 1], &b = taken[i];
       if (a.key == b.key && b.begin < a.end) {
-        find(fmt::format("{} is taken by instruction {} in cycle {} too", what, a.instruction, b.begin),
+        find(fmt::format("{} is taken by instruction {} in cycle {} too", what, a.instruction,
+                         b.begin),
              b.instruction);
         return;
       }
@@ -154,9 +162,10 @@ class Verifier {
       for (const Access& a : in.accesses) {
         if (in.op == Op::kInstall || in.op == Op::kMultiply) {
           if (!a.write)
-            work = std::int64_t{a.rows} * (in.op == Op::kMultiply ? format_of(in).cycles_per_vector : 1);
+            work = std::int64_t{a.rows} *
+                   (in.op == Op::kMultiply ? format_of(in).cycles_per_vector : 1);
         } else if (in.unit.kind == UnitKind::kLink || in.unit.kind == UnitKind::kNext) {
-          const std::int64_t cycles = target_.link_cycles(a.slices * target_.lanes);
+          const std::int64_t cycles = link_cycles(a.slices * target_.lanes);
           work = std::max(work, a.rows * cycles);
           if (a.period < cycles)
             find(fmt::format("a vector every {} cycles on a link that takes {}", a.period, cycles),
@@ -171,7 +180,8 @@ class Verifier {
         const Access& a = in.accesses.front();
         const std::int64_t bytes = std::int64_t{in.columns} * format_of(in).bytes;
         if (std::int64_t{a.rows} * a.slices < bytes)
-          find(fmt::format("{} vectors of a tile of {}", a.rows * a.slices, bytes), static_cast<int>(i));
+          find(fmt::format("{} vectors of a tile of {}", a.rows * a.slices, bytes),
+               static_cast<int>(i));
         if (in.unit.count != format_of(in).planes ||
             a.slices != in.unit.count * target_.install_streams ||
             a.hemisphere != in.unit.hemisphere) {
@@ -181,7 +191,8 @@ class Verifier {
           find("is a tile larger than a plane", static_cast<int>(i));
       }
       if (in.busy < work)
-        find(fmt::format("keeps its unit {} cycles for work of {}", in.busy, work), static_cast<int>(i));
+        find(fmt::format("keeps its unit {} cycles for work of {}", in.busy, work),
+             static_cast<int>(i));
     }
     check_taken(taken, "its unit");
   }
@@ -237,9 +248,10 @@ class Verifier {
             continue;
           }
           for (int s = first; s < first + a.streams; ++s) {
-            each_cycle(streams,
-                       ((place * 16 + legs[leg].first) * 2 + (legs[leg].second ? 1 : 0)) * 65536 + s,
-                       in, a, index);
+            each_cycle(
+                streams,
+                ((place * 16 + legs[leg].first) * 2 + (legs[leg].second ? 1 : 0)) * 65536 + s, in,
+                a, index);
           }
         }
       }
@@ -270,7 +282,7 @@ class Verifier {
         case UnitKind::kLink:
         case UnitKind::kNext:
           latency = in.unit.kind == UnitKind::kLink ? target_.link_latency : target_.next_latency;
-          latency += target_.link_cycles(in.accesses.front().slices * target_.lanes);
+          latency += link_cycles(in.accesses.front().slices * target_.lanes);
           break;
       }
       std::vector<const Access*> reads, writes;
@@ -318,17 +330,17 @@ class Verifier {
         by_plane[{in.unit.hemisphere, in.unit.index + n}].push_back(static_cast<int>(i));
     }
     for (auto& [plane, list] : by_plane) {
-      std::stable_sort(list.begin(), list.end(), [&](int a, int b) {
-        return instruction(a).start < instruction(b).start;
-      });
+      std::stable_sort(list.begin(), list.end(),
+                       [&](int a, int b) { return instruction(a).start < instruction(b).start; });
       int active = -1, waiting = -1;
       for (const int i : list) {
         const Instruction& in = instruction(i);
         if (in.op == Op::kInstall) {
           // One multiplied with in this very cycle has made room.
           if (waiting >= 0 && !starts_multiply(list, waiting, in.start)) {
-            find(fmt::format("replaces the weights of instruction {} before they were multiplied with",
-                             waiting),
+            find(fmt::format(
+                     "replaces the weights of instruction {} before they were multiplied with",
+                     waiting),
                  i);
             break;
           }
@@ -382,10 +394,12 @@ class Verifier {
             a.peer == chip::kNoPeer ? 0 : std::int64_t{a.peer_rows} * (schedule_.group - 1);
         const std::int64_t end = a.row + (a.range > 0 ? a.range : a.rows + peers);
         if (end > rows_of(a.area)) {
-          find(fmt::format("row {} of {} has only {}", end, name_of(a.area), rows_of(a.area)), index);
+          find(fmt::format("row {} of {} has only {}", end, name_of(a.area), rows_of(a.area)),
+               index);
           return;
         }
-        const bool striped = a.area == Area::kWeights || a.area == Area::kExperts || a.area == Area::kCache;
+        const bool striped =
+            a.area == Area::kWeights || a.area == Area::kExperts || a.area == Area::kCache;
         if (striped != (a.slice + a.slices <= stripes)) {
           find("lies in slices of another use", index);
           return;
@@ -404,7 +418,8 @@ class Verifier {
         else if (cached)  // all of a head's keys share a range, and so do its values
           what = {keys ? -1 : -2, in.head, 0, 0};
         const std::int64_t key =
-            ((static_cast<std::int64_t>(a.area) * 16 + a.hemisphere) * 65536 + a.slice) * 64 + a.bank;
+            ((static_cast<std::int64_t>(a.area) * 16 + a.hemisphere) * 65536 + a.slice) * 64 +
+            a.bank;
         places.push_back({key, a.row, end, what, index});
       }
     }
@@ -422,7 +437,8 @@ class Verifier {
       if (a.key != b.key || b.begin >= a.end)
         continue;
       if (a.what != b.what) {
-        find(fmt::format("shares row {} with instruction {}", b.begin, a.instruction), b.instruction);
+        find(fmt::format("shares row {} with instruction {}", b.begin, a.instruction),
+             b.instruction);
         return;
       }
       if (a.end > b.end)
@@ -450,8 +466,8 @@ class Verifier {
     const auto cell_of = [&](const Access& a, int slice, std::int64_t row) {
       return ((a.hemisphere * 65536LL + slice) * 64 + a.bank) * (std::int64_t{1} << 24) + row;
     };
-    const auto add_cells = [&](auto& list, const Access& a, std::int64_t start, int sender, int index,
-                               bool at_once) {
+    const auto add_cells = [&](auto& list, const Access& a, std::int64_t start, int sender,
+                               int index, bool at_once) {
       const std::int64_t row0 = first_row(a, sender);
       for (int slice = a.slice; slice < a.slice + a.slices; ++slice) {
         for (std::int64_t row = 0; row < a.rows; ++row) {
@@ -496,7 +512,8 @@ class Verifier {
         std::vector<std::pair<int, int>> still;
         bool touched = false;
         for (const auto& [begin, end] : open) {
-          const int from = std::max(begin, last->lane), to = std::min(end, last->lane + last->lanes);
+          const int from = std::max(begin, last->lane),
+                    to = std::min(end, last->lane + last->lanes);
           if (from >= to) {
             still.emplace_back(begin, end);
             continue;
