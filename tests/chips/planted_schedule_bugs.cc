@@ -27,6 +27,8 @@ std::string_view name_of(ScheduleBug bug) {
       "tiles overlap",
       "tile replaced early",
       "tile too short",
+      "cache too early",
+      "expert too early",
       "SRAM over",
       "runs overlap",
       "run too early",

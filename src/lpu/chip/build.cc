@@ -901,8 +901,10 @@ class Builder {
         in.columns = lanes;
         in.lanes = lanes;
         in.head = head;
-        const int installed =
-            install(planes, std::move(in), place, key_ready[static_cast<std::size_t>(head)] + 1);
+        const int installed = install(planes, std::move(in), place,
+                                      planted(ScheduleBug::kCacheTooEarly)
+                                          ? 0
+                                          : key_ready[static_cast<std::size_t>(head)] + 1);
         for (int block = 0; block < blocks && tile * blocks + block < spans; ++block) {
           multiply(planes, format, installed,
                    {queries[static_cast<std::size_t>(block)], head * rows, rows},
@@ -1034,7 +1036,9 @@ class Builder {
     const int chosen = shape_.experts_per_token;
     const int shares = vector(Op::kRoute, {{scores, 0, score_rows * tokens_}}, chosen, kWide,
                               chosen * target_.reduce_cycles);
-    routed_ = buffers_[static_cast<std::size_t>(shares)].ready.back() + 1;
+    routed_ = planted(ScheduleBug::kExpertTooEarly)
+                  ? 0
+                  : buffers_[static_cast<std::size_t>(shares)].ready.back() + 1;
     const std::vector<int> inner = parts_of(divided(shape_.expert_inner, o_.group), target_.lanes);
     std::vector<Summand> weights;
     std::vector<int> inputs;

@@ -20,6 +20,8 @@ enum class ScheduleBug {
   kTilesOverlap,       // the last row of a tile is the first of the next
   kTileReplacedEarly,  // weights are replaced before they were multiplied with
   kTileTooShort,       // weights come faster than streams carry them
+  kCacheTooEarly,      // the cache is read before the token's own keys are in it
+  kExpertTooEarly,     // weights of an expert are fetched before it is chosen
   kSramOver,           // the stream's cache is forgotten where layers are put on a stage
   kRunsOverlap,        // a layer has its weights where the one before has them
   kRunTooEarly,        // a layer starts before the one before has ended

@@ -52,6 +52,7 @@ class Verifier {
       check_times();
       check_planes();
       check_places();
+      check_order();
       for (int chip = 0; chip < schedule_.group; ++chip)
         check_values(chip);
     }
@@ -373,6 +374,36 @@ class Verifier {
       const Instruction& in = instruction(i);
       return in.op == Op::kMultiply && in.tile == tile && in.start <= cycle;
     });
+  }
+
+  // What is addressed by data: the token's own keys and values are in the cache before it is read,
+  // and the experts are known before their weights are fetched.
+  void check_order() {
+    std::map<std::pair<bool, int>, std::int64_t> appended;  // (keys, head): the last write
+    std::int64_t routed = -1;
+    for (const Instruction& in : segment_->instructions) {
+      for (const Access& a : in.accesses) {
+        const std::int64_t end = in.start + last_of(a);
+        if (a.write && (in.op == Op::kAppendKey || in.op == Op::kAppendValue)) {
+          auto& last = appended[{in.op == Op::kAppendKey, in.head}];
+          last = std::max(last, end);
+        }
+        if (a.write && in.op == Op::kRoute)
+          routed = std::max(routed, end);
+      }
+    }
+    for (std::size_t i = 0; i < segment_->instructions.size(); ++i) {
+      const Instruction& in = segment_->instructions[i];
+      if (in.op != Op::kInstall)
+        continue;
+      if (in.accesses.front().area == Area::kCache) {
+        const auto found = appended.find({in.weight == Weight::kKey, in.head});
+        if (found == appended.end() || in.start + in.accesses.front().cycle <= found->second)
+          find("reads the cache before the token is in it", static_cast<int>(i));
+      }
+      if (in.chosen >= 0 && (routed < 0 || in.start <= routed))
+        find("fetches the weights of an expert before it is chosen", static_cast<int>(i));
+    }
   }
 
   // Tiles and caches have their rows for themselves, inside what the segment says it takes.
