@@ -18,6 +18,7 @@
 #include "data/model_facts.h"
 #include "lpu/chip/compile.h"
 #include "lpu/verify/verify.h"
+#include "perf/dataflow.h"
 
 namespace medley::cli {
 namespace {
@@ -82,6 +83,23 @@ SramUse sram_use(const Schedule& schedule, const Target& target) {
   use.all = static_cast<double>(target.sram_bytes()) * schedule.chips();
   use.free = use.all - taken * group - use.constants - use.scratch;
   return use;
+}
+
+// The time of a token that perf predicts of the same chips from published speeds, where it can.
+std::optional<double> calibrated_s(const data::Catalog& catalog, const Target& target,
+                                   const Model& model, const Schedule& schedule) {
+  if (target.accelerator.empty() || !catalog.has_accelerator(target.accelerator))
+    return std::nullopt;
+  const auto accelerator = catalog.accelerator(target.accelerator);
+  const StepConstants constants = catalog.constants_for(*accelerator, "", schedule.weights);
+  if (constants.law != StepLaw::kDataflow)
+    return std::nullopt;
+  const auto steps = perf::DataflowModel::make({.accelerator = *accelerator,
+                                                .model = model,
+                                                .precision = schedule.weights,
+                                                .chips = schedule.chips(),
+                                                .constants = constants.dataflow});
+  return steps ? std::optional(steps->token_time().value()) : std::nullopt;
 }
 
 struct SegmentRow {
@@ -184,6 +202,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   const auto joules = [&](long long filled) {
     return watts * seconds(window_cycles(s, filled)) / static_cast<double>(filled);
   };
+  const std::optional<double> calibrated = calibrated_s(*catalog, *target, facts->model, s);
   const SramUse use = sram_use(s, *target);
   const std::vector<SegmentRow> rows = rows_of(s);
   std::vector<const Figure*> assumed;
@@ -227,6 +246,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
             {"stages", s.stages.size()},
             {"token_s", seconds(s.token_cycles)},
             {"token_cycles", s.token_cycles},
+            {"calibrated_token_s", calibrated ? json::value(*calibrated) : json::value(nullptr)},
             {"token_window_s", seconds(window)},
             {"tokens_per_s_of_a_stream", 1 / seconds(window)},
             {"tokens_per_s", static_cast<double>(streams) / seconds(window)},
@@ -271,6 +291,10 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
        fmt::format("{} stage{} of {}", s.stages.size(), s.stages.size() == 1 ? "" : "s", s.group));
   fact("time of a token", fmt::format("{:.1f} us", seconds(s.token_cycles) * 1e6),
        fmt::format("{} cycles", s.token_cycles));
+  fact("as calibrated", calibrated ? fmt::format("{:.1f} us", *calibrated * 1e6) : "unknown",
+       calibrated ? fmt::format("by perf, from published speeds; the schedule explains {:.0f} %",
+                                100 * seconds(s.token_cycles) / *calibrated)
+                  : "perf knows no speed of this target");
   fact("token window", fmt::format("{:.1f} us", seconds(window) * 1e6),
        fmt::format("{:.0f} tokens/s a stream, {:.0f} in all", 1 / seconds(window),
                    static_cast<double>(streams) / seconds(window)));
