@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <fstream>
 #include <map>
@@ -206,18 +207,27 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
   const double at = number_of(decision, "at_s").value_or(0);
   const std::string outcome = text_of(decision, "outcome");
   const json::value* replica = decision.if_contains("replica");
-  Table table({{"pool"},
-               {"verdict"},
-               {"TTFT", Align::kRight},
-               {"P", Align::kRight},
-               {"TPOT", Align::kRight},
-               {"P", Align::kRight},
-               {"P(kept)", Align::kRight},
-               {"money", Align::kRight},
-               {"J", Align::kRight},
-               {"score", Align::kRight}});
+  const json::array& candidates = candidates_of(decision);
+  // What replicas are believed to have of the prompt, where any has.
+  const bool any_cached =
+      std::any_of(candidates.begin(), candidates.end(), [](const json::value& value) {
+        return value.is_object() && number_of(value.as_object(), "cached_tokens");
+      });
+  std::vector<Column> columns = {{"pool"},
+                                 {"verdict"},
+                                 {"TTFT", Align::kRight},
+                                 {"P", Align::kRight},
+                                 {"TPOT", Align::kRight},
+                                 {"P", Align::kRight},
+                                 {"P(kept)", Align::kRight},
+                                 {"money", Align::kRight},
+                                 {"J", Align::kRight},
+                                 {"score", Align::kRight}};
+  if (any_cached)
+    columns.push_back({"cached", Align::kRight});
+  Table table(std::move(columns));
   std::string chosen_pool;
-  for (const json::value& value : candidates_of(decision)) {
+  for (const json::value& value : candidates) {
     if (!value.is_object())
       continue;
     const json::object& candidate = value.as_object();
@@ -226,18 +236,21 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
     if (chosen)
       chosen_pool = pool;
     const std::string forbidden = text_of(candidate, "forbidden");
-    table.add_row({place_text(story, pool),
-                   !forbidden.empty() ? reason_text(forbidden)
-                   : chosen           ? "CHOSEN"
-                                      : "possible",
-                   milliseconds(number_of(candidate, "ttft_s")),
-                   figure(number_of(candidate, "ttft_probability"), "{:.3f}"),
-                   milliseconds(number_of(candidate, "tpot_s")),
-                   figure(number_of(candidate, "tpot_probability"), "{:.3f}"),
-                   figure(number_of(candidate, "probability"), "{:.3f}"),
-                   figure(number_of(candidate, "money"), "{:.3g}"),
-                   figure(number_of(candidate, "joules"), "{:.3g}"),
-                   figure(number_of(candidate, "score"), "{:.4g}")});
+    std::vector<std::string> row = {place_text(story, pool),
+                                    !forbidden.empty() ? reason_text(forbidden)
+                                    : chosen           ? "CHOSEN"
+                                                       : "possible",
+                                    milliseconds(number_of(candidate, "ttft_s")),
+                                    figure(number_of(candidate, "ttft_probability"), "{:.3f}"),
+                                    milliseconds(number_of(candidate, "tpot_s")),
+                                    figure(number_of(candidate, "tpot_probability"), "{:.3f}"),
+                                    figure(number_of(candidate, "probability"), "{:.3f}"),
+                                    figure(number_of(candidate, "money"), "{:.3g}"),
+                                    figure(number_of(candidate, "joules"), "{:.3g}"),
+                                    figure(number_of(candidate, "score"), "{:.4g}")};
+    if (any_cached)
+      row.push_back(figure(number_of(candidate, "cached_tokens"), "{:.0f} tokens"));
+    table.add_row(std::move(row));
   }
   std::string headline = outcome;
   if (outcome == "dispatched" && replica != nullptr && replica->is_number()) {

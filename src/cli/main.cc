@@ -22,6 +22,8 @@
 #include "cli/man_page.h"
 #include "cli/perf.h"
 #include "cli/perf_measure.h"
+#include "cli/plan_cases.h"
+#include "cli/plan_requirements.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -121,6 +123,52 @@ int main(int argc, char** argv) {
       ->needs(compare);
   verb->add_option("--catalog", simulate.catalog, "Folder of the catalogue")->type_name("FOLDER");
   verb->callback([&] { run = [&] { return run_simulate(simulate, stdout, stderr); }; });
+
+  PlanRequirementsOptions plan;
+  PlanCasesOptions plan_cases;
+  verb = app.add_subcommand("plan", "Say what to buy: the cheapest fleet that carries a load");
+  CLI::Option* plan_file = verb->add_option("FILE", plan.file, "Requirements file (docs/plan.md)");
+  plan_file->type_name("");
+  CLI::Option* fleet_mixes =
+      verb->add_option(
+              "--cases", plan_cases.cases,
+              "Answer fleet-mix cases (JSON): the cheapest whole instances of device types")
+          ->type_name("FILE")
+          ->excludes(plan_file);
+  CLI::Option* training =
+      verb->add_option("--training", plan_cases.training,
+                       "Answer training-share cases (JSON): what each job gets of each device type")
+          ->type_name("FILE")
+          ->excludes(fleet_mixes, plan_file);
+  verb->add_option("--time-limit", plan_cases.time_limit_s,
+                   "With --cases: seconds for each; what is not proved by then carries its gap")
+      ->type_name("SECONDS")
+      ->needs(fleet_mixes)
+      ->check(number_in(0.001, 86400))
+      ->capture_default_str();
+  verb->add_option("--write-fleet", plan.write_fleet,
+                   "Write the fleet, for serve and simulate to read as it is")
+      ->type_name("FILE")
+      ->needs(plan_file);
+  verb->add_option("--report", plan.report, "Write a page (HTML) with pictures")
+      ->type_name("FILE")
+      ->needs(plan_file);
+  verb->add_flag("--no-proof", plan.no_proof, "Solve the program only, without simulation")
+      ->needs(plan_file);
+  verb->add_flag("--no-compare", plan.no_compare, "The chosen fleet alone")->needs(plan_file);
+  verb->add_option("--catalog", plan.catalog, "Folder of the catalogue")
+      ->type_name("FOLDER")
+      ->needs(plan_file);
+  add_output(verb, plan.json);
+  verb->callback([&, plan_file, fleet_mixes, training] {
+    if (plan_file->empty() && fleet_mixes->empty() && training->empty())
+      throw CLI::RequiredError("FILE, --cases or --training");
+    plan_cases.json = plan.json;
+    run = [&, plan_file] {
+      return plan_file->empty() ? run_plan_cases(plan_cases, stdout, stderr)
+                                : run_plan_requirements(plan, stdout, stderr);
+    };
+  });
 
   ServeOptions serve;
   verb = app.add_subcommand("serve", "Serve a fleet behind one OpenAI-compatible endpoint");

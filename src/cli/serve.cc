@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <random>
 
 #include "cli/decision_log_file.h"
 #include "cli/table.h"
@@ -34,6 +35,12 @@ pools:
 std::int64_t unix_time() {
   using namespace std::chrono;
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+SipHash::Key secret_key() {
+  std::random_device device;
+  const auto word = [&device] { return (static_cast<std::uint64_t>(device()) << 32) | device(); };
+  return {word(), word()};
 }
 
 Result<Fleet> read_the_fleet(const ServeOptions& options) {
@@ -82,8 +89,10 @@ class Service {
     driver_.emplace(loop_, fleet_, perf_, std::move(engines),
                     serve::make_threaded_price_solver(loop_));
     MEDLEY_TRY_STATUS(open_log());
-    gateway_.emplace(loop_, fleet_, *driver_, metrics_,
-                     serve::GatewayOptions{.started_at = unix_time(), .unix_time = unix_time});
+    gateway_.emplace(
+        loop_, fleet_, *driver_, metrics_,
+        serve::GatewayOptions{
+            .started_at = unix_time(), .unix_time = unix_time, .prefix_key = secret_key()});
     net::HttpServerOptions http;
     http.error_response = &serve::Gateway::protocol_error;
     server_.emplace(events_, std::move(http),

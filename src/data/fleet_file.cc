@@ -45,25 +45,6 @@ void close(Fields& parent, Fields& child) {
 // A market's hour may be negative, but a scheduler that is paid for burning energy would burn it.
 constexpr Bounds kEnergyPrice{.max = 1000};
 
-// A list of hours or one number for all of them.
-Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds) {
-  std::array<double, 24> hours{};
-  if (!node.is_list()) {
-    MEDLEY_TRY(const double all, node.number(bounds));
-    hours.fill(all);
-    return hours;
-  }
-  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
-  if (nodes.size() != hours.size()) {
-    return node.error(
-        fmt::format("expected one number, or 24 for the hours of the day, got {}", nodes.size()));
-  }
-  for (std::size_t hour = 0; hour < hours.size(); ++hour) {
-    MEDLEY_TRY(hours[hour], nodes[hour].number(bounds));
-  }
-  return hours;
-}
-
 Result<Jurisdiction> read_jurisdiction(const Node& node) {
   Fields fields(node);
   Jurisdiction jurisdiction;
@@ -94,6 +75,8 @@ Result<Site> read_site(const Node& node) {
   site.pue = fields.number("pue", site.pue, {.min = 1, .max = 10});
   if (const auto limit = fields.child("power_limit_kw"))
     fields.take(site.power_limit_kw, read_hours(*limit, kPositive));
+  if (const auto carbon = fields.child("carbon_g_per_kwh"))
+    fields.take(site.carbon_g_per_kwh, read_hours(*carbon, {.max = 5000}));
   MEDLEY_TRY_STATUS(fields.finish());
   return site;
 }
@@ -275,29 +258,6 @@ Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, En
   return engine;
 }
 
-Result<Metered> read_metered(const Node& node) {
-  Fields fields(node);
-  Metered metered;
-  metered.per_million_prompt = fields.required_number("per_million_prompt");
-  metered.per_million_output = fields.required_number("per_million_output");
-  metered.tokens_per_minute = fields.whole("tokens_per_minute", Whole{1, kMaxTokens});
-  metered.requests_per_day = fields.whole("requests_per_day", Whole{1, kMaxTokens});
-  if (const auto ttft = fields.child("ttft_s")) {
-    if (ttft->is_map()) {
-      Fields law(*ttft);
-      metered.ttft_median_s = law.seconds("median", metered.ttft_median_s, kPositive);
-      metered.ttft_sigma = law.number("sigma", metered.ttft_sigma, {.max = 5});
-      close(fields, law);
-    } else {
-      metered.ttft_sigma = 0;
-      fields.take(metered.ttft_median_s, ttft->seconds(kPositive));
-    }
-  }
-  metered.tpot_s = fields.seconds("tpot_s", metered.tpot_s, kPositive);
-  MEDLEY_TRY_STATUS(fields.finish());
-  return metered;
-}
-
 // The batching keys, wherever they stand: inside `batching` or beside it.
 void read_batching_keys(Fields& fields, Batching& batching) {
   batching.chunk_tokens = fields.whole("chunk_tokens", batching.chunk_tokens, {1, kMaxTokens});
@@ -324,6 +284,18 @@ void read_batching_keys(Fields& fields, Batching& batching) {
                     ->error(fmt::format("expected at most {} where reuse_blocks tells them apart",
                                         kMostBlocksToReuse)));
   }
+}
+
+// Why it could only be ignored there; empty where it can be.
+std::string_view why_no_prefix_caching(const Pool& pool) {
+  if (pool.engine.type == EngineType::kLlamaEmbedded)
+    return "engine llama_embedded computes all of every prompt";
+  if (pool.metered)
+    return "a rented service's time to first token and price are those of 'metered', whatever it "
+           "caches";
+  if (!pool.table && pool.statically_scheduled())
+    return "a statically scheduled device passes every prompt through its lane whole";
+  return "";
 }
 
 void read_batching(Fields& pool, Batching& batching) {
@@ -399,6 +371,32 @@ Result<StepTable> read_table(const Node& node) {
   return table;
 }
 
+void read_labels_and_default(Fields& fields, Fleet& fleet) {
+  if (const auto labels = fields.child("labels")) {
+    fields.take(fleet.labels, read_labels(*labels));
+  } else {
+    fleet.labels = {Label{"internal", false, {fleet.site.zone}}};
+  }
+  const auto node = fields.child("default_label");
+  if (fields.failed())
+    return;
+  std::vector<std::string> names;
+  for (const Label& label : fleet.labels)
+    names.push_back(label.name);
+  if (node) {
+    std::size_t place = 0;
+    fields.take(place, node->choice(names));
+    fleet.default_label = LabelId(place);
+    return;
+  }
+  const auto internal = std::find(names.begin(), names.end(), "internal");
+  if (internal != names.end()) {
+    fleet.default_label = LabelId(static_cast<std::uint64_t>(internal - names.begin()));
+  } else if (names.size() > 1) {
+    fields.required("default_label");
+  }
+}
+
 // Fills a Fleet from the keys of one map.
 class FleetReader {
  public:
@@ -406,11 +404,7 @@ class FleetReader {
       : fields_(fields), catalog_(catalog), options_(options), fleet_(fleet) {}
 
   void read() {
-    if (const auto site = fields_.child("site"))
-      fields_.take(fleet_.site, read_site(*site));
-    if (const auto classes = fields_.child("classes"))
-      check(read_classes(*classes, fleet_));
-    read_labels_and_default();
+    read_frame_keys(fields_, fleet_);
     if (const auto tenants = fields_.child("tenants"))
       fields_.take(fleet_.tenants, read_tenants(*tenants));
     read_pools();
@@ -427,32 +421,6 @@ class FleetReader {
   void check(Status status) {
     if (!status.ok())
       fields_.fail(std::move(status).error());
-  }
-
-  void read_labels_and_default() {
-    if (const auto labels = fields_.child("labels")) {
-      fields_.take(fleet_.labels, read_labels(*labels));
-    } else {
-      fleet_.labels = {Label{"internal", false, {fleet_.site.zone}}};
-    }
-    const auto node = fields_.child("default_label");
-    if (fields_.failed())
-      return;
-    std::vector<std::string> names;
-    for (const Label& label : fleet_.labels)
-      names.push_back(label.name);
-    if (node) {
-      std::size_t place = 0;
-      fields_.take(place, node->choice(names));
-      fleet_.default_label = LabelId(place);
-      return;
-    }
-    const auto internal = std::find(names.begin(), names.end(), "internal");
-    if (internal != names.end()) {
-      fleet_.default_label = LabelId(static_cast<std::uint64_t>(internal - names.begin()));
-    } else if (names.size() > 1) {
-      fields_.required("default_label");
-    }
   }
 
   void read_placement() {
@@ -541,11 +509,13 @@ class FleetReader {
     }
     read_replicas(fields, pool);
     MEDLEY_TRY_STATUS(fields.finish());
-    if (pool.engine.type == EngineType::kLlamaEmbedded && pool.batching.prefix_caching) {
+    resolve_constants(pool);
+    if (const std::string_view why = why_no_prefix_caching(pool);
+        pool.batching.prefix_caching && !why.empty()) {
       const auto batching = node.find("batching");
       return (batching && batching->is_map() ? *batching : node)
           .find("prefix_caching")
-          ->error("expected false: engine llama_embedded computes all of every prompt");
+          ->error(fmt::format("expected false: {}", why));
     }
     if (pool.engine.type == EngineType::kLlamaEmbedded && pool.model_path.empty()) {
       return node.error(
@@ -554,7 +524,6 @@ class FleetReader {
     if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
       pool.engine.upstream_model = pool.model.id;
     }
-    resolve_constants(pool);
     if (pool.prefill_tokens_per_s && (pool.table || !pool.statically_scheduled())) {
       return node.find("prefill_tokens_per_s")
           ->key_error("only for pools of statically scheduled devices, which have such a lane");
@@ -788,6 +757,58 @@ Result<Id> place_named(const std::vector<T>& all, std::string_view noun, const s
 }
 
 }  // namespace
+
+Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds) {
+  std::array<double, 24> hours{};
+  if (!node.is_list()) {
+    MEDLEY_TRY(const double all, node.number(bounds));
+    hours.fill(all);
+    return hours;
+  }
+  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
+  if (nodes.size() != hours.size()) {
+    return node.error(
+        fmt::format("expected one number, or 24 for the hours of the day, got {}", nodes.size()));
+  }
+  for (std::size_t hour = 0; hour < hours.size(); ++hour) {
+    MEDLEY_TRY(hours[hour], nodes[hour].number(bounds));
+  }
+  return hours;
+}
+
+Result<Metered> read_metered(const Node& node) {
+  Fields fields(node);
+  Metered metered;
+  metered.per_million_prompt = fields.required_number("per_million_prompt");
+  metered.per_million_output = fields.required_number("per_million_output");
+  metered.tokens_per_minute = fields.whole("tokens_per_minute", Whole{1, kMaxTokens});
+  metered.requests_per_day = fields.whole("requests_per_day", Whole{1, kMaxTokens});
+  if (const auto ttft = fields.child("ttft_s")) {
+    if (ttft->is_map()) {
+      Fields law(*ttft);
+      metered.ttft_median_s = law.seconds("median", metered.ttft_median_s, kPositive);
+      metered.ttft_sigma = law.number("sigma", metered.ttft_sigma, {.max = 5});
+      close(fields, law);
+    } else {
+      metered.ttft_sigma = 0;
+      fields.take(metered.ttft_median_s, ttft->seconds(kPositive));
+    }
+  }
+  metered.tpot_s = fields.seconds("tpot_s", metered.tpot_s, kPositive);
+  MEDLEY_TRY_STATUS(fields.finish());
+  return metered;
+}
+
+void read_frame_keys(Fields& fields, Fleet& fleet) {
+  if (const auto site = fields.child("site"))
+    fields.take(fleet.site, read_site(*site));
+  if (const auto classes = fields.child("classes")) {
+    Status status = read_classes(*classes, fleet);
+    if (!status.ok())
+      fields.fail(std::move(status).error());
+  }
+  read_labels_and_default(fields, fleet);
+}
 
 void read_fleet_keys(Fields& fields, const Catalog& catalog, const FleetOptions& options,
                      Fleet& fleet) {

@@ -13,6 +13,7 @@
 //   pool's model is a name of its own, open to all classes
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "base/result.h"
@@ -36,6 +37,14 @@ Result<Fleet> read_fleet(const Node& node, const Catalog& catalog,
 // which the caller closes. Errors end in `fields`.
 void read_fleet_keys(Fields& fields, const Catalog& catalog, const FleetOptions& options,
                      Fleet& fleet);
+
+// The keys `site`, `classes`, `labels` and `default_label` alone, for files that say what a fleet
+// is to be and not what it is (data/requirements_file.h).
+void read_frame_keys(Fields& fields, Fleet& fleet);
+// 24 numbers for the hours of the day, or one for all of them.
+Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds);
+// The map under `metered`.
+Result<Metered> read_metered(const Node& node);
 
 // The policy that `placement` names (domain/placement_policy.h); empty where the key is absent.
 // Errors end in `fields`.

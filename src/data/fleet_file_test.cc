@@ -320,6 +320,16 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {"pools:\n  - {name: a, device: this_machine, model: builtin, prefix_caching: true}\n",
        "fleet.yaml:2:69: pools[0].prefix_caching: expected false: engine llama_embedded computes "
        "all of every prompt"},
+      {"pools:\n  - {name: a, device: metered, model: llama-3.1-8b, metered: {per_million_prompt: "
+       "1, "
+       "per_million_output: 1}, prefix_caching: true}\n",
+       "fleet.yaml:2:126: pools[0].prefix_caching: expected false: a rented service's time to "
+       "first "
+       "token and price are those of 'metered', whatever it caches"},
+      {"pools:\n  - {name: a, device: groq_lpu_v1, model: llama-3.1-8b, prefix_caching: true}\n",
+       "fleet.yaml:2:73: pools[0].prefix_caching: expected false: a statically scheduled device "
+       "passes "
+       "every prompt through its lane whole"},
       {head + ", engine: llama_embedded, batching: {kind: token_budget, prefix_caching: true}}\n",
        "fleet.yaml:2:125: pools[0].batching.prefix_caching: expected false: engine llama_embedded "
        "computes all of every prompt"},

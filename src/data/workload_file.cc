@@ -61,28 +61,6 @@ Result<Quantiles> read_quantiles(const Node& node, const Bounds& bounds) {
   return law;
 }
 
-// {quantiles}, {median, sigma, max}, or one number for a fixed length.
-Result<LengthLaw> read_lengths(const Node& node) {
-  LengthLaw law;
-  if (!node.is_map()) {
-    MEDLEY_TRY(const long long length, node.whole({1, kMaxTokens}));
-    law.median = static_cast<double>(length);
-    law.max = length;
-    return law;
-  }
-  Fields fields(node);
-  if (const auto quantiles = fields.child("quantiles")) {
-    fields.take(law.quantiles, read_quantiles(*quantiles, {.min = 1, .max = kMaxTokens}));
-    law.max = kMaxTokens;
-  } else {
-    law.median = fields.required_number("median", {.min = 1, .max = kMaxTokens});
-    law.sigma = fields.number("sigma", 0, {.max = 5});
-  }
-  law.max = fields.whole("max", law.max, {1, kMaxTokens});
-  MEDLEY_TRY_STATUS(fields.finish());
-  return law;
-}
-
 // `up_to` of the ranges of a list: ascending, and the last one without.
 class Ranges {
  public:
@@ -104,30 +82,6 @@ class Ranges {
  private:
   long long before_ = 0;
 };
-
-Result<std::vector<OutputRange>> read_outputs(const Node& node) {
-  const auto list = node.find("by_prompt");
-  if (!list) {
-    MEDLEY_TRY(LengthLaw law, read_lengths(node));
-    return std::vector<OutputRange>{{kNoBound, std::move(law)}};
-  }
-  Fields outer(node);
-  outer.ignore("by_prompt");
-  MEDLEY_TRY_STATUS(outer.finish());
-  MEDLEY_TRY(const std::vector<Node> items, some_items(*list));
-  std::vector<OutputRange> outputs;
-  Ranges ranges;
-  for (const Node& item : items) {
-    Fields fields(item);
-    OutputRange range;
-    fields.take(range.up_to, ranges.next(fields, &item == &items.back()));
-    if (const auto tokens = fields.required("tokens"))
-      fields.take(range.tokens, read_lengths(*tokens));
-    MEDLEY_TRY_STATUS(fields.finish());
-    outputs.push_back(std::move(range));
-  }
-  return outputs;
-}
 
 Status read_shape(const Node& node, ArrivalLaw& law) {
   Fields fields(node);
@@ -340,6 +294,64 @@ std::string bound(long long up_to) {
 }
 
 }  // namespace
+
+Result<LengthLaw> read_lengths(const Node& node) {
+  LengthLaw law;
+  if (!node.is_map()) {
+    MEDLEY_TRY(const long long length, node.whole({1, kMaxTokens}));
+    law.median = static_cast<double>(length);
+    law.max = length;
+    return law;
+  }
+  Fields fields(node);
+  if (const auto quantiles = fields.child("quantiles")) {
+    fields.take(law.quantiles, read_quantiles(*quantiles, {.min = 1, .max = kMaxTokens}));
+    law.max = kMaxTokens;
+  } else {
+    law.median = fields.required_number("median", {.min = 1, .max = kMaxTokens});
+    law.sigma = fields.number("sigma", 0, {.max = 5});
+  }
+  law.max = fields.whole("max", law.max, {1, kMaxTokens});
+  MEDLEY_TRY_STATUS(fields.finish());
+  return law;
+}
+
+Result<std::vector<OutputRange>> read_outputs(const Node& node) {
+  const auto list = node.find("by_prompt");
+  if (!list) {
+    MEDLEY_TRY(LengthLaw law, read_lengths(node));
+    return std::vector<OutputRange>{{kNoBound, std::move(law)}};
+  }
+  Fields outer(node);
+  outer.ignore("by_prompt");
+  MEDLEY_TRY_STATUS(outer.finish());
+  MEDLEY_TRY(const std::vector<Node> items, some_items(*list));
+  std::vector<OutputRange> outputs;
+  Ranges ranges;
+  for (const Node& item : items) {
+    Fields fields(item);
+    OutputRange range;
+    fields.take(range.up_to, ranges.next(fields, &item == &items.back()));
+    if (const auto tokens = fields.required("tokens"))
+      fields.take(range.tokens, read_lengths(*tokens));
+    MEDLEY_TRY_STATUS(fields.finish());
+    outputs.push_back(std::move(range));
+  }
+  return outputs;
+}
+
+std::string to_yaml(const LengthLaw& law) { return yaml_of(law); }
+
+std::string to_yaml(const std::vector<OutputRange>& outputs) {
+  if (outputs.size() == 1)
+    return yaml_of(outputs.front().tokens);
+  std::string out;
+  for (const OutputRange& range : outputs) {
+    out += fmt::format("{}{{{}tokens: {}}}", out.empty() ? "" : ", ", bound(range.up_to),
+                       yaml_of(range.tokens));
+  }
+  return fmt::format("{{by_prompt: [{}]}}", out);
+}
 
 Status within_bounds(const WorkloadStream& stream) {
   const auto wrong = [](const char* key, std::string message) {

@@ -105,6 +105,14 @@ Result<WorkloadSpec> read_workload_file(const std::string& path);
 // From memory; `name` stands for the file.
 Result<WorkloadSpec> parse_workload(std::string_view text, const std::string& name);
 
+// {quantiles}, {median, sigma, max}, or one number for a fixed length.
+Result<LengthLaw> read_lengths(const Node& node);
+// The same, or `by_prompt`.
+Result<std::vector<OutputRange>> read_outputs(const Node& node);
+// As YAML in one line; the readers above read the same from it, numbers to six digits.
+std::string to_yaml(const LengthLaw& law);
+std::string to_yaml(const std::vector<OutputRange>& outputs);
+
 // The keys of one stream, one a line; read_workload reads the same stream from it, numbers to six
 // digits.
 std::string to_yaml(const WorkloadStream& stream);

@@ -31,6 +31,8 @@ struct Site {
   std::array<double, 24> tariff_per_kwh{};
   double pue = 1;
   std::optional<std::array<double, 24>> power_limit_kw;  // at the meter, by the same hours
+  // Of the grid, by the same hours. Plans count it; nothing is placed by it.
+  std::optional<std::array<double, 24>> carbon_g_per_kwh;
 };
 
 // What kind of data, and where it may be processed. `zones` empty and `any_zone` false: nowhere.

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "domain/fleet.h"
 #include "domain/load_signal.h"
+#include "domain/prefix.h"
 #include "engine/loop.h"
 #include "perf/perf_model.h"
 
@@ -32,6 +33,7 @@ struct Generation {
   std::vector<Message> messages;
   std::string prompt;
   Tokens prompt_tokens;              // as counted or estimated by the gateway
+  Prefix prefix;                     // what the prompt begins with; for emulated caches
   std::optional<Tokens> max_tokens;  // empty: until the model stops or its context is full
   Sampling sampling;
   std::string body;  // the client's JSON, for engines that speak the same language (unknown fields

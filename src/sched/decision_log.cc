@@ -87,7 +87,8 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
       line += fmt::format(",\"replica\":{}", candidate.replica->number());
     line += field("ttft_s", candidate.ttft_s) + field("tpot_s", candidate.tpot_s) +
             field("probability", candidate.probability) + field("money", candidate.money) +
-            field("joules", candidate.joules) + field("score", candidate.score) +
+            field("joules", candidate.joules) + field("cached_tokens", candidate.cached_tokens) +
+            field("score", candidate.score) +
             field("ttft_probability", candidate.ttft_probability) +
             field("tpot_probability", candidate.tpot_probability) +
             field("worth", candidate.worth) + field("residents", candidate.residents) +

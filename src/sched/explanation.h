@@ -33,9 +33,10 @@ struct Candidate {
   std::optional<ReplicaId> replica;
   Forbidden forbidden = Forbidden::kNo;
   // Empty where forbidden, or where the policy in use predicts nothing.
-  std::optional<double> ttft_s, tpot_s;  // predicted; ttft counts from arrival
-  std::optional<double> probability;     // that the targets are kept
-  std::optional<double> money, joules;   // of this request there
+  std::optional<double> ttft_s, tpot_s;    // predicted; ttft counts from arrival
+  std::optional<double> probability;       // that the targets are kept
+  std::optional<double> money, joules;     // of this request there
+  std::optional<long long> cached_tokens;  // of its prompt, that the replica is believed to have
   std::optional<double> score;
   // The chances that make up the probability, where there is such a target.
   std::optional<double> ttft_probability, tpot_probability;

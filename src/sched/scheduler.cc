@@ -424,8 +424,20 @@ class Scheduler::Impl {
     View looked = view(only);
     if (!last_chance)
       looked.left_free_s = backlog_.shares().leaves_free_s(now_, waiting.request);
-    return placement_->choose(looked, waiting.request, filtered_, waiting.failed_on, last_chance,
-                              candidates);
+    const Choice choice = placement_->choose(looked, waiting.request, filtered_, waiting.failed_on,
+                                             last_chance, candidates);
+    if (candidates != nullptr)
+      say_what_is_cached(waiting.request);
+    return choice;
+  }
+
+  void say_what_is_cached(const Request& request) {
+    for (Candidate& candidate : candidates_) {
+      if (!candidate.replica)
+        continue;
+      if (const long long cached = ledger_.cached_tokens(request, *candidate.replica); cached > 0)
+        candidate.cached_tokens = cached;
+    }
   }
 
   // Takes cheaper work off a replica where that is worth it, and answers the place. What was taken

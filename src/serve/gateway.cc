@@ -17,10 +17,6 @@ namespace {
 
 constexpr std::string_view kJson = "application/json";
 
-// Where no engine can count: four bytes to a token is the rule of thumb for English text, and each
-// message costs a few.
-constexpr long long kBytesPerToken = 4, kTokensPerMessage = 4;
-
 Tokens estimate_prompt_tokens(const engine::Generation& generation) {
   std::size_t bytes = generation.prompt.size();
   for (const engine::Message& message : generation.messages)
@@ -39,6 +35,12 @@ net::HttpResponse error_response(const ApiError& error, RequestId id) {
   for (const net::HttpHeader& header : request_headers(id))
     response.headers.add(header.name, header.value);
   return response;
+}
+
+bool any_caches_prefixes(const Fleet& fleet, const Offer& offer, ServiceClass service_class) {
+  const std::vector<PoolId>& pools = offer.pools[index_of(service_class)];
+  return std::any_of(pools.begin(), pools.end(),
+                     [&fleet](PoolId pool) { return fleet.pool(pool).batching.prefix_caching; });
 }
 
 std::string_view engine_kind(const Pool& pool) { return pool.emulated() ? "emulated" : "real"; }
@@ -274,6 +276,7 @@ Gateway::Gateway(engine::Loop& loop, const Fleet& fleet, Driver& driver,
       driver_(driver),
       metrics_(metrics),
       options_(std::move(options)),
+      prefix_namer_(options_.prefix_key),
       owners_(fleet.pools_of_replicas()) {}
 
 Gateway::~Gateway() {
@@ -385,6 +388,8 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   generation.sampling = parsed->sampling;
   generation.body = std::move(http.body);
   generation.prompt_tokens = count_prompt(offer, service_class, generation);
+  if (any_caches_prefixes(fleet_, offer, service_class))
+    generation.prefix = prefix_namer_.name(generation, wishes->label, wishes->tenant);
 
   Request request;
   request.id = id;
@@ -399,6 +404,7 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.output_cap = parsed->max_tokens;
   request.targets = wishes->targets;
   request.streamed = parsed->stream;
+  request.prefix = generation.prefix;
 
   const openai::AnswerHead head{id, parsed->model,
                                 options_.unix_time ? options_.unix_time() : options_.started_at,

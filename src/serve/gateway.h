@@ -15,6 +15,7 @@
 #include "serve/driver.h"
 #include "serve/openai/dialect.h"
 #include "serve/openai/errors.h"
+#include "serve/prefix_namer.h"
 #include "telemetry/metrics.h"
 
 namespace medley::serve {
@@ -27,6 +28,7 @@ struct GatewayOptions {
   Duration keep_alive_after = std::chrono::seconds(15);
   // Of text in an answer that is not streamed, and so is kept here until its end.
   std::size_t whole_answer_bytes = 8 << 20;
+  SipHash::Key prefix_key;  // a secret of the process: see PrefixNamer
 };
 
 class Gateway {
@@ -65,6 +67,7 @@ class Gateway {
   Driver& driver_;
   telemetry::Metrics& metrics_;
   const GatewayOptions options_;
+  const PrefixNamer prefix_namer_;
   const std::vector<PoolId> owners_;  // by replica
   std::map<RequestId, std::unique_ptr<Call>> calls_;
   // Ended calls, until the loop comes round: they end inside their own callbacks.

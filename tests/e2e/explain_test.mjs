@@ -55,3 +55,61 @@ test('an id from an answer is explained, with the chosen pool; an unknown one en
   assert.equal((await medley('explain', answers[0].id, '--decisions', files.file('none.jsonl'))).status, 2);
   assert.equal((await medley('explain', answers[0].id, '--decisions', files.write('torn.jsonl', '{"type":"hea'))).status, 2);
 });
+
+test('a prompt goes to the replica that has its beginning, and explain says so', async (t) => {
+  const caching = `
+site: {tariff: 0.2}
+labels: {ours: {zones: any}, theirs: {zones: any}}
+default_label: ours
+pools:
+  - {name: twins, device: h100_sxm, model: llama-3.1-8b, precision: bf16, replicas: 2, prefix_caching: true}
+`;
+  const files = folder(t);
+  const log = files.file('decisions.jsonl');
+  const server = await Server.start(t, { fleet: files.write('fleet.yaml', caching), args: ['--decisions', log] });
+  const rules = (name, bytes) => `${name}: `.repeat(bytes).slice(0, bytes);
+  const ask = (text, question, headers) =>
+    server.chat(
+      {
+        model: 'llama-3.1-8b',
+        messages: [
+          { role: 'system', content: text },
+          { role: 'user', content: question },
+        ],
+        max_tokens: 2,
+      },
+      headers,
+    );
+  // The first replica is busy for a second or more with a prompt of 40,000 tokens when the second prompt comes.
+  const long = ask(rules('long', 160_000), 'And?', { 'medley-ttft': '60s' });
+  await server.until('the long prompt is there', async () => (await server.metric('medley_in_flight')) === 1);
+  const primed = await ask(rules('house', 16_000), 'Which floor?', { 'medley-ttft': '300ms' });
+  assert.equal(primed.status, 200, primed.text);
+  assert.equal((await long).status, 200);
+  // Both are idle now.
+  const again = await ask(rules('house', 16_000), 'Which door?');
+  const other = await ask(rules('garden', 16_000), 'Which floor?');
+  const foreign = await ask(rules('house', 16_000), 'Which door?', { 'medley-label': 'theirs' });
+  assert.deepEqual(await server.stop(), { status: 0, signal: null });
+
+  const told = async (answer) => {
+    assert.equal(answer.status, 200, answer.text);
+    const id = answer.headers.get('medley-request-id');
+    const machine = JSON.parse((await medley('explain', id, '--decisions', log, '-o', 'json')).out);
+    const text = (await medley('explain', id, '--decisions', log)).out;
+    const { replica, candidates } = machine.decisions.at(-1);
+    return { replica, cached: candidates[0].cached_tokens, text, ttft: answer.json.medley.observed.ttft_s };
+  };
+  const [first, second, third, fourth] = await Promise.all([primed, again, other, foreign].map(told));
+  assert.equal(first.replica, 1);
+  assert.equal(first.cached, undefined);
+  assert.equal(second.replica, 1);
+  assert.equal(second.cached, 3968, 'of 4011 tokens all whole blocks of 64');
+  assert.match(second.text, /CHOSEN.* 3968 tokens$/m);
+  assert.ok(second.ttft < first.ttft, 'the virtual replica did not compute them again');
+  for (const one of [third, fourth]) {
+    assert.equal(one.replica, 0);
+    assert.equal(one.cached, undefined);
+    assert.doesNotMatch(one.text, /cached/);
+  }
+});

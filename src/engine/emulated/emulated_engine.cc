@@ -54,7 +54,8 @@ void EmulatedEngine::start(Generation generation, GenerationSink& sink) {
   const replica::Sequence sequence{.request = generation.id,
                                    .arrived_s = to_seconds(now).value(),
                                    .prompt_tokens = std::max(generation.prompt_tokens.count(), 1LL),
-                                   .output_tokens = output.tokens};
+                                   .output_tokens = output.tokens,
+                                   .prefix = generation.prefix};
   if (!replica_->fits(sequence)) {
     unfit_.emplace_back(generation.id, &sink);
     if (!tell_)

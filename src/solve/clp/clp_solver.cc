@@ -1,54 +1,15 @@
 #include "solve/clp/clp_solver.h"
 
-#include <coin/Clp_C_Interface.h>
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "solve/clp/clp_library.h"
+
 namespace medley::solve {
 namespace {
-
-struct Clp {
-  decltype(&Clp_newModel) new_model = nullptr;
-  decltype(&Clp_deleteModel) delete_model = nullptr;
-  decltype(&Clp_loadProblem) load = nullptr;
-  decltype(&Clp_setLogLevel) set_log_level = nullptr;
-  decltype(&Clp_copyinStatus) copy_in_basis = nullptr;
-  decltype(&Clp_statusArray) basis = nullptr;
-  decltype(&Clp_dual) dual_simplex = nullptr;
-  decltype(&Clp_primalColumnSolution) columns = nullptr;
-  decltype(&Clp_dualRowSolution) duals = nullptr;
-};
-
-// Empty where this machine has no CLP. Never unloaded.
-const Clp* clp() {
-  static const Clp* const loaded = []() -> const Clp* {
-    void* library = dlopen("libClp.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr)
-      return nullptr;
-    static Clp functions;
-    bool all = true;
-    const auto find = [&](auto& function, const char* name) {
-      function =
-          reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
-      all = all && function != nullptr;
-    };
-    find(functions.new_model, "Clp_newModel");
-    find(functions.delete_model, "Clp_deleteModel");
-    find(functions.load, "Clp_loadProblem");
-    find(functions.set_log_level, "Clp_setLogLevel");
-    find(functions.copy_in_basis, "Clp_copyinStatus");
-    find(functions.basis, "Clp_statusArray");
-    find(functions.dual_simplex, "Clp_dual");
-    find(functions.columns, "Clp_primalColumnSolution");
-    find(functions.duals, "Clp_dualRowSolution");
-    return all ? &functions : nullptr;
-  }();
-  return loaded;
-}
 
 // Of the sums that the check compares, relative to the largest of their kind.
 constexpr double kTolerance = 1e-6;
@@ -101,7 +62,7 @@ Result<LinearSolution> ClpSolver::solve(const LinearProgram& program) {
   solution.dual.assign(program.rows(), 0);
   if (program.columns() == 0)
     return solution;
-  const Clp* const functions = clp();
+  const ClpLibrary* const functions = clp_library();
   if (functions == nullptr)
     return Error{ErrorCode::kUnavailable, "CLP (libClp.so.1) is not on this machine"};
 

@@ -1,7 +1,4 @@
 // COIN-OR CLP's dual simplex, by its C interface.
-//
-// The library is loaded when the first program comes: linking it would cost every command some
-// milliseconds at its start (docs/decisions/0053-prices.md).
 #pragma once
 
 #include <vector>

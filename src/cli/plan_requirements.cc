@@ -1,0 +1,316 @@
+#include "cli/plan_requirements.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/table.h"
+#include "cli/write_file.h"
+#include "plan/infeasible.h"
+#include "plan/study.h"
+#include "plan/study_json.h"
+
+namespace medley::cli {
+namespace {
+
+using plan::Plan, plan::Study;
+
+std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
+
+std::string short_money(double value) {
+  if (value >= 1e6)
+    return fmt::format("{:.3f}M", value / 1e6);
+  return value >= 1e4 ? fmt::format("{:.1f}k", value / 1e3) : fmt::format("{:.0f}", value);
+}
+
+int complain(const Error& error, std::FILE* err) {
+  fmt::print(err, "medley plan: {}\n", printable(error.message));
+  return error.code == ErrorCode::kUnavailable ? 1 : 2;
+}
+
+void print_fleet(const Study& study, std::FILE* out) {
+  const Plan& plan = study.chosen.plan;
+  Table table({{"pool"},
+               {"zone"},
+               {"replicas", Align::kRight},
+               {"devices", Align::kRight},
+               {"kW at most", Align::kRight},
+               {"busy at peak", Align::kRight},
+               {"for"}});
+  for (std::size_t p = 0; p < study.pools.types.size(); ++p) {
+    if (plan.replicas[p] == 0)
+      continue;
+    const plan::PoolType& type = study.pools.types[p];
+    std::string served;
+    for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
+      const auto& rates = plan.rate[g][p];
+      if (std::any_of(rates.begin(), rates.end(), [](double rate) { return rate > 1e-6; }))
+        served += (served.empty() ? "" : ", ") + study.requirements.demands[g].name;
+    }
+    for (std::size_t j = 0; j < study.requirements.jobs.size(); ++j) {
+      if (plan.lent[p][j] > 0) {
+        served += fmt::format("{}{} ({} lent)", served.empty() ? "" : ", ",
+                              study.requirements.jobs[j].name, plan.lent[p][j]);
+      }
+    }
+    const bool rented = type.service.has_value();
+    table.add_row({type.pool.name, type.pool.zone, std::to_string(plan.replicas[p]),
+                   rented ? "-" : std::to_string(plan.replicas[p] * type.devices),
+                   rented ? "-" : fmt::format("{:.1f}", type.most_w * plan.replicas[p] / 1000),
+                   rented ? "-"
+                          : fmt::format("{:.0f} %", plan::busy_at_peak(study.requirements,
+                                                                       study.pools.types, plan, p) *
+                                                        100),
+                   served});
+  }
+  fmt::print(out, "{}\n", table.text());
+  for (const auto& [place, count] : plan.nodes) {
+    const data::DeviceOffer& offer = study.requirements.devices[place.first];
+    fmt::print(out, "{} {} node{} of {} {} in {}{}\n",
+               offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", count,
+               count == 1 ? "" : "s", offer.per_node, offer.accelerator.id, place.second,
+               offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
+  }
+  for (const Plan::Training& training : plan.training) {
+    fmt::print(
+        out, "{}: {:.0f} device-hours a day on {} in {}{}\n",
+        study.requirements.jobs[training.job].name, training.device_hours,
+        study.requirements.devices[training.device].name, training.zone,
+        training.devices > 0 ? fmt::format(", {} devices of its own", training.devices) : "");
+  }
+}
+
+// "99.8/100.0/-/100.0", in the order of the classes.
+std::string kept_text(const data::Requirements& requirements, const plan::Proof& proof) {
+  std::string out;
+  for (const std::optional<double>& kept : plan::kept_by_class(requirements, proof))
+    out += (out.empty() ? "" : "/") + (kept ? fmt::format("{:.1f}", *kept * 100) : "-");
+  return out;
+}
+
+void print_candidates(const Study& study, std::FILE* out) {
+  const std::string& currency = study.requirements.frame.site.currency;
+  Table table({{"candidate"},
+               {currency + "/h", Align::kRight},
+               {currency + "/year", Align::kRight},
+               {"owned", Align::kRight},
+               {"rented", Align::kRight},
+               {"energy", Align::kRight},
+               {"capital", Align::kRight},
+               {currency + "/M tokens", Align::kRight},
+               {"MWh/year", Align::kRight},
+               {"t CO2", Align::kRight},
+               {"kept g/s/f/b %", Align::kRight},
+               {"verdict"}});
+  for (const plan::Candidate& of : study.candidates) {
+    if (of.plan.outcome != Plan::Outcome::kFound) {
+      table.add_row({of.name, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", of.why});
+      continue;
+    }
+    const plan::Costs& costs = of.plan.costs;
+    table.add_row({of.name, fmt::format("{:.2f}", of.plan.total() / plan::kHoursAYear),
+                   short_money(of.plan.total()),
+                   short_money(costs.capital + costs.maintenance + costs.staff),
+                   short_money(costs.rent + costs.metered), short_money(costs.energy),
+                   short_money(of.plan.capital),
+                   fmt::format("{:.3g}", study.per_million_tokens(of.plan.total())),
+                   fmt::format("{:.1f}", of.plan.kwh / 1000),
+                   study.requirements.frame.site.carbon_g_per_kwh
+                       ? fmt::format("{:.1f}", of.plan.carbon_kg / 1000)
+                       : "unknown",
+                   of.proof ? kept_text(study.requirements, *of.proof) : "-",
+                   of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
+  }
+  if (table.rows() > 0)
+    fmt::print(out, "\n{}", table.text());
+}
+
+void print_proof(const Study& study, std::FILE* out) {
+  Table table({{"demand"},
+               {"class"},
+               {"asked", Align::kRight},
+               {"simulated", Align::kRight},
+               {"worst failure", Align::kRight},
+               {"fresh seeds", Align::kRight},
+               {"counted", Align::kRight}});
+  const plan::Proven& chosen = study.chosen;
+  for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
+    const data::Demand& demand = study.requirements.demands[g];
+    double worst = 2;
+    for (const plan::Proof::Failure& failure : chosen.proof.failures)
+      worst = std::min(worst, failure.demands[g].share());
+    table.add_row({demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
+                   percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
+                   chosen.fresh.whole.empty() ? "-" : percent(chosen.fresh.whole[g].share()),
+                   fmt::format("x {:.2f}", chosen.safety[g])});
+  }
+  fmt::print(out, "\n{}", table.text());
+  fmt::print(
+      out,
+      "Simulated with the real scheduler: {} requests in {:.1f} h of the hours that press it "
+      "most, {} round{}; the promise of the plan is what was simulated.\n",
+      chosen.proof.requests, chosen.proof.hours, chosen.rounds.size(),
+      chosen.rounds.size() == 1 ? "" : "s");
+}
+
+void print_neighbours(const Study& study, std::FILE* out) {
+  if (study.chosen.neighbours.empty())
+    return;
+  Table table(
+      {{"neighbour, simulated"}, {"a year", Align::kRight}, {"what it keeps at the least"}});
+  for (const plan::Proven::Neighbour& of : study.chosen.neighbours) {
+    std::string kept;
+    for (std::size_t g = 0; g < of.kept.size(); ++g) {
+      const data::Demand& demand = study.requirements.demands[g];
+      if (of.kept[g] < demand.attain) {
+        kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ", demand.name,
+                            percent(of.kept[g]), percent(demand.attain));
+      }
+    }
+    table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
+                   !of.cost       ? "too small for the mean load"
+                   : kept.empty() ? "every promise"
+                                  : kept});
+  }
+  fmt::print(out, "\n{}", table.text());
+}
+
+void print_rest(const Study& study, std::FILE* out) {
+  for (const plan::Truth& truth : study.truths)
+    fmt::print(out, "{}{}: {}\n", &truth == &study.truths.front() ? "\n" : "", truth.demand,
+               truth.verdict);
+  for (const auto& [name, why] : study.why_not)
+    fmt::print(out, "{}why not {}: {}\n", name == study.why_not.front().first ? "\n" : "", name,
+               why);
+  if (!study.candidates.empty()) {
+    if (study.bindings.empty())
+      fmt::print(out, "\nNo limit binds: lifting any of them saves nothing.\n");
+    for (const plan::Binding& binding : study.bindings) {
+      fmt::print(out, "{}binding: {}; without it {} a year less\n",
+                 &binding == &study.bindings.front() ? "\n" : "", binding.limit,
+                 short_money(binding.saving));
+    }
+  }
+  if (!study.sensitivity.empty()) {
+    Table table({{"if"}, {"a year", Align::kRight}, {"change", Align::kRight}, {"fleet"}});
+    for (const plan::Sensitivity& of : study.sensitivity) {
+      table.add_row(
+          {of.what, of.cost ? short_money(*of.cost) : "-",
+           of.cost ? fmt::format("{:+.0f} %", (*of.cost / study.chosen.plan.total() - 1) * 100)
+                   : "-",
+           !of.cost        ? "none can be"
+           : of.same_fleet ? "the same"
+                           : "another"});
+    }
+    fmt::print(out, "\n{}", table.text());
+  }
+  for (const plan::Duty& duty : study.duties) {
+    fmt::print(out, "\n{} against {}: {}; planned duty {:.0f} %\n", duty.bought, duty.rented,
+               duty.break_even ? fmt::format("owning is cheaper from a duty of {:.0f} % on",
+                                             *duty.break_even * 100)
+                               : std::string("renting by the hour is cheaper at any duty"),
+               duty.planned * 100);
+  }
+  if (study.front.size() > 1) {
+    Table table({{"tokens/s a user", Align::kRight},
+                 {"TPOT targets", Align::kRight},
+                 {"a year", Align::kRight},
+                 {"LPU"}});
+    for (const plan::FrontPoint& point : study.front) {
+      table.add_row({fmt::format("{:.0f}", point.tokens_per_s), fmt::format("x {:g}", point.factor),
+                     point.cost ? short_money(*point.cost) : "none can be",
+                     point.cost && point.has_scheduled ? "yes" : ""});
+    }
+    fmt::print(out, "\n{}", table.text());
+  }
+}
+
+// What cannot be together, and what would help; JSON where it was asked for.
+int tell_conflict(const data::Requirements& requirements, const data::Catalog& catalog, bool json,
+                  std::FILE* out, std::FILE* err) {
+  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog);
+  if (!conflict.ok())
+    return complain(conflict.error(), err);
+  fmt::print(err, "medley plan: no fleet can meet all of it\n");
+  if (json) {
+    fmt::print(out, "{}\n", plan::to_json(requirements, *conflict));
+    return 3;
+  }
+  fmt::print(out, "These cannot be together; without any one of them the rest can:\n");
+  for (const std::string& element : conflict->elements)
+    fmt::print(out, "  {}\n", printable(element));
+  if (!conflict->reason.empty())
+    fmt::print(out, "since {}\n", printable(conflict->reason));
+  Table table({{"what would help, the cheapest first"},
+               {requirements.frame.site.currency + " a year", Align::kRight}});
+  for (const plan::Relaxation& relaxation : conflict->relaxations) {
+    table.add_row(
+        {relaxation.what, relaxation.cost ? short_money(*relaxation.cost) : "not enough alone"});
+  }
+  fmt::print(out, "\n{}", table.text());
+  return 3;
+}
+
+}  // namespace
+
+int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out, std::FILE* err) {
+  const Result<data::Catalog> catalog = data::read_catalog(
+      options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
+  if (!catalog.ok())
+    return complain(catalog.error(), err);
+  const Result<data::Requirements> requirements = data::read_requirements(options.file, *catalog);
+  if (!requirements.ok())
+    return complain(requirements.error(), err);
+  const Result<Study> made =
+      plan::study(*requirements, *catalog,
+                  {.proof = {}, .prove = !options.no_proof, .compare = !options.no_compare});
+  if (!made.ok())
+    return complain(made.error(), err);
+  const Study& study = *made;
+  const Plan& plan = study.chosen.plan;
+  if (plan.outcome == Plan::Outcome::kUnknown) {
+    fmt::print(err, "medley plan: no fleet was found within the time given\n");
+    return 1;
+  }
+  if (plan.outcome == Plan::Outcome::kInfeasible) {
+    return tell_conflict(*requirements, *catalog, options.json, out, err);
+  }
+  if (!options.write_fleet.empty()) {
+    const std::string note =
+        fmt::format("Written by `medley plan {}`: {}.\n{}", options.file, study.fleet,
+                    options.no_proof ? "Not proved by simulation." : "");
+    const Status written =
+        write_file(options.write_fleet,
+                   plan::fleet_text(study.requirements, study.pools.types, plan.replicas, note));
+    if (!written.ok())
+      return complain(written.error(), err);
+  }
+  if (options.json) {
+    fmt::print(out, "{}\n", plan::to_json(study));
+  } else {
+    const std::string& currency = study.requirements.frame.site.currency;
+    fmt::print(out, "{}: {} {} a year{}, {} of capital, at most {:.2g} % from the cheapest\n\n",
+               printable(study.requirements.name), short_money(plan.total()), currency,
+               study.price_range ? fmt::format(" ({} to {} by the ranges of prices)",
+                                               short_money(study.price_range->low),
+                                               short_money(study.price_range->high))
+                                 : "",
+               short_money(plan.capital), plan.gap * 100);
+    print_fleet(study, out);
+    if (!study.chosen.rounds.empty())
+      print_proof(study, out);
+    print_neighbours(study, out);
+    print_candidates(study, out);
+    print_rest(study, out);
+  }
+  if (!options.no_proof && !study.chosen.agreed) {
+    fmt::print(
+        err,
+        "medley plan: simulation does not agree: some promises are kept less often than asked, "
+        "and no larger fleet within the limits was found that keeps them\n");
+    return 6;
+  }
+  return 0;
+}
+
+}  // namespace medley::cli

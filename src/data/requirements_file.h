@@ -1,0 +1,127 @@
+// Requirements files: what is to be served, what may be bought or rented, and under which limits;
+// the input of `medley plan`. docs/plan.md lists the keys.
+//
+// The keys `site`, `classes`, `labels`, `default_label` and `accept` are those of a fleet file,
+// since the answer is one.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "data/catalog.h"
+#include "data/trace.h"
+#include "data/workload_file.h"
+#include "domain/fleet.h"
+
+namespace medley::data {
+
+// Requests of one kind: who asks, how often, how long, and what was promised to them.
+struct Demand {
+  std::string name;
+  ServiceClass service_class = ServiceClass::kStandard;
+  LabelId label;
+  std::string model;                    // the name asked for
+  std::vector<std::string> models;      // that may answer it: catalogue ids
+  std::array<double, 24> rate_per_s{};  // by hour of day, growth not counted
+  double gap_cv = 1;                    // deviation / mean of the gaps between arrivals
+  LengthLaw prompt_tokens;
+  std::vector<OutputRange> output_tokens;
+  Targets targets;                 // the class's, with what the demand says of its own
+  double attain = 0.99;            // share of its promises that the plan is to keep
+  std::optional<TraceSpec> trace;  // where rates and lengths come from one
+
+  bool movable() const { return service_class == ServiceClass::kBatch; }  // within its day
+};
+
+// Training and fine-tuning that comes back every day.
+struct TrainingJob {
+  std::string name;
+  LabelId label;
+  std::map<std::string, double> device_hours;  // a day, by device id; others cannot run it
+  int from_hour = 0, hours = 24;               // when it may run; it must be done by the end
+};
+
+// One way to get one kind of device.
+struct DeviceOffer {
+  enum class Deal { kBuy, kRent };
+  std::string name;  // unique: the device's id, or as the file says
+  Accelerator accelerator;
+  Deal deal = Deal::kBuy;
+  Range price;  // of one device: to buy, or of an hour; the site's currency
+  bool price_from_catalogue = false;
+  int per_node = 1;          // devices that are bought and lost together
+  double host_w = 0;         // of the node, by device
+  std::optional<int> stock;  // devices that can be had
+  double lead_weeks = 0;     // until they stand; shown
+  std::optional<int> per_rack;
+  int owned = 0;  // devices that are there already: no capital is spent on them
+  std::vector<std::string> zones;
+  std::vector<std::string> precisions;  // number formats to try; empty: each model's own
+  std::vector<int> widths;              // tensor_parallel, or chips; empty: what fits, to per_node
+  std::optional<int> slots;
+  std::optional<double> prefill_tokens_per_s;
+  std::optional<int> max_running;
+};
+
+struct ServiceOffer {
+  std::string name, model, zone;
+  Metered metered;
+};
+
+struct ZoneSpec {
+  std::optional<double> power_limit_kw;  // at the meter, PUE included
+  std::optional<int> racks;
+};
+
+struct MoneySpec {
+  double interest = 0.08;         // a year
+  double useful_life_years = 4;   // of what is bought
+  double integration = 0;         // on top of the price, share
+  double maintenance = 0.05;      // of the price, a year
+  double staff_per_year = 0;      // shared by all that is owned, whenever anything is
+  std::optional<double> budget;   // capital at most
+  std::optional<double> per_usd;  // the site's currency for a dollar of the catalogue
+  double horizon_years = 3;       // over which totals are told
+};
+
+enum class Redundancy { kNone, kReplica, kNode, kZone };
+std::string_view name_of(Redundancy redundancy);
+
+struct Requirements {
+  std::string name, file;
+  // Site, classes, labels; no pools. A class with demands promises the tightest of their targets.
+  Fleet frame;
+  // A name asked for to the models that may answer it, by class; as in fleet files.
+  std::vector<std::pair<std::string, std::array<std::vector<std::string>, kServiceClassCount>>>
+      accept;
+  std::vector<Demand> demands;
+  std::vector<TrainingJob> jobs;
+  std::vector<DeviceOffer> devices;
+  std::vector<ServiceOffer> services;
+  std::map<std::string, ZoneSpec> zones;  // the site's among them
+  MoneySpec money;
+  double growth_per_year = 0, growth_years = 0;  // the plan serves the load of that time
+  Redundancy redundancy = Redundancy::kNone;     // what may be lost at peak
+  std::array<bool, kServiceClassCount> redundant{true, true, false, false};  // promises kept then
+  double utilisation = 0.85;  // of a replica's throughput that is planned with
+
+  double growth() const;  // factor on all rates
+};
+
+// The catalogue must outlive nothing: everything is copied.
+Result<Requirements> read_requirements(const std::string& path, const Catalog& catalog);
+Result<Requirements> parse_requirements(std::string_view text, const std::string& name,
+                                        const Catalog& catalog);
+
+// What is expected of a length: over the law's distribution, cut at its maximum.
+double mean_of(const LengthLaw& law);
+double mean_of(const Demand& demand, bool output);
+// A length that all but one in a hundred stay below.
+long long long_of(const LengthLaw& law);
+
+}  // namespace medley::data

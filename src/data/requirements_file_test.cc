@@ -1,0 +1,137 @@
+#include "data/requirements_file.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+namespace medley::data {
+namespace {
+
+const Catalog& catalog() {
+  static const auto read = read_catalog("catalog");
+  EXPECT_TRUE(read.ok()) << read.error().message;
+  return *read;
+}
+
+constexpr char kFile[] =
+    R"(site: {zone: fra-1, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, power_limit_kw: 40, carbon_g_per_kwh: 350}
+zones: {cloud-eu: {}, fra-1: {racks: 2}}
+labels: {public: {zones: any}, internal: {zones: [fra-1]}}
+accept:
+  chat: {standard: [llama-3.1-70b], batch: [llama-3.1-8b]}
+demands:
+  - {name: desk, class: standard, model: chat, rate_per_s: 4, prompt_tokens: {median: 600, sigma: 1},
+     output_tokens: 200, tpot_s: 40ms}
+  - {name: nightly, class: batch, label: public, model: chat, prompt_tokens: 900, output_tokens: 90,
+     rate_per_s: [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]}
+jobs:
+  - {name: tune, device_hours: {h100_sxm: 40}, between: [22, 6]}
+devices:
+  - {device: h100_sxm, price: 30000, per_node: 8, stock: 16}
+  - {device: h100_sxm, rent_per_hour: 2.9, zones: [cloud-eu]}
+  - {device: groq_lpu_v1, price: [15000, 25000], precisions: [int8]}
+money: {interest: 0.06, useful_life_years: 5, budget: 2000000}
+redundancy: node
+growth: {per_year: 0.2, years: 2}
+)";
+
+std::string error(std::string text, const std::string& what = {}, const std::string& by = {}) {
+  if (!what.empty()) {
+    const std::size_t at = text.find(what);
+    EXPECT_NE(at, std::string::npos) << what;
+    text.replace(at, what.size(), by);
+  }
+  const auto result = parse_requirements(text, "buy.yaml", catalog());
+  return result.ok() ? "" : result.error().message;
+}
+
+TEST(RequirementsFile, SaysWhatIsToBeServedAndWhatMayBeHad) {
+  const auto read = parse_requirements(kFile, "buy.yaml", catalog());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  ASSERT_EQ(read->demands.size(), 2u);
+  const Demand& desk = read->demands[0];
+  EXPECT_EQ(desk.models, std::vector<std::string>{"llama-3.1-70b"});
+  EXPECT_EQ(desk.targets.tpot, round_to_duration(Seconds(0.04)));
+  EXPECT_EQ(desk.targets.ttft, round_to_duration(Seconds(1)));  // the class's
+  EXPECT_DOUBLE_EQ(desk.attain, 0.97);
+  EXPECT_DOUBLE_EQ(read->demands[1].rate_per_s[23], 1);
+  EXPECT_DOUBLE_EQ(read->demands[1].rate_per_s[12], 0);
+  ASSERT_EQ(read->devices.size(), 3u);
+  EXPECT_EQ(read->devices[1].name, "h100_sxm-rented");
+  EXPECT_EQ(read->devices[1].deal, DeviceOffer::Deal::kRent);
+  EXPECT_DOUBLE_EQ(read->devices[2].price.high, 25000);
+  EXPECT_EQ(read->zones.at("fra-1").racks, 2);
+  EXPECT_EQ(read->zones.at("fra-1").power_limit_kw, 40);
+  EXPECT_EQ(read->jobs[0].from_hour, 22);
+  EXPECT_EQ(read->jobs[0].hours, 8);
+  EXPECT_EQ(read->redundancy, Redundancy::kNode);
+  EXPECT_NEAR(read->growth(), 1.44, 1e-12);
+}
+
+TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
+  EXPECT_EQ(
+      error(kFile, "rate_per_s: 4", "rate_per_s: 0"),
+      "buy.yaml:7:5: demands[0]: 'desk' has no traffic in any hour: give rate_per_s above 0, or "
+      "leave the demand out");
+  EXPECT_EQ(
+      error(kFile, "zones: [cloud-eu]}", "zones: [cloud]}"),
+      "buy.yaml:15:52: devices[1].zones[0]: zone 'cloud', which is neither the site's nor under "
+      "`zones`; known: cloud-eu, fra-1");
+  EXPECT_NE(error(kFile, "internal: {zones: [fra-1]}", "internal: {zones: [fra-2]}")
+                .find("label 'internal' allows zone 'fra-2', which is neither the site's nor under "
+                      "`zones`, did you mean 'fra-1'?"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, ", price: [15000, 25000]", "")
+                .find("the price of groq_lpu_v1 is unknown to the catalogue: give `price`"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "price: 30000, ", "").find("is in USD: give money.per_usd"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "model: chat, rate", "model: chatt, rate").find("did you mean 'chat'?"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "class: standard", "class: flex")
+                .find("accept.chat offers nothing to class flex"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "useful_life_years: 5", "horizon_years: 0").find("above 0"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "tpot_s: 40ms", "tpot_s: 40 tokens").find("expected a duration"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "device: groq_lpu_v1", "device: tpu_v6e").find("can only be rented"),
+            std::string::npos);
+  EXPECT_NE(error(kFile, "stock: 16", "stok: 16").find("did you mean 'stock'?"), std::string::npos);
+  EXPECT_NE(
+      error(kFile, "price: [15000, 25000]", "price: [25000, 15000]").find("of at least 25000"),
+      std::string::npos);
+  EXPECT_EQ(error("site: {zone: a}\n"),
+            "buy.yaml:1:1: missing key 'demands': who asks, how often, for what");
+}
+
+TEST(RequirementsFile, ATraceGivesRatesAndLengths) {
+  const std::string folder = testing::TempDir();
+  {
+    std::ofstream out(folder + "/day.csv");
+    out << "arrived_s,prompt_tokens,output_tokens\n";
+    for (int i = 0; i <= 100; ++i)
+      out << i << "," << 100 + i << ",50\n";
+  }
+  const auto read = parse_requirements(
+      "demands:\n  - {name: a, model: llama-3.1-8b, trace: {path: " + folder +
+          "/day.csv}, scale: 2}\ndevices:\n  - {device: h100_sxm, price: 30000}\n",
+      "buy.yaml", catalog());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_NEAR(read->demands[0].rate_per_s[7], 2.02, 1e-9);
+  EXPECT_NEAR(mean_of(read->demands[0].prompt_tokens), 150, 2);
+  EXPECT_EQ(mean_of(read->demands[0], true), 50);
+}
+
+TEST(RequirementsFile, MeansAreThoseOfTheLawsThatAreDrawnFrom) {
+  EXPECT_NEAR(mean_of(LengthLaw{.median = 100, .sigma = 1}), 100 * std::exp(0.5), 0.5);
+  // Cut at its maximum: half of the numbers are 100.
+  EXPECT_LT(mean_of(LengthLaw{.median = 100, .sigma = 1, .max = 100}), 80);
+  Demand demand;
+  demand.prompt_tokens = {.median = 100, .sigma = 1};
+  demand.output_tokens = {{100, {.median = 10}}, {0, {.median = 30}}};
+  EXPECT_NEAR(mean_of(demand, true), 20, 0.2);
+}
+
+}  // namespace
+}  // namespace medley::data

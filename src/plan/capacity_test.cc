@@ -1,0 +1,102 @@
+#include "plan/capacity.h"
+
+#include <gtest/gtest.h>
+
+#include "plan/pool_types.h"
+#include "plan/testing_requirements.h"
+
+namespace medley::plan {
+namespace {
+
+// The uses of the first demand, by name of the pool type.
+std::map<std::string, PoolType> types_for(const std::string& demand, const std::string& devices) {
+  const std::string text = "demands:\n  - {name: a, model: llama-3.1-70b, rate_per_s: 1, " +
+                           demand + "}\ndevices:\n" + devices;
+  const auto asked = data::parse_requirements(text, "buy.yaml", test_catalog());
+  EXPECT_TRUE(asked.ok()) << (asked.ok() ? "" : asked.error().message);
+  const auto pools = pool_types(*asked, test_catalog());
+  EXPECT_TRUE(pools.ok()) << (pools.ok() ? "" : pools.error().message);
+  std::map<std::string, PoolType> types;
+  for (const PoolType& type : pools->types)
+    types.emplace(type.pool.name, type);
+  return types;
+}
+
+constexpr char kBoth[] =
+    "  - {device: h100_sxm, price: 30000, widths: [4]}\n"
+    "  - {device: groq_lpu_v1, price: 20000, precisions: [int8]}\n";
+
+TEST(PlanCapacity, ATighterTpotLeavesFewerSequencesAndCostsMoreJoules) {
+  const auto loose =
+      types_for("prompt_tokens: 600, output_tokens: 200, tpot_s: 60ms, ttft_s: 2", kBoth);
+  const auto tight =
+      types_for("prompt_tokens: 600, output_tokens: 200, tpot_s: 30ms, ttft_s: 2", kBoth);
+  const Use& a = loose.at("h100_sxm-llama-3.1-70b-x4").uses[0];
+  const Use& b = tight.at("h100_sxm-llama-3.1-70b-x4").uses[0];
+  ASSERT_TRUE(a.ok());
+  ASSERT_TRUE(b.ok());
+  EXPECT_GT(a.operation.sequences, b.operation.sequences);
+  EXPECT_GT(a.operation.requests_per_s, b.operation.requests_per_s);
+  EXPECT_LT(a.operation.joules_per_token, b.operation.joules_per_token);
+  EXPECT_LE(b.operation.tpot_s, 0.03);
+}
+
+TEST(PlanCapacity, WhatGpusDoNotReachIsSaidWithTheirBest) {
+  const auto types =
+      types_for("prompt_tokens: 600, output_tokens: 200, tpot_s: 5ms, ttft_s: 2", kBoth);
+  const Use& gpu = types.at("h100_sxm-llama-3.1-70b-x4").uses[0];
+  EXPECT_EQ(gpu.obstacle, Obstacle::kTpot);
+  EXPECT_NE(gpu.why.find("at best, 5 ms asked"), std::string::npos) << gpu.why;
+  const Use& lpu = types.at("groq_lpu_v1-llama-3.1-70b-int8").uses[0];
+  ASSERT_TRUE(lpu.ok()) << lpu.why;
+  EXPECT_NEAR(lpu.operation.tpot_s, 1 / 284.0, 1e-4);  // hardware.md 1.3
+  EXPECT_EQ(lpu.operation.joules_per_request, 0);
+}
+
+TEST(PlanCapacity, AStateStaysWithinTheSlotsAndTheLane) {
+  const auto types =
+      types_for("prompt_tokens: 2000, output_tokens: 100, tpot_s: 5ms, ttft_s: 2", kBoth);
+  const PoolType& lpu = types.at("groq_lpu_v1-llama-3.1-70b-int8");
+  ASSERT_TRUE(lpu.uses[0].ok()) << lpu.uses[0].why;
+  const Operation& state = lpu.uses[0].operation;
+  EXPECT_LE(state.sequences, lpu.model.max_running + 1e-9);
+  perf::PrefillChunk prompt{2000, 0};
+  perf::StepShape shape;
+  shape.chunks = {&prompt, 1};
+  EXPECT_LE(state.requests_per_s * lpu.model.steps->step(shape).time.value(), 1);
+}
+
+TEST(PlanCapacity, AModelThatDoesNotFitIsNoPool) {
+  const auto asked = data::parse_requirements(
+      "demands:\n  - {name: a, model: llama-3.1-405b, rate_per_s: 1, prompt_tokens: 9, "
+      "output_tokens: 9}\n"
+      "devices:\n  - {device: h100_sxm, price: 30000, per_node: 2}\n",
+      "buy.yaml", test_catalog());
+  const auto pools = pool_types(*asked, test_catalog());
+  ASSERT_TRUE(pools.ok());
+  EXPECT_TRUE(pools->types.empty());
+  ASSERT_EQ(pools->refused.size(), 2u);
+  EXPECT_NE(pools->refused[0].second.find("tensor_parallel 16 would fit"), std::string::npos);
+}
+
+TEST(PlanCapacity, ARentedServiceMustKeepTheShareByItsOwnLaw) {
+  const std::string text = R"(
+demands:
+  - {name: a, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 9, output_tokens: 9, ttft_s: 1, tpot_s: 30ms, attain: ATTAIN}
+services:
+  - {name: api, model: llama-3.1-8b, metered: {per_million_prompt: 1, per_million_output: 1, ttft_s: {median: 500ms, sigma: 0.4}, tpot_s: 10ms}}
+)";
+  const auto with = [&](const std::string& attain) {
+    std::string changed = text;
+    changed.replace(changed.find("ATTAIN"), 6, attain);
+    return pool_types(*data::parse_requirements(changed, "buy.yaml", test_catalog()),
+                      test_catalog())
+        ->types[0]
+        .uses[0];
+  };
+  EXPECT_TRUE(with("0.95").ok());  // 0.5 s × exp(0.4 × 1.64) = 0.97 s
+  EXPECT_EQ(with("0.97").obstacle, Obstacle::kTtft);
+}
+
+}  // namespace
+}  // namespace medley::plan

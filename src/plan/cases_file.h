@@ -1,0 +1,35 @@
+// The files of `medley plan --cases` and `--training` (docs/plan.md). Unknown keys are ignored, so
+// that a file which also carries expected answers can be read as it is. Errors name file and field.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plan/fleet_mix.h"
+#include "plan/training_shares.h"
+
+namespace medley::plan {
+
+struct FleetMixCases {
+  struct Case {
+    std::string id;
+    std::size_t table = 0;
+    FleetMixDemand demand;
+  };
+  std::vector<FleetMixTable> tables;
+  std::vector<Case> cases;
+  std::vector<std::string> warnings;  // lines for people
+};
+Result<FleetMixCases> read_fleet_mix_cases(const std::string& path);
+
+struct TrainingCases {
+  struct Case {
+    std::string id;
+    std::vector<std::string> types;  // of the cluster
+    TrainingCase given;
+  };
+  std::vector<Case> cases;
+};
+Result<TrainingCases> read_training_cases(const std::string& path);
+
+}  // namespace medley::plan

@@ -1,0 +1,298 @@
+#include "plan/infeasible.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "plan/study.h"
+
+namespace medley::plan {
+namespace {
+
+using data::Demand, data::DeviceOffer, data::Requirements;
+
+using Change = std::function<void(Requirements&)>;
+
+// Something that is asked for, and how to do without it. Where it is one number: what it is, how
+// far it would go at most, given a plan that does without it, and how to make it another.
+struct Element {
+  std::string name;
+  Change lift;
+  std::string lifted;
+  double is = 0;
+  std::function<double(const Plan&)> farthest;               // empty: all or nothing
+  std::function<std::string(Requirements&, double to)> set;  // answers how that is said
+};
+
+constexpr PlanOptions kRough{.gap = 1e-2, .time_limit_s = 3};
+
+class Analysis {
+ public:
+  Analysis(const Requirements& requirements, const data::Catalog& catalog)
+      : asked_(requirements), catalog_(catalog), solver_(solve::make_integer_solver()) {}
+
+  Result<Conflict> run() {
+    std::vector<Element> kept;
+    Requirements left = asked_;
+    // Demands are taken out by name, so that places stay right.
+    MEDLEY_TRY_STATUS(filter(demands(), left, kept));
+    MEDLEY_TRY_STATUS(filter(jobs(), left, kept));
+    MEDLEY_TRY_STATUS(filter(targets(left), left, kept));
+    MEDLEY_TRY_STATUS(filter(limits(), left, kept));
+    Conflict conflict;
+    for (const Element& element : kept)
+      conflict.elements.push_back(element.name);
+    MEDLEY_TRY(const PoolTypes pools, pool_types(asked_, catalog_));
+    for (std::size_t g = 0; g < asked_.demands.size() && conflict.reason.empty(); ++g) {
+      const std::string why = no_pool_for(asked_, pools, g);
+      if (!why.empty())
+        conflict.reason = fmt::format("{}: {}", asked_.demands[g].name, why);
+    }
+    for (const Element& element : kept) {
+      MEDLEY_TRY(Relaxation relaxation, relaxed(element));
+      conflict.relaxations.push_back(std::move(relaxation));
+    }
+    std::stable_sort(conflict.relaxations.begin(), conflict.relaxations.end(),
+                     [](const Relaxation& a, const Relaxation& b) {
+                       return a.cost.value_or(1e300) < b.cost.value_or(1e300);
+                     });
+    return conflict;
+  }
+
+ private:
+  Result<std::optional<Plan>> plan_for(const Requirements& requirements) {
+    if (requirements.demands.empty() && requirements.jobs.empty())
+      return std::optional<Plan>(Plan{.outcome = Plan::Outcome::kFound});
+    MEDLEY_TRY(const PoolTypes pools, pool_types(requirements, catalog_));
+    MEDLEY_TRY(Plan plan, cheapest(requirements, pools.types, *solver_, kRough));
+    // Not found within the time counts as there may be one: the filter then keeps what it has.
+    if (plan.outcome == Plan::Outcome::kInfeasible)
+      return std::optional<Plan>();
+    return std::optional<Plan>(std::move(plan));
+  }
+
+  // Takes away what the conflict does not need; the rest joins `kept`.
+  Status filter(const std::vector<Element>& elements, Requirements& left,
+                std::vector<Element>& kept) {
+    for (const Element& element : elements) {
+      Requirements without = left;
+      element.lift(without);
+      MEDLEY_TRY(const std::optional<Plan> plan, plan_for(without));
+      if (plan) {
+        kept.push_back(element);
+      } else {
+        left = std::move(without);
+      }
+    }
+    return Done{};
+  }
+
+  std::vector<Element> demands() const {
+    std::vector<Element> elements;
+    for (const Demand& demand : asked_.demands) {
+      const std::string name = demand.name;
+      const double peak =
+          *std::max_element(demand.rate_per_s.begin(), demand.rate_per_s.end()) * asked_.growth();
+      elements.push_back(
+          {fmt::format("demand {} ({:.3g} requests/s at its peak)", name, peak),
+           [name](Requirements& of) {
+             std::erase_if(of.demands, [&](const Demand& each) { return each.name == name; });
+           },
+           "leave out demand " + name, peak, [](const Plan&) { return 0.0; },
+           [name, peak](Requirements& of, double to) {
+             for (Demand& each : of.demands) {
+               for (double& rate : each.rate_per_s)
+                 rate *= each.name == name ? to / peak : 1;
+             }
+             return fmt::format("demand {}: {:.3g} requests/s at its peak", name, to);
+           }});
+    }
+    return elements;
+  }
+
+  std::vector<Element> jobs() const {
+    std::vector<Element> elements;
+    for (const data::TrainingJob& job : asked_.jobs) {
+      elements.push_back({"job " + job.name,
+                          [name = job.name](Requirements& of) {
+                            std::erase_if(of.jobs, [&](const data::TrainingJob& each) {
+                              return each.name == name;
+                            });
+                          },
+                          "leave out job " + job.name});
+    }
+    return elements;
+  }
+
+  // Targets and labels of the demands that are left.
+  std::vector<Element> targets(const Requirements& left) const {
+    constexpr double kSlowest = 20;  // times what was asked: beyond that it is another demand
+    std::vector<Element> elements;
+    for (const Demand& demand : left.demands) {
+      const std::string name = demand.name;
+      const auto add = [&](const char* title, std::optional<Duration> Targets::*of) {
+        const std::optional<Duration>& asked = demand.targets.*of;
+        if (!asked)
+          return;
+        const auto said = [title, name](double seconds) {
+          return seconds < 1 ? fmt::format("{} of {:.3g} ms for {}", title, seconds * 1000, name)
+                             : fmt::format("{} of {:.3g} s for {}", title, seconds, name);
+        };
+        const auto make = [name, of](Requirements& changed, std::optional<Duration> to) {
+          for (Demand& found : changed.demands) {
+            if (found.name == name)
+              found.targets.*of = to;
+          }
+        };
+        const double seconds = std::chrono::duration<double>(*asked).count();
+        elements.push_back({said(seconds),
+                            [make](Requirements& changed) { make(changed, std::nullopt); },
+                            fmt::format("no {} for {}", title, name), seconds,
+                            [seconds](const Plan&) { return seconds * kSlowest; },
+                            [make, said](Requirements& changed, double to) {
+                              make(changed, round_to_duration(Seconds(to)));
+                              return said(to);
+                            }});
+      };
+      add("TTFT", &Targets::ttft);
+      add("TPOT", &Targets::tpot);
+      add("deadline", &Targets::deadline);
+      const Label& label = asked_.frame.labels[demand.label.number()];
+      if (label.any_zone)
+        continue;
+      elements.push_back(
+          {fmt::format(
+               "label {} of {} (zones: {})", label.name, name,
+               label.zones.empty() ? "none" : fmt::format("{}", fmt::join(label.zones, ", "))),
+           [place = demand.label.number()](Requirements& of) {
+             of.frame.labels[place].any_zone = true;
+           },
+           fmt::format("label {} allows every zone", label.name)});
+    }
+    return elements;
+  }
+
+  std::vector<Element> limits() const {
+    std::vector<Element> elements;
+    using Set = std::function<void(Requirements&, std::optional<double>)>;
+    const auto add = [&](const std::string& name, double limit, const char* unit,
+                         std::function<double(const Plan&)> taken, const Set& set) {
+      elements.push_back({fmt::format("{} ({:.10g}{})", name, limit, unit),
+                          [set](Requirements& of) { set(of, std::nullopt); }, "no limit on " + name,
+                          limit, std::move(taken),
+                          [=](Requirements& of, double to) {
+                            set(of, to);
+                            return fmt::format("{}: {:.4g}{} in place of {:.4g}", name, to, unit,
+                                               limit);
+                          }});
+    };
+    const auto whole = [](std::optional<double> to) {
+      return to ? std::optional<int>(static_cast<int>(std::ceil(*to - 1e-9))) : std::nullopt;
+    };
+    for (const auto& [zone, spec] : asked_.zones) {
+      if (spec.power_limit_kw) {
+        add(
+            "power in " + zone, *spec.power_limit_kw, " kW",
+            [zone = zone](const Plan& plan) {
+              const auto watts = plan.watts.find(zone);
+              return watts == plan.watts.end() ? 0 : watts->second / 1000 * (1 + 1e-9);
+            },
+            [zone = zone](Requirements& of, std::optional<double> to) {
+              of.zones[zone].power_limit_kw = to;
+            });
+      }
+      if (spec.racks) {
+        add(
+            "racks in " + zone, *spec.racks, "",
+            [this, zone = zone](const Plan& plan) {
+              double racks = 0;
+              for (const auto& [place, count] : plan.nodes) {
+                const DeviceOffer& offer = asked_.devices[place.first];
+                if (place.second == zone && offer.per_rack)
+                  racks += static_cast<double>(count) * offer.per_node / *offer.per_rack;
+              }
+              return std::ceil(racks);
+            },
+            [zone = zone, whole](Requirements& of, std::optional<double> to) {
+              of.zones[zone].racks = whole(to);
+            });
+      }
+    }
+    for (std::size_t i = 0; i < asked_.devices.size(); ++i) {
+      if (!asked_.devices[i].stock)
+        continue;
+      add(
+          "stock of " + asked_.devices[i].name, *asked_.devices[i].stock, " devices",
+          [this, i](const Plan& plan) {
+            double devices = 0;
+            for (const auto& [place, count] : plan.nodes) {
+              devices +=
+                  place.first == i ? static_cast<double>(count) * asked_.devices[i].per_node : 0;
+            }
+            return devices;
+          },
+          [i, whole](Requirements& of, std::optional<double> to) {
+            of.devices[i].stock = whole(to);
+          });
+    }
+    if (asked_.money.budget) {
+      add(
+          "budget", *asked_.money.budget, "", [](const Plan& plan) { return plan.capital; },
+          [](Requirements& of, std::optional<double> to) { of.money.budget = to; });
+    }
+    if (asked_.redundancy != data::Redundancy::kNone) {
+      elements.push_back({fmt::format("redundancy (a {} may be lost)", name_of(asked_.redundancy)),
+                          [](Requirements& of) { of.redundancy = data::Redundancy::kNone; },
+                          "no redundancy"});
+    }
+    return elements;
+  }
+
+  // The least change that makes all of the requirements possible, to a sixteenth of the way.
+  Result<Relaxation> relaxed(const Element& element) {
+    Requirements lifted = asked_;
+    element.lift(lifted);
+    MEDLEY_TRY(const std::optional<Plan> without, plan_for(lifted));
+    if (!without)
+      return Relaxation{element.lifted, std::nullopt};
+    Relaxation best{element.lifted, without->total()};
+    if (!element.farthest)
+      return best;
+    const double is = element.is, farthest = element.farthest(*without);
+    const auto value = [&](double way) {
+      return is > 0 && farthest > 0 ? is * std::pow(farthest / is, way)
+                                    : is + (farthest - is) * way;
+    };
+    double low = 0, high = 1;
+    for (int step = 0; step < 5; ++step) {
+      const double way = step == 0 ? 1 : (low + high) / 2;
+      Requirements changed = asked_;
+      const std::string what = element.set(changed, value(way));
+      MEDLEY_TRY(const std::optional<Plan> plan, plan_for(changed));
+      if (plan) {
+        high = way;
+        if (value(way) > 0)
+          best = {what, plan->total()};
+      } else if (step == 0) {
+        break;  // only without it
+      } else {
+        low = way;
+      }
+    }
+    return best;
+  }
+
+  const Requirements& asked_;
+  const data::Catalog& catalog_;
+  std::unique_ptr<solve::IntegerSolver> solver_;
+};
+
+}  // namespace
+
+Result<Conflict> conflict_in(const Requirements& requirements, const data::Catalog& catalog) {
+  return Analysis(requirements, catalog).run();
+}
+
+}  // namespace medley::plan

@@ -1,0 +1,101 @@
+#include "plan/infeasible.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "plan/testing_requirements.h"
+
+namespace medley::plan {
+namespace {
+
+Conflict conflict(const std::string& text) {
+  const auto asked = data::parse_requirements(text, "buy.yaml", test_catalog());
+  EXPECT_TRUE(asked.ok()) << (asked.ok() ? "" : asked.error().message);
+  auto found = conflict_in(*asked, test_catalog());
+  EXPECT_TRUE(found.ok()) << (found.ok() ? "" : found.error().message);
+  return *std::move(found);
+}
+
+constexpr char kTwo[] = R"(
+site: {zone: here, pue: 1.2, power_limit_kw: 1.6}
+demands:
+  - {name: easy, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 200, output_tokens: 100}
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 12, prompt_tokens: 800, output_tokens: 200, tpot_s: 20ms}
+devices: [{device: h100_sxm, price: 30000, host_w: 200}]
+redundancy: replica
+)";
+
+using Strings = std::vector<std::string>;
+
+TEST(PlanConflict, PowerAgainstRedundancyIsNamedWithoutWhatHasNoPart) {
+  const Conflict found = conflict(kTwo);
+  EXPECT_NE(std::find(found.elements.begin(), found.elements.end(), "power in here (1.6 kW)"),
+            found.elements.end());
+  EXPECT_NE(
+      std::find(found.elements.begin(), found.elements.end(), "redundancy (a replica may be lost)"),
+      found.elements.end());
+  for (const std::string& element : found.elements)
+    EXPECT_EQ(element.find("easy"), std::string::npos) << element;
+  ASSERT_FALSE(found.relaxations.empty());
+  EXPECT_TRUE(found.relaxations.front().cost.has_value());
+}
+
+TEST(PlanConflict, ATargetAgainstPhysicsNamesTheNearestMissAndWhatWouldDo) {
+  const Conflict found = conflict(
+      "demands: [{name: desk, model: llama-3.1-70b, rate_per_s: 1, prompt_tokens: 300, "
+      "output_tokens: 100, "
+      "tpot_s: 2ms}]\ndevices: [{device: h100_sxm, price: 30000, per_node: 8}]\n");
+  EXPECT_EQ(found.elements,
+            (Strings{"demand desk (1 requests/s at its peak)", "TPOT of 2 ms for desk"}));
+  EXPECT_NE(found.reason.find("at best, 2 ms asked"), std::string::npos) << found.reason;
+  ASSERT_EQ(found.relaxations.size(), 2u);
+  const auto tpot =
+      std::find_if(found.relaxations.begin(), found.relaxations.end(),
+                   [](const Relaxation& of) { return of.what.starts_with("TPOT of"); });
+  ASSERT_NE(tpot, found.relaxations.end());
+  EXPECT_TRUE(tpot->cost.has_value());
+}
+
+TEST(PlanConflict, ALabelAgainstAZoneIsNamed) {
+  const Conflict found = conflict(R"(
+site: {zone: here}
+zones: {cloud: {}}
+labels: {secret: {zones: [here]}}
+demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 300, output_tokens: 100}]
+devices: [{device: h100_sxm, rent_per_hour: 3, zones: [cloud]}]
+)");
+  EXPECT_EQ(found.elements, (Strings{"demand desk (1 requests/s at its peak)",
+                                     "label secret of desk (zones: here)"}));
+  EXPECT_NE(found.reason.find("label 'secret' forbids zone 'cloud'"), std::string::npos);
+  const auto label =
+      std::find_if(found.relaxations.begin(), found.relaxations.end(),
+                   [](const Relaxation& of) { return of.what.starts_with("label"); });
+  ASSERT_NE(label, found.relaxations.end());
+  EXPECT_GT(*label->cost, 0);
+}
+
+TEST(PlanConflict, OfRandomRequirementsNamesADemandThatLosesSomething) {
+  int seen = 0;
+  for (std::uint64_t seed = 3000; seen < 15 && seed < 3400; ++seed) {
+    const RandomRequirements random(seed);
+    const data::Requirements asked = random.read();
+    const auto solver = solve::make_integer_solver();
+    const auto plan = cheapest(asked, pool_types(asked, test_catalog())->types, *solver);
+    ASSERT_TRUE(plan.ok());
+    if (plan->outcome != Plan::Outcome::kInfeasible)
+      continue;
+    ++seen;
+    const auto found = conflict_in(asked, test_catalog());
+    ASSERT_TRUE(found.ok()) << random.text();
+    EXPECT_FALSE(found->elements.empty()) << random.text();
+    // A limit alone forbids nothing: without demands there is always a fleet.
+    EXPECT_TRUE(std::any_of(found->elements.begin(), found->elements.end(),
+                            [](const std::string& name) { return name.starts_with("demand "); }))
+        << random.text();
+  }
+  EXPECT_EQ(seen, 15);
+}
+
+}  // namespace
+}  // namespace medley::plan

@@ -1,0 +1,299 @@
+#include "plan/pool_types.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "data/fleet_file.h"
+#include "data/yaml.h"
+#include "perf/dataflow.h"
+
+namespace medley::plan {
+namespace {
+
+using data::DeviceOffer, data::Requirements;
+
+std::string hours_text(const std::array<double, 24>& hours) {
+  if (std::all_of(hours.begin(), hours.end(), [&](double hour) { return hour == hours[0]; }))
+    return fmt::format("{:.9g}", hours[0]);
+  std::string out;
+  for (const double hour : hours)
+    out += fmt::format("{}{:.9g}", out.empty() ? "" : ", ", hour);
+  return "[" + out + "]";
+}
+
+std::string target_text(const std::optional<Duration>& target) {
+  if (!target)
+    return "none";
+  return fmt::format("{:.9g}", std::chrono::duration<double>(*target).count());
+}
+
+std::string frame_text(const Requirements& requirements) {
+  const Fleet& frame = requirements.frame;
+  const Site& site = frame.site;
+  std::string out = fmt::format("site:\n  zone: {}\n", quoted(site.zone));
+  if (!site.jurisdiction.place.empty() || !site.jurisdiction.operated_by.empty()) {
+    out += "  jurisdiction: {";
+    if (!site.jurisdiction.place.empty())
+      out += "place: " + quoted(site.jurisdiction.place);
+    if (!site.jurisdiction.operated_by.empty()) {
+      out += fmt::format("{}operator: {}", out.back() == '{' ? "" : ", ",
+                         quoted(site.jurisdiction.operated_by));
+    }
+    out += "}\n";
+  }
+  out += fmt::format("  tariff: {{currency: {}, per_kwh: {}}}\n  pue: {:.9g}\n",
+                     quoted(site.currency), hours_text(site.tariff_per_kwh), site.pue);
+  if (site.power_limit_kw)
+    out += fmt::format("  power_limit_kw: {}\n", hours_text(*site.power_limit_kw));
+  if (site.carbon_g_per_kwh)
+    out += fmt::format("  carbon_g_per_kwh: {}\n", hours_text(*site.carbon_g_per_kwh));
+  out += "classes:\n";
+  for (const ServiceClass service_class : kServiceClasses) {
+    const ClassPolicy& policy = frame.policy(service_class);
+    out += fmt::format("  {}: {{ttft_s: {}, tpot_s: {}, deadline_s: {}, value: {:.9g}}}\n",
+                       name_of(service_class), target_text(policy.targets.ttft),
+                       target_text(policy.targets.tpot), target_text(policy.targets.deadline),
+                       policy.value.value());
+  }
+  out += "labels:\n";
+  for (const Label& label : frame.labels) {
+    std::string zones;
+    for (const std::string& zone : label.zones)
+      zones += (zones.empty() ? "" : ", ") + quoted(zone);
+    out += fmt::format("  {}: {{zones: {}}}\n", quoted(label.name),
+                       label.any_zone ? "any" : "[" + zones + "]");
+  }
+  out +=
+      fmt::format("default_label: {}\n", quoted(frame.labels[frame.default_label.number()].name));
+  if (!requirements.accept.empty())
+    out += "accept:\n";
+  for (const auto& [name, by_class] : requirements.accept) {
+    out += fmt::format("  {}: {{", quoted(name));
+    bool first = true;
+    for (const ServiceClass service_class : kServiceClasses) {
+      const auto& models = by_class[index_of(service_class)];
+      if (models.empty())
+        continue;
+      out += fmt::format("{}{}: [{}]", first ? "" : ", ", name_of(service_class),
+                         fmt::join(models, ", "));
+      first = false;
+    }
+    out += "}\n";
+  }
+  return out;
+}
+
+// A candidate before it is read back.
+struct Draft {
+  std::string name, text;
+  std::optional<std::size_t> device, service;
+  int width = 0;  // devices a replica; 0: what the model needs
+};
+
+// All models that some demand accepts, each once.
+std::vector<std::string> models_asked_for(const Requirements& requirements) {
+  std::vector<std::string> models;
+  for (const data::Demand& demand : requirements.demands) {
+    for (const std::string& model : demand.models) {
+      if (std::find(models.begin(), models.end(), model) == models.end())
+        models.push_back(model);
+    }
+  }
+  return models;
+}
+
+bool is_scheduled(const DeviceOffer& offer) {
+  return offer.accelerator.kind == AcceleratorKind::kLpu ||
+         offer.accelerator.kind == AcceleratorKind::kWafer;
+}
+
+std::vector<Draft> drafts_of(const Requirements& requirements) {
+  std::vector<Draft> drafts;
+  const std::vector<std::string> models = models_asked_for(requirements);
+  for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
+    const DeviceOffer& offer = requirements.devices[i];
+    std::vector<int> widths = offer.widths;
+    if (widths.empty() && is_scheduled(offer))
+      widths = {0};
+    if (widths.empty()) {
+      for (int width = 1; width <= offer.per_node; width *= 2)
+        widths.push_back(width);
+    }
+    std::vector<std::string> precisions = offer.precisions;
+    if (precisions.empty())
+      precisions = {""};
+    for (const std::string& model : models) {
+      for (const std::string& precision : precisions) {
+        for (const int width : widths) {
+          for (const std::string& zone : offer.zones) {
+            Draft draft{.device = i, .width = width};
+            draft.name = fmt::format("{}-{}{}{}{}", offer.name, model,
+                                     precision.empty() ? "" : "-" + precision,
+                                     width > 1 ? fmt::format("-x{}", width) : "",
+                                     offer.zones.size() > 1 ? "-" + zone : "");
+            draft.text = fmt::format("name: {}, device: {}, model: {}, zone: {}",
+                                     quoted(draft.name), offer.accelerator.id, model, quoted(zone));
+            if (!precision.empty())
+              draft.text += ", precision: " + precision;
+            if (width > 0)
+              draft.text +=
+                  fmt::format(", {}: {}", is_scheduled(offer) ? "chips" : "tensor_parallel", width);
+            if (offer.slots)
+              draft.text += fmt::format(", slots: {}", *offer.slots);
+            if (offer.max_running)
+              draft.text += fmt::format(", max_running: {}", *offer.max_running);
+            if (offer.prefill_tokens_per_s) {
+              draft.text +=
+                  fmt::format(", prefill_tokens_per_s: {:.9g}", *offer.prefill_tokens_per_s);
+            }
+            drafts.push_back(std::move(draft));
+          }
+        }
+      }
+    }
+  }
+  for (std::size_t i = 0; i < requirements.services.size(); ++i) {
+    const data::ServiceOffer& offer = requirements.services[i];
+    const Metered& metered = offer.metered;
+    Draft draft{.name = offer.name, .service = i};
+    draft.text = fmt::format(
+        "name: {}, device: metered, model: {}, zone: {}, metered: {{per_million_prompt: {:.9g}, "
+        "per_million_output: {:.9g}, ttft_s: {{median: {:.9g}, sigma: {:.9g}}}, tpot_s: {:.9g}",
+        quoted(offer.name), offer.model, quoted(offer.zone), metered.per_million_prompt,
+        metered.per_million_output, metered.ttft_median_s, metered.ttft_sigma, metered.tpot_s);
+    if (metered.tokens_per_minute)
+      draft.text += fmt::format(", tokens_per_minute: {}", *metered.tokens_per_minute);
+    if (metered.requests_per_day)
+      draft.text += fmt::format(", requests_per_day: {}", *metered.requests_per_day);
+    draft.text += "}";
+    drafts.push_back(std::move(draft));
+  }
+  return drafts;
+}
+
+// Whether `a` in its place does all that `b` does, with no more devices, joules and watts: then a
+// fleet needs no `b`.
+bool beats(const PoolType& a, const PoolType& b) {
+  if (!a.device || a.device != b.device || a.pool.model.id != b.pool.model.id ||
+      a.pool.precision != b.pool.precision || a.pool.zone != b.pool.zone ||
+      a.devices >= b.devices || b.devices % a.devices != 0) {
+    return false;
+  }
+  const double copies = static_cast<double>(b.devices) / a.devices;
+  if (a.idle_w * copies > b.idle_w * (1 + 1e-12) || a.most_w * copies > b.most_w * (1 + 1e-12))
+    return false;
+  for (std::size_t g = 0; g < b.uses.size(); ++g) {
+    if (!b.uses[g].ok())
+      continue;
+    if (!a.uses[g].ok() ||
+        a.uses[g].operation.requests_per_s * copies < b.uses[g].operation.requests_per_s ||
+        a.uses[g].operation.joules_per_request >
+            b.uses[g].operation.joules_per_request * (1 + 1e-12)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+  const bool plain = !text.empty() &&
+                     text.find_first_not_of(
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                         "0123456789_-.") == std::string_view::npos &&
+                     ((text[0] >= 'a' && text[0] <= 'z') || (text[0] >= 'A' && text[0] <= 'Z')) &&
+                     text != "null" && text != "true" && text != "false";
+  if (plain)
+    return std::string(text);
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\')
+      out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catalog& catalog) {
+  const std::vector<Draft> drafts = drafts_of(requirements);
+  PoolTypes result;
+  if (drafts.empty())
+    return result;
+  std::string text = frame_text(requirements) + "pools:\n";
+  for (const Draft& draft : drafts)
+    text += "  - {" + draft.text + "}\n";
+  MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "candidates of " + requirements.file));
+  MEDLEY_TRY(const Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    PoolType type;
+    type.pool = fleet.pools[i];
+    type.text = drafts[i].text;
+    type.device = drafts[i].device;
+    type.service = drafts[i].service;
+    auto model = perf::make_pool_model(type.pool);
+    if (!model.ok()) {
+      result.refused.emplace_back(drafts[i].name, model.error().message);
+      continue;
+    }
+    type.model = std::move(model).value();
+    if (type.device) {
+      type.devices = drafts[i].width;
+      if (type.devices == 0) {
+        type.devices = type.pool.statically_scheduled()
+                           ? perf::chips_needed(*type.pool.accelerator, type.pool.model,
+                                                type.pool.precision, type.pool.constants.dataflow)
+                           : 1;
+      }
+      type.idle_w = type.most_w = type.model.steps->idle_power().value();
+    }
+    for (const data::Demand& demand : requirements.demands) {
+      const Label& label = requirements.frame.labels[demand.label.number()];
+      Use use;
+      if (!label.allows(type.pool.zone)) {
+        use.obstacle = Obstacle::kLabel;
+        use.why = fmt::format("label '{}' forbids zone '{}'", label.name, type.pool.zone);
+      } else {
+        use = use_of(type.pool, type.model, demand, requirements.utilisation);
+      }
+      if (use.ok())
+        type.most_w = std::max(type.most_w, use.operation.busy_w);
+      type.uses.push_back(std::move(use));
+    }
+    result.types.push_back(std::move(type));
+  }
+  std::vector<PoolType> kept;
+  for (const PoolType& type : result.types) {
+    if (std::none_of(result.types.begin(), result.types.end(),
+                     [&](const PoolType& other) { return beats(other, type); })) {
+      kept.push_back(type);
+    }
+  }
+  result.types = std::move(kept);
+  return result;
+}
+
+std::string fleet_text(const Requirements& requirements, const std::vector<PoolType>& types,
+                       const std::vector<int>& replicas, const std::string& note) {
+  std::string out;
+  std::istringstream lines(note);
+  for (std::string line; std::getline(lines, line);)
+    out += "# " + line + "\n";
+  out += frame_text(requirements) + "pools:\n";
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (replicas[i] > 0 && types[i].service)
+      out += fmt::format("  - {{{}}}\n", types[i].text);
+    else if (replicas[i] > 0)
+      out += fmt::format("  - {{{}, replicas: {}}}\n", types[i].text, replicas[i]);
+  }
+  return out;
+}
+
+}  // namespace medley::plan

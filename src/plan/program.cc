@@ -1,0 +1,685 @@
+#include "plan/program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "base/check.h"
+
+namespace medley::plan {
+namespace {
+
+using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
+
+constexpr double kJoulesAKwh = 3.6e6;
+constexpr double kLittle = 1e-6;
+
+bool active(const data::TrainingJob& job, int hour) {
+  return (hour - job.from_hour + 24) % 24 < job.hours;
+}
+
+// States the program and reads its solution back.
+class Program {
+ public:
+  Program(const Requirements& requirements, const std::vector<PoolType>& types,
+          const PlanOptions& options)
+      : requirements_(requirements),
+        types_(types),
+        options_(options),
+        periods_(periods_of(requirements)) {
+    safety_ = options.safety;
+    if (safety_.empty())
+      safety_.assign(requirements.demands.size(), 1);
+    for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
+      for (const std::string& zone : requirements.devices[i].zones)
+        sites_.push_back({i, zone});
+    }
+  }
+
+  IntegerProgram state() {
+    most_ = most_replicas();
+    make_rows();
+    make_columns();
+    return assemble();
+  }
+
+  Plan read(const IntegerSolution& solution) const;
+
+ private:
+  // Devices of one offer in one zone.
+  struct Place {
+    std::size_t offer;
+    std::string zone;
+  };
+  // A column, with its entries: rows are few, so both are gathered before they are put in order.
+  struct Draft {
+    IntegerProgram::Column column;
+    std::vector<std::pair<int, double>> entries;
+  };
+
+  const DeviceOffer& offer(const Place& place) const { return requirements_.devices[place.offer]; }
+  bool bought(const PoolType& type) const {
+    return type.device && requirements_.devices[*type.device].deal == DeviceOffer::Deal::kBuy;
+  }
+  // Money for a joule at the meter of the devices, in that period: what is rented comes with its
+  // energy.
+  double per_joule(bool owned, const Period& period) const {
+    return owned ? period.per_kwh * requirements_.frame.site.pue / kJoulesAKwh : 0;
+  }
+  int place_of(const PoolType& type) const {
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      if (sites_[i].offer == *type.device && sites_[i].zone == type.pool.zone)
+        return static_cast<int>(i);
+    }
+    return -1;
+  }
+  int row(double least, double most) {
+    least_.push_back(least);
+    most_of_row_.push_back(most);
+    return static_cast<int>(least_.size()) - 1;
+  }
+  int column(IntegerProgram::Column column) {
+    drafts_.push_back({column, {}});
+    return static_cast<int>(drafts_.size()) - 1;
+  }
+  void entry(int column, int row, double amount) {
+    if (amount != 0)
+      drafts_[static_cast<std::size_t>(column)].entries.emplace_back(row, amount);
+  }
+  // Replica-seconds a second that one request a second takes.
+  double load(std::size_t g, std::size_t p) const {
+    const double requests_per_s = types_[p].uses[g].operation.requests_per_s;
+    return options_.given_fleet ? 1 / requests_per_s
+                                : safety_[g] / (requirements_.utilisation * requests_per_s);
+  }
+
+  std::vector<int> most_replicas() const;
+  void make_rows();
+  void make_columns();
+  void add_training();
+  void add_losses();
+  void add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly, int lost);
+  IntegerProgram assemble() const;
+
+  const Requirements& requirements_;
+  const std::vector<PoolType>& types_;
+  const PlanOptions& options_;
+  const std::vector<Period> periods_;
+  std::vector<double> safety_;
+  std::vector<Place> sites_;
+  std::vector<int> most_;
+
+  std::vector<double> least_, most_of_row_;
+  std::vector<Draft> drafts_;
+  std::vector<std::vector<int>> met_, capacity_;  // rows: by demand and period; by type and period
+  std::vector<std::vector<int>> devices_;         // rows: by place and period
+  std::map<std::string, int> racks_, power_;      // rows: by zone
+  std::vector<int> stock_;                        // rows: by offer; -1: none
+  std::vector<int> tokens_, requests_;            // rows: by type; -1: none
+  std::vector<int> job_;                          // rows: by job
+  int budget_ = -1, staff_row_ = -1;
+  std::vector<int> replicas_, nodes_, bought_;    // columns: by type, place, offer (-1: none)
+  std::vector<std::vector<std::vector<int>>> x_;  // columns; -1: none
+  std::vector<std::vector<int>> lent_;            // columns: by type and job; -1: none
+  struct TrainingColumns {
+    std::size_t job, place;
+    int devices, hours;
+  };
+  std::vector<TrainingColumns> training_;
+};
+
+// More of a type than all that could use it need, its loss and all jobs included, never helps.
+std::vector<int> Program::most_replicas() const {
+  std::vector<int> most(types_.size(), 0);
+  for (std::size_t p = 0; p < types_.size(); ++p) {
+    if (!types_[p].device)
+      continue;
+    double need = 0;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      if (!types_[p].uses[g].ok())
+        continue;
+      double peak = 0, day = 0;
+      for (const Period& period : periods_) {
+        peak = std::max(peak, period.rate_per_s[g]);
+        day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
+      }
+      // Batch may be moved into one hour.
+      need += (requirements_.demands[g].movable() ? day : peak) * load(g, p);
+    }
+    const DeviceOffer& of = requirements_.devices[*types_[p].device];
+    double spare = 0;
+    if (requirements_.redundancy != Redundancy::kNone)
+      spare += requirements_.redundancy == Redundancy::kZone
+                   ? need
+                   : 1.0 + of.per_node / types_[p].devices;
+    for (const data::TrainingJob& job : requirements_.jobs) {
+      const auto hours = job.device_hours.find(of.accelerator.id);
+      if (hours != job.device_hours.end())
+        spare += std::ceil(hours->second / job.hours / types_[p].devices);
+    }
+    most[p] = static_cast<int>(std::min(need > 0 ? std::ceil(need) + std::ceil(spare) : 0, 1e6));
+  }
+  return most;
+}
+
+void Program::make_rows() {
+  const std::size_t demands = requirements_.demands.size();
+  met_.assign(demands, {});
+  for (std::size_t g = 0; g < demands; ++g) {
+    if (requirements_.demands[g].movable()) {
+      double day = 0;
+      for (const Period& period : periods_)
+        day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
+      met_[g].assign(periods_.size(), row(day, day));
+      continue;
+    }
+    for (const Period& period : periods_)
+      met_[g].push_back(row(period.rate_per_s[g], period.rate_per_s[g]));
+  }
+  for (const PoolType& type : types_) {
+    capacity_.emplace_back();
+    for (std::size_t t = 0; t < periods_.size(); ++t)
+      capacity_.back().push_back(type.device ? row(-kUnlimited, 0) : -1);
+    tokens_.push_back(-1);
+    requests_.push_back(-1);
+    if (type.service) {
+      const Metered& metered = *type.pool.metered;
+      // Quotas are refused, not queued: what is planned leaves room for bursts as replicas do.
+      if (metered.tokens_per_minute) {
+        for (std::size_t t = 0; t < periods_.size(); ++t) {
+          const int made = row(-kUnlimited, static_cast<double>(*metered.tokens_per_minute) *
+                                                requirements_.utilisation);
+          if (t == 0)
+            tokens_.back() = made;
+        }
+      }
+      if (metered.requests_per_day) {
+        requests_.back() = row(-kUnlimited, static_cast<double>(*metered.requests_per_day));
+      }
+    }
+  }
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    devices_.emplace_back();
+    for (std::size_t t = 0; t < periods_.size(); ++t)
+      devices_.back().push_back(row(-kUnlimited, 0));
+  }
+  for (const auto& [zone, limits] : requirements_.zones) {
+    if (limits.racks)
+      racks_[zone] = row(-kUnlimited, *limits.racks);
+    if (limits.power_limit_kw)
+      power_[zone] = row(-kUnlimited, *limits.power_limit_kw);
+  }
+  for (const DeviceOffer& of : requirements_.devices) {
+    const bool limited = of.stock.has_value();
+    stock_.push_back(limited ? row(-kUnlimited, *of.stock) : -1);
+  }
+  if (requirements_.money.budget)
+    budget_ = row(-kUnlimited, *requirements_.money.budget);
+}
+
+void Program::make_columns() {
+  const double pue = requirements_.frame.site.pue;
+  const std::size_t demands = requirements_.demands.size();
+  // Nodes, and where some are there already, those still to buy.
+  for (const DeviceOffer& of : requirements_.devices) {
+    const Costs costs = yearly_costs(of, requirements_.money);
+    bought_.push_back(-1);
+    if (of.deal == DeviceOffer::Deal::kRent)
+      continue;
+    const int made = column({.cost = costs.capital * of.per_node});
+    bought_.back() = made;
+    if (budget_ >= 0) {
+      entry(made, budget_, of.price.middle() * of.per_node * (1 + requirements_.money.integration));
+    }
+  }
+  std::vector<int> to_buy;  // rows: nodes − owned <= bought
+  for (std::size_t i = 0; i < requirements_.devices.size(); ++i) {
+    const DeviceOffer& of = requirements_.devices[i];
+    to_buy.push_back(-1);
+    if (bought_[i] < 0)
+      continue;
+    to_buy.back() = row(-kUnlimited, of.owned / of.per_node);
+    entry(bought_[i], to_buy.back(), -1);
+    if (stock_[i] >= 0)
+      entry(bought_[i], stock_[i], of.per_node);
+  }
+  double energy_hours = 0;  // money for a watt of the site's devices through the year
+  for (const Period& period : periods_)
+    energy_hours += per_joule(true, period) * period.seconds_a_year();
+  std::vector<int> owned_nodes;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const DeviceOffer& of = offer(sites_[i]);
+    const bool owned = of.deal == DeviceOffer::Deal::kBuy;
+    const Costs costs = yearly_costs(of, requirements_.money);
+    const int made =
+        column({.cost = (costs.maintenance + costs.rent + (owned ? of.host_w * energy_hours : 0)) *
+                        of.per_node,
+                .whole = true});
+    nodes_.push_back(made);
+    for (const int each : devices_[i])
+      entry(made, each, -of.per_node);
+    if (owned)
+      entry(made, to_buy[sites_[i].offer], 1);
+    else if (stock_[sites_[i].offer] >= 0)
+      entry(made, stock_[sites_[i].offer], of.per_node);
+    if (const auto racks = racks_.find(sites_[i].zone); racks != racks_.end() && of.per_rack)
+      entry(made, racks->second, static_cast<double>(of.per_node) / *of.per_rack);
+    if (const auto power = power_.find(sites_[i].zone); power != power_.end())
+      entry(made, power->second, of.host_w * of.per_node * pue / 1000);
+    if (owned)
+      owned_nodes.push_back(made);
+  }
+  for (std::size_t p = 0; p < types_.size(); ++p) {
+    const PoolType& type = types_[p];
+    if (!type.device) {
+      replicas_.push_back(-1);
+      continue;
+    }
+    IntegerProgram::Column of{.cost = bought(type) ? type.idle_w * energy_hours : 0,
+                              .most = static_cast<double>(most_[p]),
+                              .whole = true};
+    if (!options_.replicas.empty() && options_.replicas[p]) {
+      of.least = *options_.replicas[p];
+      of.most = of.least;
+    }
+    const int made = column(of);
+    replicas_.push_back(made);
+    for (const int each : capacity_[p])
+      entry(made, each, -1);
+    const std::vector<int>& devices = devices_[static_cast<std::size_t>(place_of(type))];
+    if (requirements_.redundancy == Redundancy::kNode) {
+      // A node holds one pool then, so that its loss takes replicas of that pool alone.
+      const int per_node = requirements_.devices[*type.device].per_node;
+      const int own = column({.whole = true});
+      const int held = row(-kUnlimited, 0);
+      entry(made, held, type.devices);
+      entry(own, held, -per_node);
+      for (const int each : devices)
+        entry(own, each, per_node);
+    } else {
+      for (const int each : devices)
+        entry(made, each, type.devices);
+    }
+    if (const auto power = power_.find(type.pool.zone); power != power_.end())
+      entry(made, power->second, type.most_w * pue / 1000);
+  }
+  x_.assign(demands,
+            std::vector<std::vector<int>>(types_.size(), std::vector<int>(periods_.size(), -1)));
+  for (std::size_t g = 0; g < demands; ++g) {
+    const Demand& demand = requirements_.demands[g];
+    const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      const PoolType& type = types_[p];
+      if (!type.uses[g].ok() || (type.device && most_[p] == 0))
+        continue;
+      for (std::size_t t = 0; t < periods_.size(); ++t) {
+        const Period& period = periods_[t];
+        if (!demand.movable() && period.rate_per_s[g] <= 0)
+          continue;
+        double cost = type.uses[g].operation.joules_per_request * per_joule(bought(type), period);
+        if (type.service) {
+          const Metered& metered = *type.pool.metered;
+          cost = (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
+        }
+        const int made = column({.cost = cost * period.seconds_a_year()});
+        x_[g][p][t] = made;
+        entry(made, met_[g][t], demand.movable() ? static_cast<double>(period.hours.size()) : 1);
+        if (type.device)
+          entry(made, capacity_[p][t], load(g, p));
+        if (tokens_[p] >= 0) {
+          entry(made, tokens_[p] + static_cast<int>(t), safety_[g] * (prompt + output) * 60);
+        }
+        if (requests_[p] >= 0)
+          entry(made, requests_[p], static_cast<double>(period.hours.size()) * 3600);
+      }
+    }
+  }
+  add_training();
+  if (!options_.given_fleet)
+    add_losses();
+  if (requirements_.money.staff_per_year > 0 && !owned_nodes.empty()) {
+    // 1 when anything is owned.
+    const int any = column({.cost = requirements_.money.staff_per_year, .most = 1, .whole = true});
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      if (offer(sites_[i]).deal != DeviceOffer::Deal::kBuy)
+        continue;
+      double most = 1;
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (types_[p].device && place_of(types_[p]) == static_cast<int>(i))
+          most += std::ceil(static_cast<double>(most_[p]) * types_[p].devices /
+                            offer(sites_[i]).per_node);
+      }
+      for (const data::TrainingJob& job : requirements_.jobs) {
+        const auto hours = job.device_hours.find(offer(sites_[i]).accelerator.id);
+        if (hours != job.device_hours.end())
+          most += std::ceil(hours->second / job.hours);
+      }
+      const int made = row(-kUnlimited, 0);
+      entry(nodes_[i], made, 1);
+      entry(any, made, -most);
+    }
+  }
+}
+
+// Jobs take whole devices that do nothing else, or whole replicas lent for their hours.
+void Program::add_training() {
+  lent_.assign(types_.size(), std::vector<int>(requirements_.jobs.size(), -1));
+  for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
+    const data::TrainingJob& job = requirements_.jobs[j];
+    const Label& label = requirements_.frame.labels[job.label.number()];
+    const int done = row(1, kUnlimited);
+    for (std::size_t i = 0; i < sites_.size(); ++i) {
+      const DeviceOffer& of = offer(sites_[i]);
+      const auto hours = job.device_hours.find(of.accelerator.id);
+      if (hours == job.device_hours.end() || !label.allows(sites_[i].zone))
+        continue;
+      double per_joule_of_hours = 0;
+      for (const Period& period : periods_) {
+        for (const int hour : period.hours)
+          per_joule_of_hours +=
+              active(job, hour) ? per_joule(of.deal == DeviceOffer::Deal::kBuy, period) : 0;
+      }
+      const double watts = of.accelerator.tdp_w ? of.accelerator.tdp_w->high : 0;
+      const int devices = column({.whole = true});
+      const int used = column({.cost = per_joule_of_hours / job.hours * watts * 3600 * 365});
+      training_.push_back({j, i, devices, used});
+      entry(used, done, 1 / hours->second);
+      const int within = row(-kUnlimited, 0);  // device-hours used <= those there are
+      entry(used, within, 1);
+      entry(devices, within, -job.hours);
+      for (std::size_t t = 0; t < periods_.size(); ++t) {
+        if (active(job, periods_[t].hours.front()))
+          entry(devices, devices_[i][t], 1);
+      }
+      if (const auto power = power_.find(sites_[i].zone); power != power_.end())
+        entry(devices, power->second, watts * requirements_.frame.site.pue / 1000);
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (!types_[p].device || place_of(types_[p]) != static_cast<int>(i) || most_[p] == 0)
+          continue;
+        const int lent = column({.most = static_cast<double>(most_[p]), .whole = true});
+        lent_[p][j] = lent;
+        entry(lent, within, -types_[p].devices * job.hours);
+        for (std::size_t t = 0; t < periods_.size(); ++t) {
+          if (active(job, periods_[t].hours.front()))
+            entry(lent, capacity_[p][t], 1);
+        }
+      }
+    }
+  }
+}
+
+// The protected demands at their peaks once more, without what is lost. `partly`: a type that
+// loses `lost` replicas, or all where it has fewer.
+void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly,
+                       int lost) {
+  std::vector<bool> counts;
+  for (const Demand& demand : requirements_.demands)
+    counts.push_back(requirements_.redundant[index_of(demand.service_class)] && !demand.movable());
+  int left = -1;
+  if (partly) {
+    // left <= most·some, left + lost·some <= n: all of it is lost where `some` is 0.
+    const double most = most_[*partly];
+    left = column({.most = most});
+    const int some = column({.most = 1, .whole = true});
+    const int any = row(-kUnlimited, 0), less = row(-kUnlimited, 0);
+    entry(left, any, 1);
+    entry(some, any, -most);
+    entry(left, less, 1);
+    entry(some, less, lost);
+    entry(replicas_[*partly], less, -1);
+  }
+  for (const std::size_t t : peaks_of(periods_, counts)) {
+    std::vector<int> room(types_.size(), -1), quota(types_.size(), -1);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (lost_types[p])
+        continue;
+      if (types_[p].device) {
+        room[p] = row(-kUnlimited, 0);
+        entry(partly && *partly == p ? left : replicas_[p], room[p], -1);
+      } else if (types_[p].pool.metered->tokens_per_minute) {
+        quota[p] =
+            row(-kUnlimited, static_cast<double>(*types_[p].pool.metered->tokens_per_minute) *
+                                 requirements_.utilisation);
+      }
+    }
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      const double rate = periods_[t].rate_per_s[g];
+      if (!counts[g] || rate <= 0)
+        continue;
+      const int met = row(rate, rate);
+      const double tokens = data::mean_of(requirements_.demands[g], false) +
+                            data::mean_of(requirements_.demands[g], true);
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (lost_types[p] || !types_[p].uses[g].ok() || (types_[p].device && most_[p] == 0))
+          continue;
+        const int made = column({});
+        entry(made, met, 1);
+        if (room[p] >= 0)
+          entry(made, room[p], load(g, p));
+        if (quota[p] >= 0)
+          entry(made, quota[p], safety_[g] * tokens * 60);
+      }
+    }
+  }
+}
+
+void Program::add_losses() {
+  const std::vector<bool> none(types_.size(), false);
+  switch (requirements_.redundancy) {
+    case Redundancy::kNone:
+      return;
+    case Redundancy::kReplica:
+    case Redundancy::kNode:
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (!types_[p].device || most_[p] == 0)
+          continue;
+        const int per_node = requirements_.devices[*types_[p].device].per_node;
+        const int lost = requirements_.redundancy == Redundancy::kReplica
+                             ? 1
+                             : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+        add_loss(none, p, lost);
+      }
+      return;
+    case Redundancy::kZone:
+      for (const auto& [zone, limits] : requirements_.zones) {
+        std::vector<bool> lost(types_.size(), false);
+        bool any = false;
+        for (std::size_t p = 0; p < types_.size(); ++p) {
+          lost[p] = types_[p].device && types_[p].pool.zone == zone;
+          any = any || lost[p];
+        }
+        if (any)
+          add_loss(lost, std::nullopt, 0);
+      }
+      return;
+  }
+}
+
+IntegerProgram Program::assemble() const {
+  IntegerProgram program;
+  for (std::size_t i = 0; i < least_.size(); ++i)
+    program.add_row(least_[i], most_of_row_[i]);
+  for (const Draft& draft : drafts_) {
+    program.add_column(draft.column);
+    // A row occurs once in a column.
+    std::map<int, double> amounts;
+    for (const auto& [at, amount] : draft.entries)
+      amounts[at] += amount;
+    for (const auto& [at, amount] : amounts)
+      program.add_entry(at, amount);
+  }
+  return program;
+}
+
+Plan Program::read(const IntegerSolution& solution) const {
+  const auto at = [&](int column) {
+    return column < 0 ? 0.0 : solution.x[static_cast<std::size_t>(column)];
+  };
+  const auto whole = [&](int column) { return static_cast<int>(std::llround(at(column))); };
+  Plan plan;
+  plan.outcome = Plan::Outcome::kFound;
+  const double value = std::max(std::abs(solution.value), kLittle);
+  plan.gap = std::max(0.0, (solution.value - solution.bound) / value);
+  const double pue = requirements_.frame.site.pue;
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const int count = whole(nodes_[i]);
+    if (count == 0)
+      continue;
+    const DeviceOffer& of = offer(sites_[i]);
+    plan.nodes[{sites_[i].offer, sites_[i].zone}] = count;
+    const Costs costs = yearly_costs(of, requirements_.money);
+    plan.costs.maintenance += costs.maintenance * of.per_node * count;
+    plan.costs.rent += costs.rent * of.per_node * count;
+    plan.watts[sites_[i].zone] += of.host_w * of.per_node * count * pue;
+    if (of.deal == DeviceOffer::Deal::kBuy)
+      plan.costs.staff = requirements_.money.staff_per_year;
+  }
+  for (std::size_t i = 0; i < requirements_.devices.size(); ++i) {
+    const DeviceOffer& of = requirements_.devices[i];
+    int nodes = 0;
+    for (const auto& [place, count] : plan.nodes)
+      nodes += place.first == i ? count : 0;
+    const int new_nodes = std::max(0, nodes - of.owned / of.per_node);
+    if (of.deal == DeviceOffer::Deal::kBuy) {
+      plan.costs.capital += yearly_costs(of, requirements_.money).capital * of.per_node * new_nodes;
+      plan.capital +=
+          of.price.middle() * of.per_node * new_nodes * (1 + requirements_.money.integration);
+    }
+  }
+  // Energy: every joule at the meter, and what is paid for by whom.
+  const auto add_energy = [&](double joules, const Period& period, bool owned) {
+    const double kwh = joules * pue / kJoulesAKwh;
+    plan.kwh += kwh;
+    plan.carbon_kg += kwh * period.carbon_g_per_kwh / 1000;
+    plan.costs.energy += owned ? kwh * period.per_kwh : 0;
+  };
+  for (const auto& [place, count] : plan.nodes) {
+    const DeviceOffer& of = requirements_.devices[place.first];
+    for (const Period& period : periods_) {
+      add_energy(of.host_w * of.per_node * count * period.seconds_a_year(), period,
+                 of.deal == DeviceOffer::Deal::kBuy);
+    }
+  }
+  plan.replicas.assign(types_.size(), 0);
+  plan.lent.assign(types_.size(), std::vector<int>(requirements_.jobs.size(), 0));
+  for (std::size_t p = 0; p < types_.size(); ++p) {
+    plan.replicas[p] = whole(replicas_[p]);
+    if (plan.replicas[p] == 0)
+      continue;
+    plan.watts[types_[p].pool.zone] += types_[p].most_w * plan.replicas[p] * pue;
+    for (const Period& period : periods_)
+      add_energy(types_[p].idle_w * plan.replicas[p] * period.seconds_a_year(), period,
+                 bought(types_[p]));
+    for (std::size_t j = 0; j < requirements_.jobs.size(); ++j)
+      plan.lent[p][j] = whole(lent_[p][j]);
+  }
+  plan.rate.assign(x_.size(), {});
+  for (std::size_t g = 0; g < x_.size(); ++g) {
+    const Demand& demand = requirements_.demands[g];
+    const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      plan.rate[g].emplace_back(periods_.size(), 0.0);
+      for (std::size_t t = 0; t < periods_.size(); ++t) {
+        const double rate = std::max(0.0, at(x_[g][p][t]));
+        plan.rate[g][p][t] = rate;
+        const double requests = rate * periods_[t].seconds_a_year();
+        if (types_[p].service) {
+          const Metered& metered = *types_[p].pool.metered;
+          plan.costs.metered +=
+              requests *
+              (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
+          if (rate > kLittle)
+            plan.replicas[p] = 1;
+        } else {
+          add_energy(requests * types_[p].uses[g].operation.joules_per_request, periods_[t],
+                     bought(types_[p]));
+        }
+      }
+    }
+  }
+  for (const TrainingColumns& of : training_) {
+    const double hours = at(of.hours);
+    if (hours <= kLittle)
+      continue;
+    const Place& place = sites_[of.place];
+    const data::TrainingJob& job = requirements_.jobs[of.job];
+    plan.training.push_back({of.job, place.offer, place.zone, whole(of.devices), hours});
+    const std::optional<Range>& tdp = offer(place).accelerator.tdp_w;
+    for (const Period& period : periods_) {
+      double share = 0;
+      for (const int hour : period.hours)
+        share += active(job, hour) ? 1.0 / job.hours : 0;
+      add_energy((tdp ? tdp->high : 0) * hours * share * 3600 * 365, period,
+                 offer(place).deal == DeviceOffer::Deal::kBuy);
+    }
+    plan.watts[place.zone] += (tdp ? tdp->high : 0) * whole(of.devices) * pue;
+  }
+  return plan;
+}
+
+}  // namespace
+
+std::vector<Period> periods_of(const Requirements& requirements) {
+  const Site& site = requirements.frame.site;
+  std::vector<Period> periods;
+  using Key = std::tuple<std::vector<double>, double, double, std::vector<bool>>;
+  std::map<Key, std::size_t> known;
+  for (int hour = 0; hour < 24; ++hour) {
+    const auto h = static_cast<std::size_t>(hour);
+    Period period;
+    for (const Demand& demand : requirements.demands)
+      period.rate_per_s.push_back(demand.rate_per_s[h] * requirements.growth());
+    period.per_kwh = site.tariff_per_kwh[h];
+    period.carbon_g_per_kwh = site.carbon_g_per_kwh ? (*site.carbon_g_per_kwh)[h] : 0;
+    std::vector<bool> jobs;
+    for (const data::TrainingJob& job : requirements.jobs)
+      jobs.push_back(active(job, hour));
+    const auto [at, fresh] = known.emplace(
+        Key{period.rate_per_s, period.per_kwh, period.carbon_g_per_kwh, jobs}, periods.size());
+    if (fresh)
+      periods.push_back(std::move(period));
+    periods[at->second].hours.push_back(hour);
+  }
+  return periods;
+}
+
+std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
+                                  const std::vector<bool>& counts) {
+  const auto covers = [&](const Period& a, const Period& b) {
+    for (std::size_t g = 0; g < counts.size(); ++g) {
+      if (counts[g] && a.rate_per_s[g] < b.rate_per_s[g])
+        return false;
+    }
+    return true;
+  };
+  std::vector<std::size_t> peaks;
+  for (std::size_t t = 0; t < periods.size(); ++t) {
+    bool covered = false;
+    for (std::size_t other = 0; other < periods.size(); ++other) {
+      if (other == t || !covers(periods[other], periods[t]))
+        continue;
+      covered = covered || !covers(periods[t], periods[other]) || other < t;
+    }
+    if (!covered)
+      peaks.push_back(t);
+  }
+  return peaks;
+}
+
+Result<Plan> cheapest(const Requirements& requirements, const std::vector<PoolType>& types,
+                      solve::IntegerSolver& solver, const PlanOptions& options) {
+  Program program(requirements, types, options);
+  const IntegerProgram stated = program.state();
+  MEDLEY_TRY(const IntegerSolution solution,
+             solver.solve(stated, {.time_limit_s = options.time_limit_s, .gap = options.gap}));
+  using Status = IntegerSolution::Status;
+  if (solution.status == Status::kInfeasible)
+    return Plan{.outcome = Plan::Outcome::kInfeasible};
+  if (solution.status == Status::kUnknown)
+    return Plan{};
+  return program.read(solution);
+}
+
+}  // namespace medley::plan

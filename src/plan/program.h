@@ -1,0 +1,84 @@
+// The cheapest fleet that serves all demands, as an integer program (docs/plan.md, decision 0074).
+//
+// Columns: whole replicas n_p of each pool type, whole nodes N of each device and zone, replicas
+// lent to training for its hours, devices that only train; continuous: requests a second x_gpt of
+// demand g on pool type p in period t. Rows, with X the requests a second of a replica (capacity.h)
+// and u the utilisation planned with:
+//
+//   Σ_p x_gpt = rate_gt;  over the day for batch
+//   Σ_g safety_g·x_gpt/(u·X_gp) + lent_pt <= n_p
+//   Σ_p devices_p·n_p + training <= per_node·N             by device and zone, every period
+//   nodes <= stock, racks; watts·PUE <= limit; capital <= budget; tokens and requests <= quotas
+//   by what may be lost: the protected demands' rates again, on n_p less what is lost; where that
+//   is a node, nodes hold one pool each
+//
+// Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
+// draw of every replica and the joules of every request, at the tariff of their hours.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/integer_program.h"
+#include "base/result.h"
+#include "plan/pool_types.h"
+#include "plan/tco.h"
+#include "solve/integer_solver.h"
+
+namespace medley::plan {
+
+// Hours of the day that are alike to the program.
+struct Period {
+  std::vector<int> hours;
+  std::vector<double> rate_per_s;  // by demand, growth included; batch: as it arrives
+  double per_kwh = 0, carbon_g_per_kwh = 0;
+  double seconds_a_year() const { return static_cast<double>(hours.size()) * 3600 * 365; }
+};
+std::vector<Period> periods_of(const data::Requirements& requirements);
+// Those in which no other period asks at least as much of every demand that `counts`.
+std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
+                                  const std::vector<bool>& counts);
+
+struct PlanOptions {
+  std::vector<double> safety;  // by demand: how much larger it counts; empty: 1
+  double gap = 1e-4;           // relative
+  double time_limit_s = 20;
+  std::vector<std::optional<int>> replicas;  // by pool type, held at; empty: free
+  // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
+  // demands as they are, and nothing is lost.
+  bool given_fleet = false;
+};
+
+struct Plan {
+  enum class Outcome { kFound, kInfeasible, kUnknown };
+  Outcome outcome = Outcome::kUnknown;
+  std::vector<int> replicas;                                 // by pool type; services: 1 where used
+  std::map<std::pair<std::size_t, std::string>, int> nodes;  // by device offer and zone
+  std::vector<std::vector<std::vector<double>>>
+      rate;                            // by demand, pool type and period: requests/s
+  std::vector<std::vector<int>> lent;  // by pool type and job: replicas
+  // By job, device offer and zone: devices that only train, and device-hours a day there.
+  struct Training {
+    std::size_t job, device;
+    std::string zone;
+    int devices = 0;
+    double device_hours = 0;
+  };
+  std::vector<Training> training;
+  Costs costs;
+  double capital = 0;             // to be spent, integration included
+  double kwh = 0, carbon_kg = 0;  // a year, at the meter; carbon 0 where the grid's is unknown
+  std::map<std::string, double> watts;  // by zone, at the meter, all replicas at their busiest
+  double gap = 0;                       // relative: how far from the cheapest this may be
+  double total() const { return costs.total(); }
+};
+
+// kInternal and kUnavailable come from the solver; that nothing can be is an outcome.
+Result<Plan> cheapest(const data::Requirements& requirements, const std::vector<PoolType>& types,
+                      solve::IntegerSolver& solver, const PlanOptions& options = {});
+
+}  // namespace medley::plan

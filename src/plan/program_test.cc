@@ -1,0 +1,229 @@
+#include "plan/program.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "data/fleet_file.h"
+#include "data/yaml.h"
+#include "plan/testing_requirements.h"
+
+namespace medley::plan {
+namespace {
+
+data::Requirements requirements(const std::string& text) {
+  auto read = data::parse_requirements(text, "buy.yaml", test_catalog());
+  EXPECT_TRUE(read.ok()) << (read.ok() ? "" : read.error().message);
+  return std::move(read).value();
+}
+
+struct Answer {
+  PoolTypes pools;
+  Plan plan;
+  int replicas(const std::string& name) const {
+    for (std::size_t p = 0; p < pools.types.size(); ++p) {
+      if (pools.types[p].pool.name == name)
+        return plan.replicas[p];
+    }
+    return -1;
+  }
+};
+
+Answer answer(const data::Requirements& requirements) {
+  auto pools = pool_types(requirements, test_catalog());
+  EXPECT_TRUE(pools.ok()) << (pools.ok() ? "" : pools.error().message);
+  const auto solver = solve::make_integer_solver();
+  auto plan = cheapest(requirements, pools->types, *solver);
+  EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
+  return {*std::move(pools), *std::move(plan)};
+}
+
+constexpr char kDesk[] = R"(
+site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, carbon_g_per_kwh: 400}
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 8, prompt_tokens: 500, output_tokens: 200, tpot_s: 50ms}
+devices:
+  - {device: h100_sxm, price: 30000, per_node: 2}
+)";
+
+TEST(PlanProgram, BuysWholeNodesAndCountsWhatTheyCost) {
+  const Answer found = answer(requirements(kDesk));
+  ASSERT_EQ(found.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 1);
+  const int nodes = found.plan.nodes.at({0, "here"});
+  EXPECT_EQ(nodes, 1);
+  EXPECT_DOUBLE_EQ(found.plan.capital, 60000);
+  EXPECT_NEAR(found.plan.costs.capital, 60000 * capital_recovery(0.08, 4), 1e-6);
+  EXPECT_NEAR(found.plan.costs.maintenance, 3000, 1e-6);
+  EXPECT_NEAR(found.plan.costs.energy, found.plan.kwh * 0.2, 1e-6);
+  EXPECT_NEAR(found.plan.carbon_kg, found.plan.kwh * 0.4, 1e-6);
+  EXPECT_LE(found.plan.gap, 1e-4);
+}
+
+TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
+  std::string text = kDesk;
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, owned: 2");
+  const Answer found = answer(requirements(text));
+  EXPECT_EQ(found.plan.capital, 0);
+  EXPECT_EQ(found.plan.costs.capital, 0);
+  EXPECT_GT(found.plan.costs.maintenance, 0);
+}
+
+TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
+  const Answer found = answer(requirements(std::string(kDesk) + "redundancy: replica\n"));
+  EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 2);
+  EXPECT_EQ(found.plan.nodes.at({0, "here"}), 1);
+  // A node holds both of them: it takes two.
+  const Answer node = answer(requirements(std::string(kDesk) + "redundancy: node\n"));
+  EXPECT_EQ(node.plan.nodes.at({0, "here"}), 2);
+}
+
+TEST(PlanProgram, BatchMovesIntoTheHoursThatHaveRoom) {
+  std::string day = "[", night = "[";
+  for (int hour = 0; hour < 24; ++hour) {
+    day += hour >= 8 && hour < 20 ? "20, " : "0, ";
+    night += hour >= 8 && hour < 20 ? "4, " : "0, ";
+  }
+  const std::string text = R"(
+demands:
+  - {name: desk, model: llama-3.1-8b, prompt_tokens: 500, output_tokens: 200, rate_per_s: )" +
+                           day + R"(]}
+  - {name: letters, class: batch, model: llama-3.1-8b, prompt_tokens: 500, output_tokens: 200, rate_per_s: )" +
+                           night + R"(]}
+devices: [{device: h100_sxm, price: 30000}]
+)";
+  const auto asked = requirements(text);
+  const Answer found = answer(asked);
+  const auto periods = periods_of(asked);
+  double at_day = 0, at_night = 0;
+  for (std::size_t t = 0; t < periods.size(); ++t) {
+    (periods[t].rate_per_s[0] > 0 ? at_day : at_night) +=
+        found.plan.rate[1][0][t] * static_cast<double>(periods[t].hours.size());
+  }
+  EXPECT_NEAR(at_day + at_night, 48, 1e-6);
+  std::string alone = text;
+  alone.replace(alone.find("class: batch"), 12, "class: flex ");
+  // As work that cannot wait it costs at least as much.
+  EXPECT_LE(found.plan.total(), answer(requirements(alone)).plan.total() * 1.0001);
+}
+
+TEST(PlanProgram, TrainingBorrowsReplicasAtNight) {
+  std::string day = "[";
+  for (int hour = 0; hour < 24; ++hour)
+    day += hour >= 8 && hour < 20 ? "60, " : "0, ";
+  const std::string serving = R"(
+demands:
+  - {name: desk, model: llama-3.1-8b, prompt_tokens: 500, output_tokens: 200, rate_per_s: )" +
+                              day + "]}\ndevices: [{device: h100_sxm, price: 30000}]\n";
+  const Answer without = answer(requirements(serving));
+  const int replicas = without.replicas("h100_sxm-llama-3.1-8b");
+  ASSERT_GE(replicas, 2);
+  const auto asked = requirements(
+      serving +
+      fmt::format("jobs: [{{name: tune, device_hours: {{h100_sxm: {}}}, between: [21, 7]}}]\n",
+                  replicas * 9));
+  const Answer with = answer(asked);
+  EXPECT_EQ(with.replicas("h100_sxm-llama-3.1-8b"), replicas);
+  EXPECT_EQ(with.plan.lent[0][0], replicas);
+  EXPECT_DOUBLE_EQ(with.plan.capital, without.plan.capital);
+  ASSERT_EQ(with.plan.training.size(), 1u);
+  EXPECT_NEAR(with.plan.training[0].device_hours, replicas * 9, 1e-6);
+  EXPECT_GT(with.plan.kwh, without.plan.kwh);
+  // By day there is nothing to borrow.
+  const Answer by_day = answer(requirements(
+      serving +
+      fmt::format("jobs: [{{name: tune, device_hours: {{h100_sxm: {}}}, between: [8, 18]}}]\n",
+                  replicas * 9)));
+  EXPECT_GT(by_day.plan.capital, without.plan.capital);
+}
+
+TEST(PlanProgram, ALabelKeepsWorkOutOfAZone) {
+  const std::string text = R"(
+site: {zone: here}
+zones: {cloud: {}}
+labels: {public: {zones: any}, internal: {zones: [here]}}
+demands:
+  - {name: desk, label: LABEL, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200}
+devices: [{device: h100_sxm, price: 30000}]
+services:
+  - {name: api, model: llama-3.1-8b, zone: cloud, metered: {per_million_prompt: 0.05, per_million_output: 0.08, ttft_s: {median: 300ms, sigma: 0.4}, tpot_s: 10ms}}
+)";
+  const auto with_label = [&](const char* label) {
+    std::string changed = text;
+    changed.replace(changed.find("LABEL"), 5, label);
+    return answer(requirements(changed));
+  };
+  const Answer free = with_label("public"), bound = with_label("internal");
+  EXPECT_EQ(free.replicas("api"), 1);
+  EXPECT_EQ(free.plan.capital, 0);
+  EXPECT_NEAR(free.plan.costs.metered, (500 * 0.05 + 200 * 0.08) / 1e6 * 365 * 86400, 1e-3);
+  EXPECT_EQ(bound.replicas("api"), 0);
+  EXPECT_EQ(bound.plan.costs.metered, 0);
+  EXPECT_GT(bound.plan.capital, 0);
+}
+
+TEST(PlanProgram, LimitsThatCannotBeMetHaveNoPlan) {
+  std::string text = kDesk;
+  text.replace(text.find("pue: 1.3"), 8, "pue: 1.3, power_limit_kw: 0.2");
+  EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
+  text = kDesk;
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, stock: 1");
+  EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
+  EXPECT_EQ(answer(requirements(std::string(kDesk) + "money: {budget: 59999}\n")).plan.outcome,
+            Plan::Outcome::kInfeasible);
+}
+
+TEST(PlanPeriods, HoursThatAreAlikeAreOneAndPeaksCoverTheOthers) {
+  const auto asked = requirements(R"(
+demands:
+  - {name: a, model: llama-3.1-8b, prompt_tokens: 5, output_tokens: 5, rate_per_s: [1,1,1,1,1,1,1,1,3,3,3,3,2,2,2,2,2,2,2,2,1,1,1,1]}
+  - {name: b, model: llama-3.1-8b, prompt_tokens: 5, output_tokens: 5, rate_per_s: [2,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}
+devices: [{device: h100_sxm, price: 30000}]
+)");
+  const auto periods = periods_of(asked);
+  ASSERT_EQ(periods.size(), 4u);
+  EXPECT_EQ(periods[1].hours.size(), 11u);
+  EXPECT_EQ(peaks_of(periods, {true, true}), (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(peaks_of(periods, {true, false}), (std::vector<std::size_t>{2}));
+}
+
+TEST(PoolTypes, WhatIsWrittenIsReadByTheFleetReaderAsItWas) {
+  const auto asked = requirements(kDesk);
+  const Answer found = answer(asked);
+  const std::string text = fleet_text(asked, found.pools.types, found.plan.replicas, "by a test");
+  const auto node = data::parse_yaml(text, "fleet.yaml");
+  ASSERT_TRUE(node.ok());
+  const auto fleet = data::read_fleet(*node, test_catalog());
+  ASSERT_TRUE(fleet.ok()) << fleet.error().message << "\n" << text;
+  ASSERT_EQ(fleet->pools.size(), 1u);
+  EXPECT_EQ(fleet->pools[0].replicas, 1);
+  EXPECT_EQ(fleet->site.pue, 1.3);
+  EXPECT_EQ(fleet->policy(ServiceClass::kStandard).targets,
+            asked.frame.policy(ServiceClass::kStandard).targets);
+}
+
+TEST(Tco, PaysBackWithInterest) {
+  EXPECT_NEAR(capital_recovery(0.1, 4), 0.31547,
+              1e-5);  // hardware.md 7.2: 2.21 USD/h of 2 x 30,625
+  EXPECT_NEAR(61250 * capital_recovery(0.1, 4) / 8760, 2.21, 0.005);
+  EXPECT_DOUBLE_EQ(capital_recovery(0, 5), 0.2);
+}
+
+TEST(Tco, OwningPaysFromADutyOn) {
+  data::DeviceOffer owned, rented;
+  owned.price = {30625, 30625};
+  owned.host_w = 250;
+  rented.deal = data::DeviceOffer::Deal::kRent;
+  rented.price = {2.95, 2.95};
+  const data::MoneySpec money{.interest = 0.1, .useful_life_years = 4, .maintenance = 0.05};
+  // hardware.md 7.2 has 52 %, all energy counted at full duty.
+  const auto duty = break_even_duty(owned, rented, money, 75, 600, 0.19 * 1.08 * 1.54);
+  ASSERT_TRUE(duty.has_value());
+  EXPECT_NEAR(*duty, 0.52, 0.03);
+  rented.price = {0.5, 0.5};
+  EXPECT_FALSE(break_even_duty(owned, rented, money, 75, 600, 0.3).has_value());
+}
+
+}  // namespace
+}  // namespace medley::plan

@@ -1,0 +1,540 @@
+#include "plan/proof.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/prng.h"
+#include "data/fleet_file.h"
+#include "data/yaml.h"
+#include "simulate/generator.h"
+#include "simulate/simulation.h"
+#include "simulate/workload.h"
+
+namespace medley::plan {
+namespace {
+
+using data::Demand, data::Redundancy, data::Requirements;
+
+constexpr double kDay = 86400;
+constexpr double kShortest = 600, kLongest = 14400;  // seconds of a window
+// Nobody waits when a window opens; what comes in this part of it is not counted.
+constexpr double kWarmUp = 0.1;
+constexpr double kLittle = 1e-6;
+
+// A window of the day: a period that presses the fleet, simulated on a day of its own.
+struct Window {
+  std::size_t period = 0;
+  double start_s = 0;
+  bool at_peak = false;  // of the demands that redundancy protects
+};
+
+bool active(const data::TrainingJob& job, int hour) {
+  return (hour - job.from_hour + 24) % 24 < job.hours;
+}
+
+class Simulations {
+ public:
+  Simulations(const Requirements& requirements, const std::vector<PoolType>& types,
+              const Plan& plan, const ProofOptions& options)
+      : requirements_(requirements),
+        types_(types),
+        plan_(plan),
+        options_(options),
+        periods_(periods_of(requirements)) {}
+
+  Status prepare(const data::Catalog& catalog) {
+    const std::string text = fleet_text(requirements_, types_, plan_.replicas, "");
+    MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "plan of " + requirements_.file));
+    MEDLEY_TRY(fleet_, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+    MEDLEY_TRY(models_, simulate::make_models(fleet_));
+    for (const Demand& demand : requirements_.demands) {
+      MEDLEY_TRY(const OfferId offer, data::offer_named(fleet_, demand.model));
+      offers_.push_back(offer);
+      traces_.emplace_back();
+      if (demand.trace) {
+        MEDLEY_TRY(traces_.back(), data::read_trace(*demand.trace));
+      }
+    }
+    // Replica numbers, as the fleet counts them.
+    int first = 0;
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      first_.push_back(first);
+      first += types_[p].service ? (plan_.replicas[p] > 0 ? 1 : 0) : plan_.replicas[p];
+    }
+    choose_windows();
+    return Done{};
+  }
+
+  Proof run() {
+    Proof proof;
+    proof.whole.resize(requirements_.demands.size());
+    for (const std::uint64_t seed : options_.seeds)
+      add(proof.whole, simulate(seed, {}, false, &proof));
+    if (!options_.failures)
+      return proof;
+    for (const Loss& loss : losses()) {
+      Proof::Failure failure{loss.what, {}};
+      failure.demands.resize(requirements_.demands.size());
+      for (const std::uint64_t seed : options_.seeds)
+        add(failure.demands, simulate(seed, loss.replicas, true, nullptr));
+      proof.failures.push_back(std::move(failure));
+    }
+    return proof;
+  }
+
+ private:
+  struct Loss {
+    std::string what;
+    std::vector<int> replicas;
+  };
+  struct Drawn {
+    double at_s = 0;
+    std::size_t demand = 0;
+    bool counted = false;
+    long long prompt = 1, output = 1;
+  };
+
+  double planned_rate(std::size_t g, std::size_t t) const {
+    if (!requirements_.demands[g].movable())
+      return periods_[t].rate_per_s[g];
+    double rate = 0;
+    for (const std::vector<double>& by_period : plan_.rate[g])
+      rate += by_period[t];
+    return rate;
+  }
+
+  // Periods that no other covers in the demands that cannot wait, those in which replicas are lent,
+  // and the fullest one of batch.
+  void choose_windows() {
+    const std::size_t demands = requirements_.demands.size();
+    std::vector<bool> interactive, kept;
+    for (const Demand& demand : requirements_.demands) {
+      interactive.push_back(!demand.movable());
+      kept.push_back(requirements_.redundant[index_of(demand.service_class)] && !demand.movable());
+    }
+    std::vector<std::size_t> chosen = peaks_of(periods_, interactive);
+    const std::vector<std::size_t> at_peak = peaks_of(periods_, kept);
+    const auto include = [&](std::size_t period) {
+      if (std::find(chosen.begin(), chosen.end(), period) == chosen.end())
+        chosen.push_back(period);
+    };
+    for (const std::size_t period : at_peak)
+      include(period);
+    std::size_t fullest = 0, lent = periods_.size();
+    double most = -1, most_lent = -1;
+    for (std::size_t t = 0; t < periods_.size(); ++t) {
+      double batch = 0, all = 0;
+      for (std::size_t g = 0; g < demands; ++g) {
+        batch += interactive[g] ? 0 : planned_rate(g, t);
+        all += planned_rate(g, t);
+      }
+      if (batch > most) {
+        most = batch;
+        fullest = t;
+      }
+      if (lends(t) && all > most_lent) {
+        most_lent = all;
+        lent = t;
+      }
+    }
+    if (most > kLittle)
+      include(fullest);
+    if (lent < periods_.size())
+      include(lent);
+    double rate = 0;
+    for (const std::size_t period : chosen) {
+      for (std::size_t g = 0; g < demands; ++g)
+        rate += planned_rate(g, period);
+    }
+    window_s_ = std::clamp(options_.requests / std::max(rate, 1e-9), kShortest, kLongest);
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      windows_.push_back(
+          {chosen[i], static_cast<double>(i) * kDay + periods_[chosen[i]].hours.front() * 3600.0,
+           std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
+    }
+  }
+
+  bool lends(std::size_t period) const {
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (lent(p, period) > 0)
+        return true;
+    }
+    return false;
+  }
+  int lent(std::size_t p, std::size_t period) const {
+    int replicas = 0;
+    for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
+      if (active(requirements_.jobs[j], periods_[period].hours.front()))
+        replicas += plan_.lent[p][j];
+    }
+    return replicas;
+  }
+
+  std::vector<Loss> losses() const {
+    std::vector<Loss> losses;
+    const Redundancy redundancy = requirements_.redundancy;
+    if (redundancy == Redundancy::kNone)
+      return losses;
+    if (redundancy == Redundancy::kZone) {
+      for (const auto& [zone, limits] : requirements_.zones) {
+        Loss loss{"all of zone " + zone, {}};
+        for (std::size_t p = 0; p < types_.size(); ++p) {
+          for (int i = 0; types_[p].device && types_[p].pool.zone == zone && i < plan_.replicas[p];
+               ++i)
+            loss.replicas.push_back(first_[p] + i);
+        }
+        if (!loss.replicas.empty())
+          losses.push_back(std::move(loss));
+      }
+      return losses;
+    }
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (!types_[p].device || plan_.replicas[p] == 0)
+        continue;
+      const int per_node = requirements_.devices[*types_[p].device].per_node;
+      const int lost = redundancy == Redundancy::kReplica
+                           ? 1
+                           : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+      Loss loss{fmt::format("a {} of {}", redundancy == Redundancy::kReplica ? "replica" : "node",
+                            types_[p].pool.name),
+                {}};
+      for (int i = 0; i < std::min(lost, plan_.replicas[p]); ++i)
+        loss.replicas.push_back(first_[p] + i);
+      losses.push_back(std::move(loss));
+    }
+    return losses;
+  }
+
+  // Rows of a trace at the rate asked for: its own times, stretched, from a place drawn by the seed
+  // on around its end.
+  void add_trace(std::size_t g, double rate, double start_s, std::uint64_t seed,
+                 std::vector<Drawn>& drawn) const {
+    const std::vector<data::TraceRequest>& rows = traces_[g];
+    const double first = rows.front().arrived_s, span = rows.back().arrived_s - first;
+    const double stretch = static_cast<double>(rows.size()) / span / rate;
+    Prng prng = Prng::stream(seed, 0x7ace, g);
+    const auto begin = static_cast<std::size_t>(prng.below(rows.size()));
+    double at = 0, before = rows[begin].arrived_s;
+    for (std::size_t i = begin; at < window_s_; i = (i + 1) % rows.size()) {
+      at += std::max(0.0, rows[i].arrived_s - before) * stretch;
+      before = rows[i].arrived_s;
+      if (at >= window_s_)
+        break;
+      add(drawn, g, start_s, start_s + at, rows[i].prompt.count(), rows[i].output.count());
+      if (i + 1 == rows.size()) {
+        before = rows.front().arrived_s;
+        at += span / static_cast<double>(rows.size()) * stretch;
+      }
+    }
+  }
+
+  void add(std::vector<Drawn>& drawn, std::size_t g, double window_s, double at_s, long long prompt,
+           long long output) const {
+    drawn.push_back({at_s, g, at_s >= window_s + kWarmUp * window_s_, prompt, output});
+  }
+
+  simulate::Arrival arrival(std::size_t id, const Drawn& drawn) const {
+    const Demand& demand = requirements_.demands[drawn.demand];
+    simulate::Arrival of;
+    of.request.id = RequestId(id);
+    of.request.arrived_at = Instant(round_to_duration(Seconds(drawn.at_s)));
+    of.request.service_class = demand.service_class;
+    of.request.label = demand.label;
+    of.request.model = offers_[drawn.demand];
+    of.request.prompt_tokens = Tokens(drawn.prompt);
+    of.request.targets = demand.targets;
+    of.output_tokens = drawn.output;
+    return of;
+  }
+
+  std::vector<Kept> simulate(std::uint64_t seed, const std::vector<int>& lost, bool peaks_only,
+                             Proof* figures) const {
+    std::vector<Drawn> drawn;
+    std::vector<simulate::Fault> faults;
+    for (const Window& window : windows_) {
+      if (peaks_only && !window.at_peak)
+        continue;
+      const std::uint64_t of_window = seed * 1000 + window.period;
+      data::WorkloadSpec spec;
+      std::vector<std::size_t> demands;
+      for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+        const Demand& demand = requirements_.demands[g];
+        const double rate = planned_rate(g, window.period);
+        if (rate <= kLittle)
+          continue;
+        if (demand.trace) {
+          add_trace(g, rate, window.start_s, of_window, drawn);
+          continue;
+        }
+        data::WorkloadStream stream;
+        stream.for_s = window_s_;
+        stream.start_s = window.start_s;
+        stream.rate_per_s = rate;
+        stream.arrivals.gap_cv = demand.gap_cv;
+        stream.prompt_tokens = demand.prompt_tokens;
+        stream.output_tokens = demand.output_tokens;
+        stream.output_tokens.back().up_to = std::numeric_limits<long long>::max();
+        spec.streams.push_back(std::move(stream));
+        demands.push_back(g);
+      }
+      if (!spec.streams.empty()) {
+        simulate::WorkloadGenerator generator(spec, of_window);
+        while (const auto request = generator.next()) {
+          add(drawn, demands[request->stream], window.start_s, request->arrived_s,
+              request->prompt_tokens, request->output_tokens);
+        }
+      }
+      add_faults(window, lost, faults);
+    }
+    std::stable_sort(drawn.begin(), drawn.end(),
+                     [](const Drawn& a, const Drawn& b) { return a.at_s < b.at_s; });
+    std::vector<Kept> kept(requirements_.demands.size());
+    if (drawn.empty())
+      return kept;
+    std::vector<simulate::Arrival> arrivals;
+    for (const Drawn& of : drawn)
+      arrivals.push_back(arrival(arrivals.size(), of));
+    const simulate::SimulationResult result =
+        simulate::simulate(fleet_, models_, arrivals, faults, {.seed = seed});
+    for (std::size_t row = 0; row < drawn.size(); ++row) {
+      if (!drawn[row].counted)
+        continue;
+      Kept& of = kept[drawn[row].demand];
+      ++of.requests;
+      of.kept += result.requests[row].kept ? 1 : 0;
+    }
+    if (figures != nullptr) {
+      figures->requests += static_cast<long long>(arrivals.size());
+      figures->hours += window_s_ * static_cast<double>(windows_.size()) / 3600;
+      figures->peak_kw = std::max(figures->peak_kw, result.power.peak_kw);
+    }
+    return kept;
+  }
+
+  void add_faults(const Window& window, const std::vector<int>& lost,
+                  std::vector<simulate::Fault>& faults) const {
+    const auto lose = [&](int replica) {
+      faults.push_back({ReplicaId(static_cast<std::uint64_t>(replica)),
+                        Instant(round_to_duration(Seconds(window.start_s))),
+                        round_to_duration(Seconds(window_s_)),
+                        {}});
+    };
+    for (const int replica : lost)
+      lose(replica);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      // What is lent is taken from the end, and called back where something fails.
+      const int count = lost.empty() ? lent(p, window.period) : 0;
+      for (int i = 0; i < count; ++i)
+        lose(first_[p] + plan_.replicas[p] - 1 - i);
+    }
+  }
+
+  static void add(std::vector<Kept>& to, const std::vector<Kept>& more) {
+    for (std::size_t g = 0; g < to.size(); ++g) {
+      to[g].requests += more[g].requests;
+      to[g].kept += more[g].kept;
+    }
+  }
+
+  const Requirements& requirements_;
+  const std::vector<PoolType>& types_;
+  const Plan& plan_;
+  const ProofOptions& options_;
+  const std::vector<Period> periods_;
+  Fleet fleet_;
+  perf::PerfModel models_;
+  std::vector<OfferId> offers_;
+  std::vector<std::vector<data::TraceRequest>> traces_;
+  std::vector<int> first_;
+  std::vector<Window> windows_;
+  double window_s_ = kShortest;
+};
+
+}  // namespace
+
+Result<Proof> prove(const Requirements& requirements, const data::Catalog& catalog,
+                    const std::vector<PoolType>& types, const Plan& plan,
+                    const ProofOptions& options) {
+  Simulations simulations(requirements, types, plan, options);
+  MEDLEY_TRY_STATUS(simulations.prepare(catalog));
+  return simulations.run();
+}
+
+std::vector<double> least_kept(const Requirements& requirements, const Proof& proof) {
+  std::vector<double> kept;
+  for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+    const Demand& demand = requirements.demands[g];
+    double least = proof.whole[g].share();
+    if (requirements.redundant[index_of(demand.service_class)] && !demand.movable()) {
+      for (const Proof::Failure& failure : proof.failures)
+        least = std::min(least, failure.demands[g].share());
+    }
+    kept.push_back(least);
+  }
+  return kept;
+}
+
+std::vector<bool> falls_short(const Requirements& requirements, const Proof& proof) {
+  const std::vector<double> kept = least_kept(requirements, proof);
+  std::vector<bool> shortfall;
+  for (std::size_t g = 0; g < kept.size(); ++g)
+    shortfall.push_back(kept[g] < requirements.demands[g].attain);
+  return shortfall;
+}
+
+namespace {
+
+bool any(const std::vector<bool>& flags) {
+  return std::find(flags.begin(), flags.end(), true) != flags.end();
+}
+
+// One replica less or more of what a proven plan has.
+class Neighbourhood {
+ public:
+  Neighbourhood(const Requirements& requirements, const data::Catalog& catalog,
+                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+                const ProofOptions& options)
+      : requirements_(requirements),
+        catalog_(catalog),
+        types_(types),
+        solver_(solver),
+        options_(options) {}
+
+  // Takes replicas away while everything is kept; what was tried last stays as neighbours.
+  Status shrink(Proven& proven) {
+    for (bool again = true; again;) {
+      again = false;
+      std::vector<Proven::Neighbour> tried;
+      std::optional<Step> best;
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (!types_[p].device || proven.plan.replicas[p] == 0)
+          continue;
+        MEDLEY_TRY(Step step, changed(proven.plan, p, -1));
+        if (step.neighbour.keeps_all && step.plan.total() < proven.plan.total() &&
+            (!best || step.plan.total() < best->plan.total())) {
+          best = step;
+        }
+        tried.push_back(std::move(step.neighbour));
+      }
+      proven.neighbours = std::move(tried);
+      if (best) {
+        proven.plan = std::move(best->plan);
+        proven.proof = std::move(best->proof);
+        proven.rounds.push_back(
+            {proven.safety, proven.plan.total(), least_kept(requirements_, proven.proof), true});
+        again = true;
+      }
+    }
+    return Done{};
+  }
+
+  Status look_above(Proven& proven) {
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (!types_[p].device || proven.plan.replicas[p] == 0)
+        continue;
+      MEDLEY_TRY(Step step, changed(proven.plan, p, 1));
+      proven.neighbours.push_back(std::move(step.neighbour));
+    }
+    return Done{};
+  }
+
+ private:
+  struct Step {
+    Proven::Neighbour neighbour;
+    Plan plan;
+    Proof proof;
+  };
+
+  Result<Step> changed(const Plan& from, std::size_t p, int by) {
+    Step step;
+    step.neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
+    PlanOptions options{.given_fleet = true};
+    for (std::size_t i = 0; i < types_.size(); ++i) {
+      options.replicas.push_back(types_[i].device ? std::optional<int>(from.replicas[i])
+                                                  : std::nullopt);
+    }
+    *options.replicas[p] += by;
+    MEDLEY_TRY(step.plan, cheapest(requirements_, types_, solver_, options));
+    if (step.plan.outcome != Plan::Outcome::kFound)
+      return step;
+    step.neighbour.cost = step.plan.total();
+    MEDLEY_TRY(step.proof, prove(requirements_, catalog_, types_, step.plan, options_));
+    step.neighbour.kept = least_kept(requirements_, step.proof);
+    step.neighbour.keeps_all = !any(falls_short(requirements_, step.proof));
+    return step;
+  }
+
+  const Requirements& requirements_;
+  const data::Catalog& catalog_;
+  const std::vector<PoolType>& types_;
+  solve::IntegerSolver& solver_;
+  const ProofOptions& options_;
+};
+
+}  // namespace
+
+Result<Proven> cheapest_proven(const Requirements& requirements, const data::Catalog& catalog,
+                               const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+                               const PlanOptions& options, const ProofOptions& proof_options) {
+  // A fleet is whole replicas: demands grow by this until one more is bought, and by no more than
+  // kMost, beyond which it is not size that is missing.
+  constexpr double kStep = 1.06, kMost = 6;
+  constexpr int kMostRounds = 16;
+  const auto with_fresh_seeds = [&](Proven of) -> Result<Proven> {
+    ProofOptions fresh = proof_options;
+    for (std::uint64_t& seed : fresh.seeds)
+      seed += 1000;
+    MEDLEY_TRY(of.fresh, prove(requirements, catalog, types, of.plan, fresh));
+    return of;
+  };
+  Proven proven;
+  proven.safety = options.safety;
+  if (proven.safety.empty())
+    proven.safety.assign(requirements.demands.size(), 1);
+  PlanOptions with = options;
+  std::vector<bool> grow;
+  for (int round = 0; round < kMostRounds; ++round) {
+    Plan plan;
+    do {
+      bool growable = grow.empty();
+      for (std::size_t g = 0; g < grow.size(); ++g) {
+        if (grow[g] && proven.safety[g] < kMost) {
+          proven.safety[g] *= kStep;
+          growable = true;
+        }
+      }
+      with.safety = proven.safety;
+      if (growable) {
+        MEDLEY_TRY(plan, cheapest(requirements, types, solver, with));
+      }
+      if (plan.outcome != Plan::Outcome::kFound) {
+        if (round == 0) {
+          proven.plan = plan;
+          return proven;
+        }
+        return with_fresh_seeds(std::move(proven));
+      }
+    } while (!grow.empty() && plan.replicas == proven.plan.replicas &&
+             plan.lent == proven.plan.lent);
+    MEDLEY_TRY(const Proof proof, prove(requirements, catalog, types, plan, proof_options));
+    proven.plan = plan;
+    proven.proof = proof;
+    grow = falls_short(requirements, proof);
+    proven.agreed = !any(grow);
+    proven.rounds.push_back(
+        {proven.safety, plan.total(), least_kept(requirements, proof), proven.agreed});
+    if (proven.agreed)
+      break;
+  }
+  if (proven.agreed && proof_options.neighbours) {
+    Neighbourhood around(requirements, catalog, types, solver, proof_options);
+    MEDLEY_TRY_STATUS(around.shrink(proven));
+    MEDLEY_TRY_STATUS(around.look_above(proven));
+  }
+  return with_fresh_seeds(std::move(proven));
+}
+
+}  // namespace medley::plan

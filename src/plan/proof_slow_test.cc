@@ -1,0 +1,112 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "plan/proof.h"
+#include "plan/testing_requirements.h"
+
+namespace medley::plan {
+namespace {
+
+constexpr char kDesk[] = R"(
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 25, prompt_tokens: {median: 500, sigma: 0.8, max: 6000},
+     output_tokens: {median: 200, sigma: 0.6, max: 1500}, tpot_s: 30ms, ttft_s: 1}
+devices: [{device: h100_sxm, price: 30000}]
+)";
+
+struct Made {
+  data::Requirements requirements;
+  std::vector<PoolType> types;
+  Proven proven;
+};
+
+Made made(const std::string& text, const ProofOptions& options = {}) {
+  Made made{*data::parse_requirements(text, "buy.yaml", test_catalog()), {}, {}};
+  made.types = pool_types(made.requirements, test_catalog())->types;
+  const auto solver = solve::make_integer_solver();
+  auto proven =
+      cheapest_proven(made.requirements, test_catalog(), made.types, *solver, {}, options);
+  EXPECT_TRUE(proven.ok()) << (proven.ok() ? "" : proven.error().message);
+  made.proven = *std::move(proven);
+  return made;
+}
+
+TEST(PlanProof, WhatIsPromisedIsKeptOnSeedsThatDidNotMakeIt) {
+  const Made plan = made(kDesk);
+  ASSERT_TRUE(plan.proven.agreed);
+  EXPECT_GE(plan.proven.proof.whole[0].share(), 0.97);
+  EXPECT_GT(plan.proven.proof.whole[0].requests, 10000);
+  EXPECT_NEAR(plan.proven.fresh.whole[0].share(), plan.proven.proof.whole[0].share(), 0.01);
+}
+
+TEST(PlanProof, NoReplicaCouldBeSpared) {
+  const Made plan = made(kDesk);
+  bool less = false;
+  for (const Proven::Neighbour& neighbour : plan.proven.neighbours) {
+    if (neighbour.what.ends_with("less")) {
+      less = true;
+      EXPECT_FALSE(neighbour.keeps_all) << neighbour.what;
+    } else {
+      EXPECT_TRUE(neighbour.keeps_all) << neighbour.what;
+    }
+  }
+  EXPECT_TRUE(less);
+}
+
+TEST(PlanProof, AFleetThatIsTooSmallIsSeenAndMadeLarger) {
+  // Planned to the brim: the mean fits, bursts do not.
+  const Made plan = made("utilisation: 1\n" + std::string(kDesk));
+  ASSERT_TRUE(plan.proven.agreed);
+  Plan small = plan.proven.plan;
+  const auto used = std::max_element(small.replicas.begin(), small.replicas.end());
+  ASSERT_GT(*used, 1);
+  --*used;
+  const auto proof = prove(plan.requirements, test_catalog(), plan.types, small, {});
+  ASSERT_TRUE(proof.ok());
+  EXPECT_TRUE(falls_short(plan.requirements, *proof)[0]);
+}
+
+TEST(PlanProof, AFailureIsSimulatedAndSurvived) {
+  const Made plan = made("redundancy: replica\n" + std::string(kDesk));
+  ASSERT_TRUE(plan.proven.agreed);
+  ASSERT_FALSE(plan.proven.proof.failures.empty());
+  for (const Proof::Failure& failure : plan.proven.proof.failures)
+    EXPECT_GE(failure.demands[0].share(), 0.97) << failure.what;
+  // A replica more than the plan that loses nothing.
+  const Made without = made(kDesk);
+  EXPECT_GT(plan.proven.plan.total(), without.proven.plan.total());
+}
+
+TEST(PlanProof, LentReplicasAreMissingWhileTheyAreLent) {
+  std::string day = "[";
+  for (int hour = 0; hour < 24; ++hour)
+    day += hour >= 8 && hour < 20 ? "60, " : "6, ";
+  std::string text = kDesk;
+  text.replace(text.find("rate_per_s: 25"), 14, "rate_per_s: " + day + "]");
+  const Made plan =
+      made(text + "jobs: [{name: tune, device_hours: {h100_sxm: 8}, between: [22, 6]}]\n");
+  ASSERT_TRUE(plan.proven.agreed);
+  int lent = 0;
+  for (const auto& by_job : plan.proven.plan.lent)
+    lent += by_job[0];
+  EXPECT_GE(lent, 1);
+  EXPECT_GE(plan.proven.proof.whole[0].share(), 0.97);
+  // Were more lent than can be spared, the proof would say so.
+  Plan greedy = plan.proven.plan;
+  for (std::size_t p = 0; p < greedy.lent.size(); ++p)
+    greedy.lent[p][0] = greedy.replicas[p];
+  const auto proof = prove(plan.requirements, test_catalog(), plan.types, greedy, {});
+  ASSERT_TRUE(proof.ok());
+  EXPECT_TRUE(falls_short(plan.requirements, *proof)[0]);
+}
+
+TEST(PlanProof, TheSameSeedsGiveTheSameProof) {
+  const Made plan = made(kDesk);
+  const auto again = prove(plan.requirements, test_catalog(), plan.types, plan.proven.plan, {});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->whole[0].kept, plan.proven.proof.whole[0].kept);
+}
+
+}  // namespace
+}  // namespace medley::plan

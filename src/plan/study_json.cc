@@ -1,0 +1,209 @@
+#include "plan/study_json.h"
+
+#include <boost/json.hpp>
+
+namespace medley::plan {
+namespace {
+
+namespace json = boost::json;
+
+json::object costs_of(const Costs& costs) {
+  return {{"capital", costs.capital}, {"maintenance", costs.maintenance}, {"staff", costs.staff},
+          {"rent", costs.rent},       {"metered", costs.metered},         {"energy", costs.energy},
+          {"total", costs.total()}};
+}
+
+json::value or_null(const std::optional<double>& value) {
+  return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::object plan_of(const Study& study, const std::vector<PoolType>& types, const Plan& plan) {
+  json::array pools, nodes;
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    if (plan.replicas[p] == 0)
+      continue;
+    const PoolType& type = types[p];
+    json::object pool{{"name", type.pool.name},       {"device", type.pool.device},
+                      {"model", type.pool.model.id},  {"zone", type.pool.zone},
+                      {"replicas", plan.replicas[p]}, {"devices", plan.replicas[p] * type.devices}};
+    json::object lent;
+    for (std::size_t j = 0; j < study.requirements.jobs.size(); ++j) {
+      if (plan.lent[p][j] > 0)
+        lent[study.requirements.jobs[j].name] = plan.lent[p][j];
+    }
+    if (!lent.empty())
+      pool["lent"] = std::move(lent);
+    pools.push_back(std::move(pool));
+  }
+  for (const auto& [place, count] : plan.nodes) {
+    const data::DeviceOffer& offer = study.requirements.devices[place.first];
+    nodes.push_back({{"offer", offer.name},
+                     {"zone", place.second},
+                     {"nodes", count},
+                     {"devices", count * offer.per_node},
+                     {"lead_weeks", offer.lead_weeks}});
+  }
+  json::object kw;
+  for (const auto& [zone, watts] : plan.watts)
+    kw[zone] = watts / 1000;
+  return {{"pools", std::move(pools)},
+          {"nodes", std::move(nodes)},
+          {"a_year", costs_of(plan.costs)},
+          {"an_hour", plan.total() / kHoursAYear},
+          {"per_million_tokens", study.per_million_tokens(plan.total())},
+          {"capital", plan.capital},
+          {"kwh_a_year", plan.kwh},
+          {"carbon_kg_a_year", study.requirements.frame.site.carbon_g_per_kwh
+                                   ? json::value(plan.carbon_kg)
+                                   : json::value(nullptr)},
+          {"kw_at_most", std::move(kw)},
+          {"gap", plan.gap}};
+}
+
+json::array kept_of(const Study& study, const std::vector<Kept>& kept) {
+  json::array out;
+  for (std::size_t g = 0; g < kept.size(); ++g) {
+    out.push_back({{"demand", study.requirements.demands[g].name},
+                   {"requests", kept[g].requests},
+                   {"kept", kept[g].kept},
+                   {"attainment", kept[g].share()}});
+  }
+  return out;
+}
+
+json::object proof_of(const Study& study, const Proof& proof) {
+  json::array failures;
+  for (const Proof::Failure& failure : proof.failures)
+    failures.push_back({{"lost", failure.what}, {"demands", kept_of(study, failure.demands)}});
+  return {{"demands", kept_of(study, proof.whole)},
+          {"failures", std::move(failures)},
+          {"requests", proof.requests},
+          {"simulated_hours", proof.hours},
+          {"peak_kw", proof.peak_kw}};
+}
+
+}  // namespace
+
+std::string to_json(const Study& study) {
+  const Plan& plan = study.chosen.plan;
+  json::object out{{"name", study.requirements.name},
+                   {"currency", study.requirements.frame.site.currency},
+                   {"found", plan.outcome == Plan::Outcome::kFound}};
+  if (plan.outcome != Plan::Outcome::kFound)
+    return json::serialize(out);
+  out["fleet"] = study.fleet;
+  out["plan"] = plan_of(study, study.pools.types, plan);
+  json::array demands;
+  for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
+    const data::Demand& demand = study.requirements.demands[g];
+    demands.push_back({{"name", demand.name},
+                       {"class", std::string(name_of(demand.service_class))},
+                       {"asked", demand.attain},
+                       {"safety", study.chosen.safety[g]}});
+  }
+  out["demands"] = std::move(demands);
+  if (!study.chosen.rounds.empty()) {
+    json::array rounds;
+    for (const Proven::Round& round : study.chosen.rounds) {
+      rounds.push_back({{"a_year", round.cost},
+                        {"kept", json::array(round.kept.begin(), round.kept.end())},
+                        {"agreed", round.agreed}});
+    }
+    json::array neighbours;
+    for (const Proven::Neighbour& of : study.chosen.neighbours) {
+      neighbours.push_back({{"what", of.what},
+                            {"a_year", or_null(of.cost)},
+                            {"kept", json::array(of.kept.begin(), of.kept.end())},
+                            {"keeps_all", of.keeps_all}});
+    }
+    out["neighbours"] = std::move(neighbours);
+    out["proof"] = json::object{
+        {"agreed", study.chosen.agreed},
+        {"rounds", std::move(rounds)},
+        {"promised", proof_of(study, study.chosen.proof)},
+        {"fresh_seeds", study.chosen.fresh.whole.empty() ? json::value(nullptr)
+                                                         : proof_of(study, study.chosen.fresh)}};
+  }
+  json::array candidates;
+  for (const Candidate& of : study.candidates) {
+    json::object candidate{{"name", of.name}, {"why", of.why}};
+    if (of.plan.outcome == Plan::Outcome::kFound) {
+      candidate["fleet"] = of.fleet;
+      candidate["plan"] = plan_of(study, of.types, of.plan);
+    }
+    if (of.proof)
+      candidate["proof"] = proof_of(study, *of.proof);
+    candidates.push_back(std::move(candidate));
+  }
+  out["candidates"] = std::move(candidates);
+  json::object why_not;
+  for (const auto& [name, why] : study.why_not)
+    why_not[name] = why;
+  out["why_not"] = std::move(why_not);
+  json::array bindings;
+  for (const Binding& binding : study.bindings)
+    bindings.push_back({{"limit", binding.limit}, {"saving_a_year", binding.saving}});
+  out["binding"] = std::move(bindings);
+  json::array sensitivity;
+  for (const Sensitivity& of : study.sensitivity) {
+    sensitivity.push_back(
+        {{"what", of.what}, {"a_year", or_null(of.cost)}, {"same_fleet", of.same_fleet}});
+  }
+  out["sensitivity"] = std::move(sensitivity);
+  json::array duties;
+  for (const Duty& duty : study.duties) {
+    duties.push_back({{"bought", duty.bought},
+                      {"rented", duty.rented},
+                      {"break_even", or_null(duty.break_even)},
+                      {"planned", duty.planned}});
+  }
+  out["duty"] = std::move(duties);
+  json::array front;
+  for (const FrontPoint& point : study.front) {
+    front.push_back({{"tpot_factor", point.factor},
+                     {"tokens_per_s", point.tokens_per_s},
+                     {"a_year", or_null(point.cost)},
+                     {"has_lpu", point.has_scheduled}});
+  }
+  out["front"] = std::move(front);
+  json::array truths;
+  const auto reach = [](const std::optional<Truth::Reach>& of) -> json::value {
+    if (!of)
+      return nullptr;
+    return json::object{{"pool", of->pool},
+                        {"fastest_tokens_per_s", of->fastest},
+                        {"joules_per_token_at_target", or_null(of->joules_per_token)},
+                        {"joules_per_token_fastest", of->joules_per_token_fastest}};
+  };
+  for (const Truth& truth : study.truths) {
+    truths.push_back({{"demand", truth.demand},
+                      {"tokens_per_s_asked", truth.tokens_per_s_asked},
+                      {"gpu", reach(truth.batched)},
+                      {"lpu", reach(truth.scheduled)},
+                      {"needs_lpu", truth.needs_scheduled},
+                      {"lpu_share", truth.scheduled_share},
+                      {"verdict", truth.verdict}});
+  }
+  out["lpu"] = std::move(truths);
+  if (study.price_range)
+    out["a_year_range"] = json::array{study.price_range->low, study.price_range->high};
+  return json::serialize(out);
+}
+
+std::string to_json(const data::Requirements& requirements, const Conflict& conflict) {
+  json::array elements, relaxations;
+  for (const std::string& element : conflict.elements)
+    elements.push_back(json::value(element));
+  for (const Relaxation& of : conflict.relaxations)
+    relaxations.push_back({{"what", of.what}, {"a_year", or_null(of.cost)}});
+  json::object out{{"name", requirements.name},
+                   {"currency", requirements.frame.site.currency},
+                   {"found", false},
+                   {"conflict", std::move(elements)},
+                   {"relaxations", std::move(relaxations)}};
+  if (!conflict.reason.empty())
+    out["reason"] = conflict.reason;
+  return json::serialize(out);
+}
+
+}  // namespace medley::plan

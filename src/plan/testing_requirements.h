@@ -1,0 +1,88 @@
+// Small random requirements for property tests, as the text of a file.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <vector>
+
+#include "base/prng.h"
+#include "data/requirements_file.h"
+
+namespace medley::plan {
+
+inline const data::Catalog& test_catalog() {
+  static const auto read = data::read_catalog("catalog");
+  MEDLEY_CHECK(read.ok());
+  return *read;
+}
+
+struct RandomRequirements {
+  std::vector<std::string> demands, devices, limits;
+
+  explicit RandomRequirements(std::uint64_t seed) {
+    Prng prng = Prng::stream(seed, 1);
+    const auto among = [&](auto... values) {
+      const std::vector<std::string> all = {values...};
+      return all[prng.below(all.size())];
+    };
+    const int asked = 1 + static_cast<int>(prng.below(3));
+    for (int i = 0; i < asked; ++i) {
+      const std::string of_class = among("guaranteed", "standard", "standard", "flex", "batch");
+      std::string rates;
+      const double day = 0.3 + 6 * prng.uniform(), night = day * prng.uniform();
+      for (int hour = 0; hour < 24; ++hour)
+        rates +=
+            fmt::format("{}{:.3f}", hour == 0 ? "" : ", ", hour >= 8 && hour < 18 ? day : night);
+      demands.push_back(fmt::format(
+          "{{name: d{}, class: {}, model: {}, ttft_s: {}, {}rate_per_s: [{}], prompt_tokens: {}, "
+          "output_tokens: {}}}",
+          i, of_class, among("llama-3.1-8b", "llama-3.1-8b", "llama-3.1-70b"),
+          among("2", "5", "20"),
+          of_class == "batch" ? ""
+                              : fmt::format("tpot_s: {}, ", among("8ms", "25ms", "50ms", "100ms")),
+          rates, 100 + prng.below(1500), 20 + prng.below(300)));
+    }
+    const std::vector<std::string> kinds = {"h100_sxm", "l40s", "a100_80_sxm", "l4", "h200_sxm"};
+    const int offered = 1 + static_cast<int>(prng.below(3));
+    for (int i = 0; i < offered; ++i) {
+      const bool rented = prng.below(4) == 0;
+      devices.push_back(fmt::format(
+          "{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100{}}}", i,
+          kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
+          rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(), among("1", "2", "4"),
+          prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : ""));
+    }
+    if (prng.below(4) == 0)
+      limits.push_back(fmt::format("redundancy: {}", among("replica", "node")));
+    if (prng.below(4) == 0)
+      limits.push_back(fmt::format("money: {{budget: {}}}", 50000 + prng.below(400000)));
+    power_ = prng.below(4) == 0 ? fmt::format(", power_limit_kw: {}", 1 + prng.below(8)) : "";
+  }
+
+  std::string text() const {
+    std::string out =
+        "site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3" + power_ + "}\n";
+    for (const std::string& limit : limits)
+      out += limit + "\n";
+    const auto list = [&](const char* key, const std::vector<std::string>& items) {
+      out += std::string(key) + ":\n";
+      for (const std::string& item : items)
+        out += "  - " + item + "\n";
+    };
+    list("demands", demands);
+    list("devices", devices);
+    return out;
+  }
+
+  data::Requirements read() const {
+    auto read = data::parse_requirements(text(), "random.yaml", test_catalog());
+    MEDLEY_CHECK(read.ok(), read.error().message);
+    return std::move(read).value();
+  }
+
+ private:
+  std::string power_;
+};
+
+}  // namespace medley::plan
