@@ -105,7 +105,7 @@ class Builder {
     const int kv = divided(shape_.kv_heads, group);  // heads of a chip
     const int per_kv = shape_.heads_per_kv_head();
     const int heads = kv * per_kv;
-    const long long seen = kind.window > 0 ? std::min(kind.window, o_.context) : o_.context;
+    const long long seen = positions_kept(kind, o_.context);
     const std::vector<int> by_head(static_cast<std::size_t>(heads), size);
     const std::vector<int> by_kv_head(static_cast<std::size_t>(kv), size);
 

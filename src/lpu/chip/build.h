@@ -10,12 +10,24 @@
 // as many slices as it has bytes.
 #pragma once
 
+#include <algorithm>
+
 #include "base/result.h"
 #include "lpu/chip/schedule.h"
 #include "lpu/chip/shape.h"
 #include "lpu/chip/target.h"
 
 namespace medley::lpu::chip {
+
+// Tokens of a prompt that go through the stages together, at most: about as many as a pass of the
+// weights has time for (a tile of 320 x 320 takes 20 cycles to come).
+inline constexpr int kChunkTokens = 16;
+
+// Positions that the cache of a layer keeps. With a window those of a whole chunk, of which each
+// token sees its own last ones.
+inline long long positions_kept(const LayerKind& kind, long long context) {
+  return kind.window > 0 ? std::min(kind.window + kChunkTokens - 1, context) : context;
+}
 
 struct BuildOptions {
   const Target& target;

@@ -11,10 +11,6 @@
 namespace medley::lpu::chip {
 namespace {
 
-// Tokens of a prompt that go through the stages together: about as many as one pass of the weights
-// has time for (a tile of 320 x 320 takes 20 cycles to come).
-constexpr int kPrefillTokens = 16;
-
 constexpr std::size_t at(Area area) { return static_cast<std::size_t>(area); }
 
 // What is put on stages, in the order of a token's way.
@@ -61,7 +57,7 @@ class Compiler {
   Status add_prefill() {
     BuildOptions build = build_;
     // Tokens of a chunk choose experts of their own, so they go one by one.
-    build.tokens = shape_.experts > 0 ? 1 : kPrefillTokens;
+    build.tokens = shape_.experts > 0 ? 1 : kChunkTokens;
     Schedule& s = compiled_.schedule;
     std::vector<Segment> chunk;  // in place of each segment
     while (true) {
@@ -92,9 +88,11 @@ class Compiler {
       }
       compiled_.prefill_interval_cycles = std::max(compiled_.prefill_interval_cycles, kept);
     }
-    for (Segment& segment : chunk) {
-      if (segment.tokens > 1)
-        s.segments.push_back(std::move(segment));
+    for (std::size_t i = 0; i < chunk.size(); ++i) {
+      if (chunk[i].tokens > 1) {
+        chunk[i].chunk_of = static_cast<int>(i);
+        s.segments.push_back(std::move(chunk[i]));
+      }
     }
     return Done{};
   }

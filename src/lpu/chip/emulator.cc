@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "lpu/chip/build.h"
 #include "lpu/chip/layout.h"
 
 namespace medley::lpu::chip {
@@ -66,9 +67,12 @@ std::int64_t Emulator::row_of(const Run& run, int chip, const Access& access, in
   return from;
 }
 
-long long Emulator::seen(const Run& run) const {
-  const LayerKind& kind = shape_.kinds[at(shape_.kind_of_layer[at(run.layer)])];
-  return kind.window > 0 ? std::min(kind.window, schedule_.context) : schedule_.context;
+const LayerKind& Emulator::kind_of(const Run& run) const {
+  return shape_.kinds[at(shape_.kind_of_layer[at(run.layer)])];
+}
+
+long long Emulator::kept(const Run& run) const {
+  return positions_kept(kind_of(run), schedule_.context);
 }
 
 void Emulator::load() {
@@ -212,15 +216,36 @@ void Emulator::load_run(int stage, const Run& run) {
 
 int Emulator::step(int token) {
   MEDLEY_CHECK(position_ < schedule_.context && token >= 0 && token < shape_.vocabulary);
+  tokens_ = {token};
   for (std::size_t stage = 0; stage < schedule_.stages.size(); ++stage) {
     for (const Run& run : schedule_.stages[stage].runs)
-      run_segment(static_cast<int>(stage), run, token);
+      run_segment(static_cast<int>(stage), run);
   }
   ++position_;
   return choice_;
 }
 
-void Emulator::run_segment(int stage, const Run& run, int token) {
+void Emulator::prefill(const std::vector<int>& tokens) {
+  tokens_ = tokens;
+  const auto count = static_cast<long long>(tokens.size());
+  MEDLEY_CHECK(position_ + count <= schedule_.context);
+  for (std::size_t stage = 0; stage < schedule_.stages.size(); ++stage) {
+    for (Run run : schedule_.stages[stage].runs) {
+      if (schedule_.segments[at(run.segment)].kind == SegmentKind::kHead)
+        continue;
+      const auto chunk = std::find_if(
+          schedule_.segments.begin(), schedule_.segments.end(), [&](const Segment& segment) {
+            return segment.chunk_of == run.segment && segment.tokens == static_cast<int>(count);
+          });
+      MEDLEY_CHECK(chunk != schedule_.segments.end(), "emulator: no schedule for the chunk");
+      run.segment = static_cast<int>(chunk - schedule_.segments.begin());
+      run_segment(static_cast<int>(stage), run);
+    }
+  }
+  position_ += count;
+}
+
+void Emulator::run_segment(int stage, const Run& run) {
   const Segment& segment = schedule_.segments[at(run.segment)];
   pending_.assign(at(schedule_.group), {});
   for (std::vector<Pending>& of_chip : pending_) {
@@ -238,9 +263,9 @@ void Emulator::run_segment(int stage, const Run& run, int token) {
   for (const Moment& moment : moments_[at(run.segment)]) {
     for (int chip = 0; chip < schedule_.group; ++chip) {
       if (moment.write)
-        write(stage, run, chip, moment, token);
+        write(stage, run, chip, moment);
       else
-        read(stage, run, chip, moment, token);
+        read(stage, run, chip, moment);
     }
   }
 }
@@ -252,7 +277,7 @@ const Emulator::Row& Emulator::operand(int chip, int instruction, int access, in
   return found;
 }
 
-void Emulator::read(int stage, const Run& run, int chip, const Moment& moment, int token) {
+void Emulator::read(int stage, const Run& run, int chip, const Moment& moment) {
   const Segment& segment = schedule_.segments[at(run.segment)];
   const Instruction& in = segment.instructions[at(moment.instruction)];
   const Access& access = in.accesses[at(moment.access)];
@@ -264,13 +289,14 @@ void Emulator::read(int stage, const Run& run, int chip, const Moment& moment, i
   };
   std::int64_t row = row_of(run, chip, access, moment.row);
   if (in.op == Op::kEmbed && access.indirect) {
-    const int v = token - in.n;
+    const auto count = static_cast<int>(tokens_.size());
+    const int v = tokens_[at(moment.row % count)] - in.n;
     if (v < 0 || v >= in.columns)
       return;
     const TablePlace place = table_place(target_, *format_, schedule_.shard_rows, v);
     if (place.set * target_.banks + place.bank == moment.access)
       pending.read[at(moment.access)][at(moment.row)] =
-          vector_at(access.slice + place.slice, row + place.row);
+          vector_at(access.slice + place.slice, row - moment.row + place.row + moment.row / count);
     return;
   }
   if (in.op == Op::kInstall) {
@@ -310,16 +336,17 @@ void Emulator::read(int stage, const Run& run, int chip, const Moment& moment, i
   pending.read[at(moment.access)][at(moment.row)] = std::move(values);
 }
 
-void Emulator::write(int stage, const Run& run, int chip, const Moment& moment, int token) {
+void Emulator::write(int stage, const Run& run, int chip, const Moment& moment) {
   const Segment& segment = schedule_.segments[at(run.segment)];
   const Instruction& in = segment.instructions[at(moment.instruction)];
   const Access& access = in.accesses[at(moment.access)];
   const int lanes = target_.lanes, size = shape_.head_size;
   std::int64_t row = row_of(run, chip, access, moment.row);
   if (in.op == Op::kAppendKey || in.op == Op::kAppendValue) {
-    const Row& from = operand(chip, moment.instruction, 0, 0);
+    const int rows = access.rows / static_cast<int>(tokens_.size());  // of a token
+    const Row& from = operand(chip, moment.instruction, 0, moment.row / rows);
     // Attention with a window keeps its last positions, each in the place of one it has left.
-    const long long place_of = position_ % seen(run);
+    const long long place_of = (position_ + moment.row / rows) % kept(run);
     const auto put = [&](const CachePlace& place, int lane, int first, int count) {
       const Planes planes = planes_of(target_, *format_, place.set);
       if (planes.hemisphere != access.hemisphere || planes.slice != access.slice)
@@ -334,12 +361,12 @@ void Emulator::write(int stage, const Run& run, int chip, const Moment& moment, 
       return;
     }
     const int side = tile_outputs(target_, *format_);
-    for (int d = moment.row * side; d < std::min(size, (moment.row + 1) * side); ++d)
+    for (int d = moment.row % rows * side; d < std::min(size, (moment.row % rows + 1) * side); ++d)
       put(value_place(target_, *format_, in.head, size, place_of, d),
           static_cast<int>(place_of % lanes), d, 1);
     return;
   }
-  const Row values = result(run, chip, in, moment.access, moment.row, token);
+  const Row values = result(run, chip, in, moment.access, moment.row);
   int to_stage = stage, to_chip = chip;
   if (in.op == Op::kSend)
     to_chip = (chip + in.unit.index) % schedule_.group;
@@ -349,11 +376,12 @@ void Emulator::write(int stage, const Run& run, int chip, const Moment& moment, 
   std::copy_n(&values[at(access.lane)], access.lanes, to + access.lane);
 }
 
-Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, int access, int row,
-                               int token) {
+Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, int access,
+                               int row) {
   const Segment& segment = schedule_.segments[at(run.segment)];
   const int self = static_cast<int>(&in - segment.instructions.data());
   const int lanes = target_.lanes, size = shape_.head_size;
+  const auto count = static_cast<int>(tokens_.size());
   const auto reads = static_cast<int>(std::count_if(in.accesses.begin(), in.accesses.end(),
                                                     [](const Access& a) { return !a.write; }));
   // Row i of an operand, or its only one.
@@ -392,7 +420,8 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
     case Op::kNorm: {
       const bool heads = norms_heads(in);
       double squares = 0;
-      for (int i = heads ? row : 0; i < (heads ? row + 1 : in.detail); ++i) {
+      for (int i = heads ? row : row % count; i < (heads ? row + 1 : in.detail * count);
+           i += heads ? 1 : count) {
         for (const float number : of(0, i))
           squares += static_cast<double>(number) * static_cast<double>(number);
       }
@@ -400,20 +429,22 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
       const auto scale =
           static_cast<float>(1 / std::sqrt(mean + static_cast<double>(numbers_.norm_epsilon)));
       const Row& from = of(1, row);
-      const Row& weights = of(2, row);
+      const Row& weights = of(2, row / count);
       for (int i = 0; i < lanes; ++i)
         out[at(i)] = from[at(i)] * scale * weights[at(i)];
       return out;
     }
     case Op::kSum:
       for (int number = 0; number < reads; ++number) {
-        const Row& from = of(number, row);
+        // A bias has a row for all tokens.
+        const bool bias = in.accesses[at(number)].area == Area::kConstants;
+        const Row& from = of(number, bias ? row / count : row);
         for (int i = 0; i < lanes; ++i)
           out[at(i)] += from[at(i)];
       }
       return out;
     case Op::kAngles: {
-      const std::vector<float> angles = numbers_.angles(position_);
+      const std::vector<float> angles = numbers_.angles(position_ + row);
       std::copy_n(angles.begin(), std::min(angles.size(), out.size()), out.begin());
       return out;
     }
@@ -428,7 +459,7 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
       return out;
     }
     case Op::kRotate: {
-      const Row &from = of(0, row), &swapped = of(1, row), &angles = of(2, 0);
+      const Row &from = of(0, row), &swapped = of(1, row), &angles = of(2, row % count);
       out = from;
       const int pairs = numbers_.turned / 2;
       for (int i = 0; i < pairs; ++i) {
@@ -451,11 +482,17 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
     case Op::kSoftmax: {
       const int spans = in.detail;
       const int rows = in.accesses[0].rows / spans;
-      const long long valid = std::min<long long>(position_ + 1, seen(run));
+      // The place s of the cache holds the latest position that is s modulo what is kept.
+      const long long room = kept(run), latest = position_ + count - 1;
+      const long long self = position_ + row % rows % count, window = kind_of(run).window;
+      const auto sees = [&](long long place) {
+        const long long there = latest - ((latest - place) % room + room) % room;
+        return there >= 0 && there <= self && (window == 0 || there > self - window);
+      };
       const auto each = [&](int number, int query, const auto& use) {
-        for (long long p = 0; p < valid; ++p) {
-          const int span = static_cast<int>(p / lanes);
-          use(of(number, span * rows + query)[at(p % lanes)]);
+        for (long long p = 0; p < room; ++p) {
+          if (sees(p))
+            use(of(number, static_cast<int>(p / lanes) * rows + query)[at(p % lanes)]);
         }
       };
       const float scale = 1 / std::sqrt(static_cast<float>(size));
@@ -469,7 +506,8 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
       }
       const Row& scores = of(1, row);
       for (int i = 0; i < lanes; ++i) {
-        if (std::int64_t{row / rows} * lanes + i < valid)
+        const long long place = std::int64_t{row / rows} * lanes + i;
+        if (place < room && sees(place))
           out[at(i)] = std::exp((scores[at(i)] - most) * scale);
       }
       return out;
@@ -549,7 +587,6 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
       return out;
     }
   }
-  (void)token;
   return out;
 }
 

@@ -41,6 +41,9 @@ class Emulator {
   // The next token of the one stream: through all stages. Answers the chosen token.
   // Precondition: position() < the schedule's context.
   int step(int token);
+  // A chunk of a prompt, as many tokens as the schedule takes at once; none is chosen.
+  // Precondition: the schedule has segments for so many.
+  void prefill(const std::vector<int>& tokens);
   long long position() const { return position_; }
   void reset() { position_ = 0; }
   // Of the last step: the largest logit.
@@ -65,15 +68,16 @@ class Emulator {
 
   void load();
   void load_run(int stage, const Run& run);
-  void run_segment(int stage, const Run& run, int token);
-  void read(int stage, const Run& run, int chip, const Moment& moment, int token);
-  void write(int stage, const Run& run, int chip, const Moment& moment, int token);
-  Row result(const Run& run, int chip, const Instruction& in, int access, int row, int token);
+  void run_segment(int stage, const Run& run);
+  void read(int stage, const Run& run, int chip, const Moment& moment);
+  void write(int stage, const Run& run, int chip, const Moment& moment);
+  Row result(const Run& run, int chip, const Instruction& in, int access, int row);
   float local_weight(const Instruction& in, const Run& run, int chip, int expert, int n,
                      int k) const;
   std::int64_t row_of(const Run& run, int chip, const Access& access, int row) const;
   float* cells(int stage, int chip, int hemisphere, int slice, int bank, std::int64_t row);
-  long long seen(const Run& run) const;
+  const LayerKind& kind_of(const Run& run) const;
+  long long kept(const Run& run) const;
   const Row& operand(int chip, int instruction, int access, int row) const;
 
   const Schedule& schedule_;
@@ -86,7 +90,8 @@ class Emulator {
   std::vector<std::vector<float>> sram_;
   std::vector<std::vector<Pending>> pending_;  // by chip of the group, by instruction
   std::vector<int> chosen_;                    // experts
-  long long position_ = 0;
+  std::vector<int> tokens_;                    // that are under way
+  long long position_ = 0;                     // of the first of them
   float largest_ = 0;
   int choice_ = 0;
   int embed_parts_ = 1;

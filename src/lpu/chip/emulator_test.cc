@@ -204,8 +204,8 @@ Shape small() {
 }
 
 // Feeds the chosen tokens back; each must be the plain computation's, with nearly its logit.
-void expect_same_tokens(const Shape& shape, const CompileOptions& options, bool halves,
-                        int tokens) {
+void expect_same_tokens(const Shape& shape, const CompileOptions& options, bool halves, int tokens,
+                        int chunks = 0) {
   const Target target = example();
   const auto compiled = compile(shape, target, options);
   ASSERT_TRUE(compiled.ok()) << compiled.error().message;
@@ -216,6 +216,16 @@ void expect_same_tokens(const Shape& shape, const CompileOptions& options, bool 
   ASSERT_TRUE(emulator.ok()) << emulator.error().message;
   Plain plain(shape, numbers);
   int token = 1;
+  // A prompt in chunks first, where it is asked for.
+  Prng prng(7);
+  for (int i = 0; i < chunks; ++i) {
+    std::vector<int> chunk;
+    for (int j = 0; j < compiled->prefill_tokens; ++j) {
+      chunk.push_back(static_cast<int>(prng.below(static_cast<std::uint64_t>(shape.vocabulary))));
+      plain.step(chunk.back());
+    }
+    emulator->prefill(chunk);
+  }
   for (int i = 0; i < tokens; ++i) {
     const auto [expected, logit] = plain.step(token);
     token = emulator->step(token);
@@ -265,6 +275,16 @@ TEST(Emulator, KeepsTheLastPositionsOfAWindow) {
   shape.kinds = {{}, {.window = 20}};
   shape.kind_of_layer = {1, 0};
   expect_same_tokens(shape, {.context = 100, .group = 2}, false, 60);
+}
+
+TEST(Emulator, TakesPromptsInChunks) {
+  Shape shape = small();
+  expect_same_tokens(shape, {.context = 140, .group = 2}, false, 10, 8);
+  shape.head_norms = shape.biases = true;
+  expect_same_tokens(shape, {.context = 70, .chips = 6, .group = 3}, true, 10, 3);
+  shape.kinds = {{}, {.window = 20}};
+  shape.kind_of_layer = {1, 0};
+  expect_same_tokens(shape, {.context = 100, .group = 1}, false, 30, 4);
 }
 
 TEST(Emulator, SendsTokensToTheirExperts) {

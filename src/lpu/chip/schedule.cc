@@ -35,7 +35,7 @@ std::uint64_t Schedule::digest() const {
   add(weights, cache, group, shard_rows, experts, lanes, context, streams, token_cycles,
       interval_cycles, segments.size(), stages.size());
   for (const Segment& segment : segments) {
-    add(segment.kind, segment.tokens, segment.part, segment.cycles, segment.macs);
+    add(segment.kind, segment.tokens, segment.part, segment.chunk_of, segment.cycles, segment.macs);
     for (int area = 0; area < kAreas; ++area)
       add(segment.rows[area], segment.used_bytes[area]);
     for (const Instruction& i : segment.instructions) {

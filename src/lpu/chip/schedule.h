@@ -152,6 +152,8 @@ struct Segment {
   std::string name;  // "layer", "layer, window 128"
   int tokens = 1;    // at once, of one stream
   int part = 0;      // of the vocabulary
+  // The segment of one token in whose place it takes a chunk of a prompt; -1: it takes one token.
+  int chunk_of = -1;
   std::vector<Instruction> instructions;
   // Scratch rows that hold something at the start, and at the end: what is handed on.
   std::vector<Access> inputs, outputs;
