@@ -302,7 +302,8 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   fact("streams", std::to_string(compiled->most_streams),
        fmt::format("most that SRAM holds at {} tokens", context));
   fact("prefill", fmt::format("{:.2f} ms", prefill_s * 1e3),
-       fmt::format("a prompt of {}, {} tokens at once", prompt, compiled->prefill_tokens));
+       fmt::format("a prompt of {}, {} token{} at once", prompt, compiled->prefill_tokens,
+                   compiled->prefill_tokens == 1 ? "" : "s"));
   fact("energy", power_known ? fmt::format("{:.3g} J", joules(streams)) : "unknown",
        power_known ? fmt::format("a token with {} stream{}; {:.3g} J with {}", streams,
                                  streams == 1 ? "" : "s", joules(full), full)

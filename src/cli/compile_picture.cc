@@ -24,7 +24,7 @@ constexpr int kWidth = 1100, kLeft = 130, kRight = 20, kRow = 18;
 // What an instruction is for, as the picture tells apart; the index is its colour.
 constexpr std::string_view kWork[] = {
     "attention: q, k, v, out", "feed-forward", "the cache", "vectors", "lanes",
-    "between chips",           "head"};
+    "between chips",           "head",         "a layer"};
 
 std::size_t work_of(const Instruction& in, bool cached) {
   switch (in.unit.kind) {
@@ -161,7 +161,7 @@ class Picture {
       }
       for (const auto& run : schedule_.stages[s].runs) {
         const Segment& segment = schedule_.segments[static_cast<std::size_t>(run.segment)];
-        std::size_t colour = 1;
+        std::size_t colour = 7;
         if (segment.kind == lpu::chip::SegmentKind::kHandOn)
           colour = 5;
         else if (segment.kind == lpu::chip::SegmentKind::kHead)
