@@ -33,6 +33,15 @@ struct Operand {
   int period = 1;
 };
 
+std::string too_long(const BuildOptions& options, long long rows) {
+  return fmt::format(
+      "a sweep over {} positions for {} token{} needs {} rows beside the weights, and a bank has "
+      "{}; "
+      "try a shorter context",
+      options.context, options.tokens, options.tokens == 1 ? "" : "s", rows,
+      options.target.rows_per_bank);
+}
+
 class Builder {
  public:
   Builder(const BuildOptions& options, SegmentKind kind, std::string name)
@@ -191,10 +200,7 @@ class Builder {
     };
     for (const std::int64_t row : next_scratch_) {
       if (row > target_.rows_per_bank) {
-        return fail(fmt::format(
-            "a sweep over {} positions for {} tokens needs {} rows beside the weights, and a bank "
-            "has {}; try a shorter context",
-            o_.context, tokens_, row, target_.rows_per_bank));
+        return fail(too_long(o_, row));
       }
     }
     segment_.rows[static_cast<int>(Area::kScratch)] =
@@ -1081,6 +1087,11 @@ Status possible(const BuildOptions& options) {
   }
   if (options.context < 1)
     return fail("a context of no tokens");
+  // The scores alone; what else there is, is counted when it is built.
+  const long long rows = (options.context + options.target.lanes - 1) / options.target.lanes *
+                         options.shape.heads_per_kv_head() * options.tokens;
+  if (rows > options.target.rows_per_bank)
+    return fail(too_long(options, rows));
   const int sums = options.tokens * options.shape.heads_per_kv_head();
   if (sums > options.target.accumulators) {
     return fail(fmt::format("{} queries of a KV head at once, and a plane keeps {} sums", sums,
