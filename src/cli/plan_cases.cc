@@ -114,6 +114,7 @@ int run_fleet_mixes(const PlanCasesOptions& options, std::FILE* out, std::FILE* 
     return complain(read.error(), err);
   for (const std::string& warning : read->warnings)
     fmt::print(err, "medley plan: {}\n", printable(warning));
+  const auto solver = solve::make_integer_solver();
   json::array all;
   const Align right = Align::kRight;
   Table rows({{"case"},
@@ -126,7 +127,8 @@ int run_fleet_mixes(const PlanCasesOptions& options, std::FILE* out, std::FILE* 
               {"ms", right}});
   for (const FleetMixCases::Case& one : read->cases) {
     const FleetMixTable& table = read->tables[one.table];
-    const Result<FleetMix> mix = plan::cheapest_fleet_mix(table, one.demand, options.time_limit_s);
+    const Result<FleetMix> mix =
+        plan::cheapest_fleet_mix(table, one.demand, *solver, options.time_limit_s);
     if (!mix.ok())
       return complain({mix.error().code, fmt::format("{}: {}", one.id, mix.error().message), {}},
                       err);
