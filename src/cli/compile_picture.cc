@@ -207,7 +207,9 @@ class Picture {
         } else if (in.unit.kind == UnitKind::kSwitch) {
           name = fmt::format("switch {}", in.unit.hemisphere + 1);
         } else if (in.unit.kind == UnitKind::kLink) {
-          name = fmt::format("link +{}", unit);
+          name = unit < target_.node_chips
+                     ? fmt::format("link +{}", unit)
+                     : fmt::format("far link {}", unit - target_.node_chips + 1);
           hemisphere = 0;
         }
         Line& line = lines[{order, hemisphere, unit, kind}];

@@ -46,6 +46,8 @@ inline RandomChips random_chips(std::uint64_t seed) {
   t.node_chips = one_of({1, 2, 3, 4, 8});
   t.link_bytes_per_cycle = between(1, 80) + 0.5;
   t.link_latency = between(1, 450);
+  t.far_links = between(1, 3);
+  t.far_latency = between(1, 900);
   t.next_latency = between(1, 450);
   t.most_chips = 100'000;
   const int bytes = one_of({1, 2, 4});
@@ -90,7 +92,7 @@ inline RandomChips random_chips(std::uint64_t seed) {
   r.options.context = between(1, 300);
   r.options.streams = between(1, 3);
   if (prng.below(2) == 0)
-    r.options.group = between(1, t.node_chips);
+    r.options.group = prng.below(4) == 0 ? 2 * t.node_chips : between(1, t.node_chips);
   return r;
 }
 

@@ -683,24 +683,24 @@ class Builder {
 
   // --- Between chips ---
 
-  std::uint8_t link_side(int distance) const {
-    return static_cast<std::uint8_t>(distance % target_.hemispheres);
-  }
-
-  // Sends `from` to the chip `distance` further on, into `to`.
+  // Sends `from` to the chip so far on, into `to`. What goes to other nodes shares a few links.
   void send(int distance, Access from, Access to, int bytes) {
     int cycles = target_.link_cycles(bytes * target_.lanes);
+    const bool far = distance >= target_.node_chips;
+    const int link = far ? target_.node_chips + distance % target_.far_links : distance;
     Instruction in{.op = Op::kSend,
                    .unit = {.kind = UnitKind::kLink,
-                            .hemisphere = link_side(distance),
-                            .index = static_cast<std::int16_t>(distance)}};
+                            .hemisphere = static_cast<std::uint8_t>(link % target_.hemispheres),
+                            .index = static_cast<std::int16_t>(link)}};
+    in.detail = distance;
     if (planted(ScheduleBug::kLinkTooFast) && cycles > 1)
       --cycles;
     from.period = cycles;
     to.period = cycles;
     to.write = true;
     to.remote = true;
-    to.cycle = cycles + target_.link_latency - (planted(ScheduleBug::kHopTooEarly) ? 1 : 0);
+    to.cycle = cycles + (far ? target_.far_latency : target_.link_latency) -
+               (planted(ScheduleBug::kHopTooEarly) ? 1 : 0);
     in.busy = std::int64_t{cycles} * from.rows;
     in.accesses = {from, to};
     emit(std::move(in));

@@ -11,6 +11,8 @@
 namespace medley::lpu::chip {
 namespace {
 
+constexpr int kMostNodes = 8;  // of a group
+
 constexpr std::size_t at(Area area) { return static_cast<std::size_t>(area); }
 
 // What is put on stages, in the order of a token's way.
@@ -38,6 +40,7 @@ class Compiler {
     s.weights = weights.precision;
     s.cache = cache.precision;
     s.group = group;
+    s.node = std::min(group, target.node_chips);
     s.shard_rows = shard_rows(target, shape, group);
     s.experts = shape.experts;
     s.lanes = target.lanes;
@@ -413,8 +416,8 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
     return fail("no streams: at least one is needed");
   if (options.context < 1)
     return fail("a context of no tokens: at least one is needed");
-  if (options.group > target.node_chips) {
-    return fail(fmt::format("a group of {} chips is more than a node's {}", options.group,
+  if (options.group > target.node_chips && options.group % target.node_chips != 0) {
+    return fail(fmt::format("a group of {} chips is no whole number of nodes of {}", options.group,
                             target.node_chips));
   }
   std::vector<int> groups;
@@ -423,10 +426,15 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
   } else {
     for (int group = 1; group <= target.node_chips; ++group)
       groups.push_back(group);
+    // Wider than a node only where a layer needs it.
+    for (int nodes = 2; nodes <= kMostNodes; nodes *= 2)
+      groups.push_back(nodes * target.node_chips);
   }
   std::optional<Compiler> best;
   std::optional<Error> error;
   for (const int group : groups) {
+    if (best && group > target.node_chips)
+      break;
     Compiler compiler(shape, target, options, *weights, *cache, group);
     if (const Status status = compiler.run(); !status.ok()) {
       error = status.error();

@@ -63,7 +63,8 @@ float* Emulator::cells(int stage, int chip, int hemisphere, int slice, int bank,
 std::int64_t Emulator::row_of(const Run& run, int chip, const Access& access, int row) const {
   std::int64_t from = run.base[static_cast<int>(access.area)] + access.row + row;
   if (access.peer != kNoPeer)
-    from += std::int64_t{(chip + access.peer) % schedule_.group} * access.peer_rows;
+    from += std::int64_t{chip_at(chip, access.peer, schedule_.group, schedule_.node)} *
+            access.peer_rows;
   return from;
 }
 
@@ -369,7 +370,7 @@ void Emulator::write(int stage, const Run& run, int chip, const Moment& moment) 
   const Row values = result(run, chip, in, moment.access, moment.row);
   int to_stage = stage, to_chip = chip;
   if (in.op == Op::kSend)
-    to_chip = (chip + in.unit.index) % schedule_.group;
+    to_chip = chip_at(chip, in.detail, schedule_.group, schedule_.node);
   if (in.op == Op::kHandOn)
     to_stage = (stage + 1) % static_cast<int>(schedule_.stages.size());
   float* to = cells(to_stage, to_chip, access.hemisphere, access.slice, access.bank, row);

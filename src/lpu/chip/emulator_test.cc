@@ -253,6 +253,10 @@ TEST(Emulator, SplitsALayerOverTheChipsOfAGroup) {
     expect_same_tokens(small(), {.context = 70, .group = group}, true, 20);
 }
 
+TEST(Emulator, SplitsALayerOverTwoNodes) {
+  expect_same_tokens(small(), {.context = 70, .group = 8}, true, 20, 1);
+}
+
 TEST(Emulator, FollowsStagesOneAfterTheOther) {
   const Target target = example();
   const auto one = compile(small(), target, {.context = 70, .group = 2});

@@ -41,7 +41,7 @@ Resources::Resources(const Target& target)
       installs_(at(target.hemispheres * target.planes)),
       multiplies_(installs_.size()),
       switches_(at(target.hemispheres)),
-      links_(at(target.node_chips)),
+      links_(at(target.node_chips + target.far_links)),
       banks_(at(target.hemispheres * target.slices * target.banks)),
       ports_(at(target.hemispheres * target.slices * 2)),
       streams_(at(target.hemispheres * target.streams * 2)) {}

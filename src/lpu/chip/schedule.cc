@@ -32,7 +32,7 @@ std::string_view name_of(SegmentKind kind) { return kSegmentNames[static_cast<st
 std::uint64_t Schedule::digest() const {
   Digest digest;
   const auto add = [&](auto... numbers) { (digest.add(static_cast<std::uint64_t>(numbers)), ...); };
-  add(weights, cache, group, shard_rows, experts, lanes, context, streams, token_cycles,
+  add(weights, cache, group, node, shard_rows, experts, lanes, context, streams, token_cycles,
       interval_cycles, segments.size(), stages.size());
   for (const Segment& segment : segments) {
     add(segment.kind, segment.tokens, segment.part, segment.chunk_of, segment.cycles, segment.macs);

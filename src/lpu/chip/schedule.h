@@ -60,7 +60,7 @@ enum class UnitKind : std::uint8_t {
   kMultiply,  // what a plane multiplies with
   kVector,
   kSwitch,
-  kLink,  // to the chip so many numbers further on
+  kLink,  // to the chip so far on in the node; from the node's size on, to other nodes
   kNext,  // to the next group
 };
 inline constexpr int kUnitKinds = 6;
@@ -96,8 +96,8 @@ struct Access {
   std::int16_t streams = 0;
   std::int16_t stream[2] = {0, -1};
   std::int16_t lane = 0, lanes = 0;  // that are written or hold something
-  // Rows count on by `peer_rows` for each place of chip (own number + peer) mod group; of remote
-  // writes it is the sender's number.
+  // Rows count on by `peer_rows` for each number of chip_at(own number, peer); of remote writes it
+  // is the sender's.
   std::int16_t peer = kNoPeer;
   std::int32_t peer_rows = 0;
   std::int32_t range = 0;         // rows that `indirect` may reach from `row`; else 0
@@ -177,10 +177,18 @@ struct Stage {
   std::int64_t start = 0, end = 0;  // cycles that a token keeps it for
 };
 
+// The chip so far on in a group: so many nodes, and so many places within the node. So the way to
+// it is alike for all chips.
+inline int chip_at(int chip, int distance, int group, int node) {
+  return (chip / node + distance / node) % (group / node) * node +
+         (chip % node + distance % node) % node;
+}
+
 struct Schedule {
   std::string model, target;
   Precision weights = Precision::kInt8, cache = Precision::kFp16;
   int group = 1;       // chips of a stage
+  int node = 1;        // of which so many are in one node: all, or whole nodes
   int shard_rows = 1;  // of the residual stream, of each chip
   int experts = 0;
   int lanes = 0;

@@ -67,6 +67,8 @@ struct Target {
   int node_chips = 0;
   double link_bytes_per_cycle = 0;  // a direction
   int link_latency = 0;             // cycles, within a node
+  int far_links = 0;                // of a chip, to other nodes: shared by all it sends there
+  int far_latency = 0;              // cycles, from node to node
   int next_latency = 0;             // cycles, from group to group
   int most_chips = 0;               // that can be joined
   Range chip_w{0, 0};               // while it runs; {0, 0}: unknown

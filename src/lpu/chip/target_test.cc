@@ -74,10 +74,10 @@ TEST(Target, RefusesWhatContradictsItselfWithFileLineAndField) {
   EXPECT_EQ(error_of("cycles_per_vector: {value: 1, assumed: example}",
                      "cycles_per_vector: {value: 1, assumed: example}\n"
                      "    peak_tops: {value: 17, assumed: example}"),
-            "chip.yaml:43:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
+            "chip.yaml:45:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
             "cycles a vector, do 16 TOP/s, not 17");
   EXPECT_EQ(error_of("precision: fp16", "precision: fp32"),
-            "chip.yaml:43:16: formats[1].precision: format fp32 stands here twice");
+            "chip.yaml:45:16: formats[1].precision: format fp32 stands here twice");
 }
 
 TEST(Target, RefusesFiguresWithoutOriginAndKeysItDoesNotKnow) {

@@ -42,6 +42,11 @@ class Verifier {
       find("the target has no such number format");
       return std::move(certificate_);
     }
+    if (schedule_.group < 1 || schedule_.node != std::min(schedule_.group, target_.node_chips) ||
+        schedule_.group % schedule_.node != 0) {
+      find("a group that is neither part of a node nor whole nodes");
+      return std::move(certificate_);
+    }
     for (const Segment& segment : schedule_.segments) {
       segment_ = &segment;
       check_form();
@@ -116,7 +121,12 @@ class Verifier {
           sound = sound && in.unit.hemisphere < target_.hemispheres;
           break;
         case UnitKind::kLink:
-          sound = sound && in.unit.index >= 1 && in.unit.index < schedule_.group &&
+          // Within the node by the link of the distance, else by one of those that lead out.
+          sound = sound && in.detail >= 1 && in.detail < schedule_.group &&
+                  (in.detail < schedule_.node
+                       ? in.unit.index == in.detail
+                       : in.unit.index >= target_.node_chips &&
+                             in.unit.index < target_.node_chips + target_.far_links) &&
                   in.unit.hemisphere < target_.hemispheres;
           break;
         case UnitKind::kVector:
@@ -282,7 +292,9 @@ class Verifier {
           break;
         case UnitKind::kLink:
         case UnitKind::kNext:
-          latency = in.unit.kind == UnitKind::kLink ? target_.link_latency : target_.next_latency;
+          latency = in.unit.kind == UnitKind::kNext ? target_.next_latency
+                    : in.detail >= schedule_.node   ? target_.far_latency
+                                                    : target_.link_latency;
           latency += link_cycles(in.accesses.front().slices * target_.lanes);
           break;
       }
@@ -490,8 +502,13 @@ class Verifier {
     };
     std::vector<Read> reads;
     const int group = schedule_.group;
+    // So many nodes on, and so many places.
+    const int node = schedule_.node;
+    const auto number_of = [&](int from, int distance) {
+      return (from / node + distance / node) % (group / node) * node + (from + distance) % node;
+    };
     const auto first_row = [&](const Access& a, int sender) {
-      const int turn = a.peer == chip::kNoPeer ? 0 : (sender + a.peer) % group;
+      const int turn = a.peer == chip::kNoPeer ? 0 : number_of(sender, a.peer);
       return a.row + turn * a.peer_rows;
     };
     const auto cell_of = [&](const Access& a, int slice, std::int64_t row) {
@@ -521,7 +538,11 @@ class Verifier {
         }
         if (in.op == Op::kHandOn && a.write)
           continue;  // on another group's chip
-        const int sender = a.remote ? (chip + group - in.unit.index) % group : chip;
+        int sender = chip;
+        for (int other = 0; a.remote && other < group; ++other) {
+          if (number_of(other, in.detail) == chip)
+            sender = other;
+        }
         if (a.write)
           add_cells(writes, a, in.start, sender, static_cast<int>(i), false);
         else
@@ -677,8 +698,6 @@ class Verifier {
       find("the token is called done before it is");
     if (schedule_.chips() > target_.most_chips)
       find(fmt::format("{} chips where {} can be joined", schedule_.chips(), target_.most_chips));
-    if (schedule_.group > target_.node_chips)
-      find("a group of more chips than a node has");
   }
 
   const chip::Schedule& schedule_;
