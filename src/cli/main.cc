@@ -325,7 +325,7 @@ int main(int argc, char** argv) {
   sub->add_option("POINTS", perf_schedule.points, "Points: a YAML file with group lpu_v1")
       ->required()
       ->type_name("");
-  sub->add_option("--target", perf_schedule.target, "Target to compile for (docs/lpu.md)")
+  sub->add_option("--target", perf_schedule.target, "Target to compile for (docs/lpu-chips.md)")
       ->type_name("TARGET")
       ->capture_default_str();
   add_output(sub, perf_schedule.json);
@@ -383,7 +383,8 @@ int main(int argc, char** argv) {
 
   CompileVerbOptions compile;
   verb = app.add_subcommand(
-      "compile", "Compile a model to a static schedule for chips and verify it (docs/lpu.md)");
+      "compile",
+      "Compile a model to a static schedule for chips and verify it (docs/lpu-chips.md)");
   verb->add_option("MODEL", compile.model, "A model of the catalogue, a GGUF file or a config.json")
       ->required()
       ->type_name("");

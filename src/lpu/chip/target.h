@@ -1,8 +1,8 @@
 // A statically scheduled chip as the compiler sees it: units, SRAM, streams, links, clock.
 //
-// A target is a data file (catalog/targets/*.yaml, docs/lpu.md). Each figure says which source it
-// was read in, or that it is assumed and why; what the file leaves out is an error, so that nothing
-// is computed from a figure nobody stated. A file that contradicts itself is refused.
+// A target is a data file (catalog/targets/*.yaml, docs/lpu-chips.md). Each figure says which
+// source it was read in, or that it is assumed and why; what the file leaves out is an error, so
+// that nothing is computed from a figure nobody stated. A file that contradicts itself is refused.
 //
 // The machine: vectors of `lanes` bytes move between SRAM slices and units on streams, one vector a
 // cycle and stream. The vector unit stands in the middle of `hemispheres` alike, each with its
