@@ -16,9 +16,11 @@
 #include <vector>
 
 #include "base/nearest.h"
+#include "cli/bench.h"
 #include "cli/catalog.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
+#include "cli/model.h"
 #include "cli/perf.h"
 #include "cli/perf_measure.h"
 #include "cli/plan_cases.h"
@@ -272,6 +274,77 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   add_output(generate, trace.json);
+
+  verb = app.add_subcommand("bench", "Measure engines on this machine");
+  verb->require_subcommand(1);
+  BenchOptions bench;
+  CLI::App* engines = verb->add_subcommand(
+      "engines", "Engines side by side on one model, interleaved (docs/lpu.md)");
+  engines->add_option("MODEL", bench.model, "GGUF file")->required()->type_name("");
+  engines->add_option("--engines", bench.engines, "Which, separated by commas")
+      ->type_name("ENGINE,...")
+      ->capture_default_str();
+  engines->add_option("--threads", bench.threads, "Threads of each engine")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  engines->add_option("--context", bench.context, "Tokens of a sequence")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(8, 1 << 20));
+  engines
+      ->add_option("--tokens", bench.tokens,
+                   "Tokens of each engine; without, as many as come in about ten seconds")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  engines
+      ->add_option("--window", bench.window_us,
+                   "Release tokens on a beat of so many microseconds and count those that miss it")
+      ->type_name("US")
+      ->check(number_in(1, 1e9));
+  engines->add_option("--ahead", bench.ahead, "Tokens that may be ready before their beat")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4));
+  engines
+      ->add_option("--reference", bench.reference,
+                   "Hold the logits of so many tokens against plain F32 arithmetic (slow)")
+      ->type_name("TOKENS")
+      ->check(CLI::PositiveNumber);
+  engines->add_flag("--half-kv", bench.half_kv, "KV caches in F16 in place of F32");
+  engines->add_flag("--no-avx512", bench.narrow, "AVX2 at most");
+  engines->add_flag("--fifo", bench.fifo, "Under SCHED_FIFO, where that is allowed");
+  add_output(engines, bench.json);
+  engines->callback([&] { run = [&] { return run_bench_engines(bench, stdout, stderr); }; });
+
+  verb = app.add_subcommand("model", "Make model files");
+  verb->require_subcommand(1);
+  ModelSynthOptions synth;
+  CLI::App* synth_verb = verb->add_subcommand("synth", "A model of random weights, for measuring");
+  synth_verb->add_option("OUT", synth.out, "GGUF file to write")->required()->type_name("");
+  synth_verb->add_option("--shape", synth.shape, "260k, 110m or 1.1b")
+      ->type_name("NAME")
+      ->capture_default_str();
+  synth_verb->add_option("--format", synth.format, "F32, F16, BF16, Q8_0, Q4_0, Q4_K, ...")
+      ->type_name("NAME")
+      ->capture_default_str();
+  synth_verb->add_option("--family", synth.family, "llama, qwen2, qwen3 or gemma")
+      ->type_name("NAME");
+  const auto size = [&](const char* flag, std::optional<int>& value) {
+    synth_verb->add_option(flag, value, "In place of the shape's")->type_name("N");
+  };
+  size("--layers", synth.layers);
+  size("--width", synth.width);
+  size("--heads", synth.heads);
+  size("--kv-heads", synth.kv_heads);
+  size("--head-size", synth.head_size);
+  size("--inner", synth.inner);
+  size("--vocabulary", synth.vocabulary);
+  size("--context", synth.context);
+  synth_verb->add_option("--seed", synth.seed, "Seed of the weights")
+      ->type_name("N")
+      ->capture_default_str();
+  synth_verb->callback([&] { run = [&] { return run_model_synth(synth, stdout, stderr); }; });
 
   verb = app.add_subcommand("perf", "Hold the step models against measurements, fit and show them");
   verb->require_subcommand(1);

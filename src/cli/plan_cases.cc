@@ -18,7 +18,7 @@ using plan::FleetMix;
 using plan::FleetMixCases;
 using plan::FleetMixTable;
 using plan::TrainingCases;
-using plan::TrainingShares;
+using simulate::TrainingShares;
 
 int complain(const Error& error, std::FILE* err) {
   fmt::print(err, "medley plan: {}\n", printable(error.message));
@@ -114,6 +114,7 @@ int run_fleet_mixes(const PlanCasesOptions& options, std::FILE* out, std::FILE* 
     return complain(read.error(), err);
   for (const std::string& warning : read->warnings)
     fmt::print(err, "medley plan: {}\n", printable(warning));
+  const auto solver = solve::make_integer_solver();
   json::array all;
   const Align right = Align::kRight;
   Table rows({{"case"},
@@ -126,7 +127,8 @@ int run_fleet_mixes(const PlanCasesOptions& options, std::FILE* out, std::FILE* 
               {"ms", right}});
   for (const FleetMixCases::Case& one : read->cases) {
     const FleetMixTable& table = read->tables[one.table];
-    const Result<FleetMix> mix = plan::cheapest_fleet_mix(table, one.demand, options.time_limit_s);
+    const Result<FleetMix> mix =
+        plan::cheapest_fleet_mix(table, one.demand, *solver, options.time_limit_s);
     if (!mix.ok())
       return complain({mix.error().code, fmt::format("{}: {}", one.id, mix.error().message), {}},
                       err);
@@ -170,7 +172,7 @@ json::object to_json(const TrainingCases::Case& one, const TrainingShares& answe
 
 // What each type spends its time on, of all devices of the type.
 void add_row(const TrainingCases::Case& one, const TrainingShares& answer, Table& rows) {
-  const plan::TrainingCase& given = one.given;
+  const simulate::TrainingCase& given = one.given;
   std::vector<std::string> cluster, busy;
   for (std::size_t t = 0; t < one.types.size(); ++t) {
     if (given.count[t] == 0)
@@ -183,7 +185,8 @@ void add_row(const TrainingCases::Case& one, const TrainingShares& answer, Table
   }
   const bool answered = answer.status != TrainingShares::Status::kInfeasible;
   rows.add_row(
-      {one.id, std::string(plan::kTrainingObjectives[static_cast<std::size_t>(given.objective)]),
+      {one.id,
+       std::string(simulate::kTrainingObjectives[static_cast<std::size_t>(given.objective)]),
        name_of(answer.status),
        answered ? fmt::format("{:.6g}", answer.objective) : std::string("-"),
        std::to_string(given.jobs.size()), fmt::format("{}", fmt::join(cluster, " : ")),
@@ -205,7 +208,7 @@ int run_training(const PlanCasesOptions& options, std::FILE* out, std::FILE* err
               {"cluster"},
               {"busy"}});
   for (const TrainingCases::Case& one : read->cases) {
-    const Result<TrainingShares> answer = plan::best_training_shares(one.given);
+    const Result<TrainingShares> answer = simulate::best_training_shares(one.given);
     if (!answer.ok())
       return complain(
           {answer.error().code, fmt::format("{}: {}", one.id, answer.error().message), {}}, err);

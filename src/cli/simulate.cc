@@ -12,7 +12,9 @@
 #include "cli/table.h"
 #include "cli/warn.h"
 #include "cli/write_file.h"
+#include "data/job_scenario_file.h"
 #include "data/scenario_file.h"
+#include "simulate/job_simulation.h"
 #include "simulate/report.h"
 #include "simulate/report_html.h"
 #include "simulate/timeline.h"
@@ -214,16 +216,17 @@ const boost::json::value* figure_at(const boost::json::value& report, std::strin
 }
 
 // A figure holds when it is within one in a million of what the scenario expects.
-int check_expected(const data::Scenario& scenario, const std::string& report_json, std::FILE* err) {
-  if (scenario.expected.empty())
+int check_expected(const std::string& file, const std::map<std::string, data::Expected>& all,
+                   const std::string& report_json, std::FILE* err) {
+  if (all.empty())
     return kAnswered;
   const boost::json::value report = boost::json::parse(report_json);
   int status = kAnswered;
-  for (const auto& [path, expected] : scenario.expected) {
+  for (const auto& [path, expected] : all) {
     const boost::json::value* found = figure_at(report, path);
     if (found == nullptr) {
       fmt::print(err, "medley simulate: {}: expected.{}: the report has no such figure\n",
-                 printable(scenario.file), printable(path));
+                 printable(file), printable(path));
       return kUnusable;
     }
     std::string came_out = "unknown";
@@ -233,11 +236,76 @@ int check_expected(const data::Scenario& scenario, const std::string& report_jso
         continue;
       came_out = fmt::format("{}", figure);
     }
-    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n",
-               printable(scenario.file), printable(path), data::text_of(expected), came_out);
+    fmt::print(err, "medley simulate: {}: expected.{} is {}, came out {}\n", printable(file),
+               printable(path), data::text_of(expected), came_out);
     status = kMissed;
   }
   return status;
+}
+
+void print_jobs(const simulate::JobReport& report, const data::JobScenario& scenario,
+                std::FILE* out) {
+  fmt::print(out,
+             "{}\n{} jobs in {} rounds of {:.4g} s, a move costs {:.4g} s; every device here is "
+             "simulated\n\n",
+             printable(scenario.name), report.jobs.size(), report.rounds, scenario.round_s,
+             scenario.move_s);
+  const Align right = Align::kRight;
+  std::vector<Column> columns = {
+      {"job"}, {"gang", right}, {"arrived s", right}, {"finished s", right}};
+  for (std::size_t t = 0; t < scenario.types.size(); ++t)
+    columns.push_back({fmt::format("on {}", scenario.types[t]), right});
+  columns.push_back({"moves", right});
+  Table table(std::move(columns));
+  for (std::size_t j = 0; j < report.jobs.size(); ++j) {
+    std::vector<std::string> row = {scenario.jobs[j].name, std::to_string(scenario.jobs[j].gang),
+                                    fmt::format("{:.0f}", scenario.jobs[j].arrived_s),
+                                    fmt::format("{:.0f}", report.jobs[j].finished_s)};
+    for (const int rounds : report.jobs[j].rounds)
+      row.push_back(rounds > 0 ? std::to_string(rounds) : std::string("-"));
+    row.push_back(std::to_string(report.jobs[j].moves));
+    table.add_row(std::move(row));
+  }
+  fmt::print(out,
+             "{}\nmakespan {:.0f} s, no schedule of any kind ends before {:.0f} s ({:+.2f} %); "
+             "mean completion {:.0f} s; devices busy {}\n",
+             table.text(), report.makespan_s, report.bound_s,
+             report.bound_s > 0 ? 100 * (report.makespan_s / report.bound_s - 1) : 0.0,
+             report.completion_s, percent(report.use));
+}
+
+int run_jobs(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
+  const std::pair<const char*, bool> others[] = {
+      {"--requests-csv", !options.requests_csv.empty()},
+      {"--report", !options.report.empty()},
+      {"--decisions", !options.decisions.empty()},
+      {"--placement", !options.placement.empty()},
+      {"--compare", options.compare.has_value()},
+      {"--prediction-error", options.prediction_error.has_value()},
+      {"--prefill-error", options.prefill_error.has_value()}};
+  for (const auto& [flag, given] : others) {
+    if (given)
+      return complain({ErrorCode::kInvalid,
+                       fmt::format("{}: not with a scenario of jobs ({})", flag, options.scenario),
+                       {}},
+                      err);
+  }
+  const Result<data::JobScenario> scenario =
+      data::read_job_scenario(options.scenario, options.trace);
+  if (!scenario.ok())
+    return complain(scenario.error(), err);
+  const Result<simulate::JobReport> report = simulate::simulate_jobs(*scenario);
+  if (!report.ok())
+    return complain(
+        {report.error().code, fmt::format("{}: {}", options.scenario, report.error().message), {}},
+        err);
+  const std::string json = simulate::to_json(*report, *scenario);
+  if (options.json) {
+    fmt::print(out, "{}", json);
+  } else {
+    print_jobs(*report, *scenario, out);
+  }
+  return check_expected(scenario->file, scenario->expected, json, err);
 }
 
 // Where the records of a run go: into the report, and as rows into a file, which is written as the
@@ -309,6 +377,8 @@ class Rows final : public simulate::RecordSink {
 }  // namespace
 
 int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err) {
+  if (data::is_job_scenario(options.scenario))
+    return run_jobs(options, out, err);
   if (options.compare)
     return run_compare(options, out, err);
   Result<data::Scenario> read = read_scenario(options);
@@ -403,7 +473,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   } else {
     print_tables(report, scenario.fleet, out);
   }
-  return check_expected(scenario, json, err);
+  return check_expected(scenario.file, scenario.expected, json, err);
 }
 
 }  // namespace medley::cli

@@ -29,7 +29,8 @@ constexpr std::string_view kTableModel = "default";
 
 const std::vector<std::string> kBatchingNames = {"chunked_prefill", "prefill_first", "token_budget",
                                                  "mixed"};
-const std::vector<std::string> kEngineNames = {"emulated", "llama_embedded", "openai_http"};
+const std::vector<std::string> kEngineNames = {"emulated", "llama_embedded", "openai_http",
+                                               "static_schedule"};
 const std::vector<std::string> kMetricsNames = {"none",         "vllm", "sglang",
                                                 "tensorrt_llm", "tgi",  "llama_cpp"};
 const std::vector<std::string> kTableNames = {"vidur_tables", "splitwise_perf_model",
@@ -196,6 +197,11 @@ Result<std::string> read_secret(const Node& node, const FleetOptions& options) {
   return secret;
 }
 
+// Engines of this process, which read a model file themselves.
+bool computes_here(EngineType type) {
+  return type == EngineType::kLlamaEmbedded || type == EngineType::kStaticSchedule;
+}
+
 Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, EngineSpec engine) {
   if (node.is_scalar()) {
     MEDLEY_TRY(const std::size_t type, node.choice(kEngineNames));
@@ -208,7 +214,7 @@ Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, En
   const auto type = fields.required_choice("type", kEngineNames);
   engine.type = static_cast<EngineType>(type.value_or(0));
   const bool http = engine.type == EngineType::kOpenaiHttp;
-  const bool llama = engine.type == EngineType::kLlamaEmbedded;
+  const bool own = computes_here(engine.type);
   const auto only_for = [&](std::string_view key, bool allowed, std::string_view owner) {
     const auto child = fields.child(key);
     if (child && !allowed && type)
@@ -249,7 +255,7 @@ Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, En
     if (place > 0)
       engine.metrics = kMetricsNames[place];
   }
-  if (const auto threads = only_for("threads", llama, "llama_embedded")) {
+  if (const auto threads = only_for("threads", own, "llama_embedded or static_schedule")) {
     long long count = 1;
     fields.take(count, threads->whole({1, 1024}));
     engine.threads = static_cast<int>(count);
@@ -290,6 +296,8 @@ void read_batching_keys(Fields& fields, Batching& batching) {
 std::string_view why_no_prefix_caching(const Pool& pool) {
   if (pool.engine.type == EngineType::kLlamaEmbedded)
     return "engine llama_embedded computes all of every prompt";
+  if (pool.engine.type == EngineType::kStaticSchedule)
+    return "engine static_schedule computes all of every prompt";
   if (pool.metered)
     return "a rented service's time to first token and price are those of 'metered', whatever it "
            "caches";
@@ -517,9 +525,9 @@ class FleetReader {
           .find("prefix_caching")
           ->error(fmt::format("expected false: {}", why));
     }
-    if (pool.engine.type == EngineType::kLlamaEmbedded && pool.model_path.empty()) {
-      return node.error(
-          fmt::format("engine llama_embedded needs a GGUF file as model, got '{}'", pool.model.id));
+    if (computes_here(pool.engine.type) && pool.model_path.empty()) {
+      return node.error(fmt::format("engine {} needs a GGUF file as model, got '{}'",
+                                    name_of(pool.engine.type), pool.model.id));
     }
     if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
       pool.engine.upstream_model = pool.model.id;
@@ -657,8 +665,7 @@ class FleetReader {
       accelerator.id = kThisMachine;
       accelerator.kind = AcceleratorKind::kCpu;
     }
-    const std::string engine =
-        pool.engine.type == EngineType::kLlamaEmbedded ? "llama_cpp" : pool.engine.metrics;
+    const std::string engine = computes_here(pool.engine.type) ? "llama_cpp" : pool.engine.metrics;
     pool.constants = catalog_.constants_for(accelerator, engine, pool.precision);
   }
 

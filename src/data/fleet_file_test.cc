@@ -303,10 +303,14 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {head + ", replicas: 3, engine: {type: openai_http, urls: [\"http://a\", \"http://b\"]}}\n",
        "fleet.yaml:2:64: pools[0].replicas: expected 2, one for each url, got '3'"},
       {head + ", engine: {type: emulated, threads: 2}}\n",
-       "fleet.yaml:2:79: pools[0].engine.threads: only for engines of type llama_embedded"},
+       "fleet.yaml:2:79: pools[0].engine.threads: only for engines of type llama_embedded "
+       "or static_schedule"},
       {head + ", engine: {type: vllm}}\n",
        "fleet.yaml:2:69: pools[0].engine.type: unknown value 'vllm'; known: emulated, "
-       "llama_embedded, openai_http"},
+       "llama_embedded, openai_http, static_schedule"},
+      {head + ", engine: static_schedule}\n",
+       "fleet.yaml:2:5: pools[0]: engine static_schedule needs a GGUF file as model, got "
+       "'llama-3.1-8b'"},
       {head + ", batching: token_budget, kv_blocks: 16777217, reuse_blocks: true}\n",
        "fleet.yaml:2:89: pools[0].kv_blocks: expected at most 16777216 where reuse_blocks tells "
        "them "

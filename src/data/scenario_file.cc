@@ -247,8 +247,8 @@ Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
   return faults;
 }
 
-Status read_expected(const Node& node, const std::string& prefix,
-                     std::map<std::string, Expected>& expected) {
+Status read_expected_below(const Node& node, const std::string& prefix,
+                           std::map<std::string, Expected>& expected) {
   constexpr Bounds kAny{.min = -1e300, .max = 1e300};
   MEDLEY_TRY(const auto entries, node.entries());
   for (const auto& [key, value] : entries) {
@@ -262,7 +262,7 @@ Status read_expected(const Node& node, const std::string& prefix,
       if (figure.at_least > figure.at_most)
         return value.error("at_least is above at_most");
     } else if (value.is_map()) {
-      MEDLEY_TRY_STATUS(read_expected(value, name, expected));
+      MEDLEY_TRY_STATUS(read_expected_below(value, name, expected));
       continue;
     } else {
       MEDLEY_TRY(figure.at_least, value.number(kAny));
@@ -335,7 +335,7 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
   }
   scenario.seed = static_cast<std::uint64_t>(fields.whole("seed", 1));
   if (const auto expected = fields.child("expected")) {
-    Status status = read_expected(*expected, "", scenario.expected);
+    Status status = read_expected(*expected, scenario.expected);
     if (!status.ok())
       fields.fail(std::move(status).error());
   }
@@ -369,6 +369,10 @@ bool names_of_the_catalog(const Node& node) {
 bool Expected::holds(double figure) const {
   const auto slack = [](double end) { return 1e-6 * std::max(1.0, std::abs(end)); };
   return !(figure < at_least - slack(at_least)) && !(figure > at_most + slack(at_most));
+}
+
+Status read_expected(const Node& node, std::map<std::string, Expected>& expected) {
+  return read_expected_below(node, "", expected);
 }
 
 std::string text_of(const Expected& expected) {

@@ -72,6 +72,10 @@ struct Expected {
 // "0.5", "at least 0.5", "at least 0.5 and at most 0.7".
 std::string text_of(const Expected& expected);
 
+class Node;
+// The map under `expected`. Nested keys are joined by dots.
+Status read_expected(const Node& node, std::map<std::string, Expected>& expected);
+
 struct Scenario {
   std::string name, file;
   Fleet fleet;

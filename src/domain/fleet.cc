@@ -7,7 +7,8 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kBatchings = {"chunked_prefill", "prefill_first",
                                                         "token_budget", "mixed"};
-constexpr std::array<std::string_view, 3> kEngines = {"emulated", "llama_embedded", "openai_http"};
+constexpr std::array<std::string_view, 4> kEngines = {"emulated", "llama_embedded", "openai_http",
+                                                      "static_schedule"};
 
 std::size_t hour_of_day(Instant at) {
   const auto hours = std::chrono::floor<std::chrono::hours>(at.time_since_epoch()).count();

@@ -76,7 +76,7 @@ struct Metered {
   }
 };
 
-enum class EngineType { kEmulated, kLlamaEmbedded, kOpenaiHttp };
+enum class EngineType { kEmulated, kLlamaEmbedded, kOpenaiHttp, kStaticSchedule };
 std::string_view name_of(EngineType type);
 
 struct EngineSpec {
@@ -85,7 +85,7 @@ struct EngineSpec {
   std::string key;                // secret, already resolved; never printed
   std::string upstream_model;     // openai_http: the name to ask for, default the pool's model
   std::string metrics;  // openai_http: whose load metrics it serves (vllm, sglang, …); empty: none
-  int threads = 1;      // llama_embedded
+  int threads = 1;      // llama_embedded, static_schedule
 };
 
 // Step times from somebody's tables in place of a step model (scenario files only).

@@ -15,6 +15,7 @@ struct LoadSignal {
   std::optional<double> kv_fraction;  // 0 to 1
   std::optional<long long> kv_capacity_tokens;
   std::optional<double> prefill_tokens_per_s, decode_tokens_per_s;  // measured, not configured
+  std::optional<unsigned long long> beats, missed_beats;  // of engines that release on a beat
   Instant as_of;
   SignalSource source = SignalSource::kReported;
 };

@@ -4,9 +4,14 @@
 #include "engine/asio_loop.h"
 #include "engine/emulated/emulated_engine.h"
 #include "engine/engine.h"
+#include "engine/llama_embedded/llama_codec.h"
 #include "engine/llama_embedded/llama_engine.h"
+#include "engine/llama_embedded/llama_stepper.h"
 #include "engine/measure.h"
 #include "engine/openai_http/openai_http_engine.h"
+#include "engine/static_schedule/static_engine.h"
+#include "engine/static_schedule/static_stepper.h"
+#include "engine/stepper.h"
 
 namespace medley::engine {
 namespace {
@@ -36,6 +41,13 @@ Result<std::unique_ptr<Engine>> make_openai_http(const EngineContext& context) {
       std::make_unique<OpenaiHttpEngine>(*loop, std::move(*url), std::move(options)));
 }
 
+// Its tokens are libllama's, so that both serve the same text.
+Result<std::unique_ptr<Engine>> make_static_schedule(const EngineContext& context) {
+  MEDLEY_TRY(std::unique_ptr<TextCodec> codec,
+             llama_embedded::make_llama_codec(context.pool.model_path));
+  return static_schedule::make_static_engine(context, std::move(codec));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineContext& context) {
@@ -48,30 +60,78 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineContext& context) {
       return make_openai_http(context);
     case EngineType::kLlamaEmbedded:
       return llama_embedded::make_llama_engine(context);
+    case EngineType::kStaticSchedule:
+      return make_static_schedule(context);
   }
   MEDLEY_CHECK(false, "an engine type that nobody makes");
 }
 
+Result<std::unique_ptr<Stepper>> make_stepper(const StepperOptions& options) {
+  switch (options.engine) {
+    case EngineType::kStaticSchedule:
+      return static_schedule::make_static_stepper(options);
+    case EngineType::kLlamaEmbedded:
+      return llama_embedded::make_llama_stepper(options);
+    case EngineType::kEmulated:
+    case EngineType::kOpenaiHttp:
+      break;
+  }
+  return Error{ErrorCode::kInvalid,
+               fmt::format("engine {} cannot be stepped; static_schedule and llama_embedded can",
+                           name_of(options.engine)),
+               {}};
+}
+
+namespace {
+
+Status measure_llama(Pool& pool) {
+  MEDLEY_TRY(const llama_embedded::MeasuredSpeed speed, llama_embedded::measure(pool));
+  // What `medley perf measure` said of it is better: it looked longer.
+  if (!pool.measured) {
+    pool.measured = LinearConstants{.step_s = speed.per_step.value(),
+                                    .decode_s = speed.per_sequence_step.value(),
+                                    .prompt_token_s = 1 / speed.prefill_tokens_per_s,
+                                    .ttft_error = pool.constants.error_bar,
+                                    .tpot_error = pool.constants.error_bar};
+  }
+  pool.slots = speed.max_running;
+  pool.batching.max_running = speed.max_running;
+  pool.batching.chunk_tokens = speed.prefill_chunk;
+  pool.model.max_context = speed.max_context;
+  return Done{};
+}
+
+Status measure_static(Pool& pool) {
+  MEDLEY_TRY(const static_schedule::MeasuredPace pace, static_schedule::measure(pool));
+  if (!pool.measured) {
+    // A step is a window, whoever is in it.
+    pool.measured = LinearConstants{.step_s = pace.window_s,
+                                    .decode_s = 1e-6 * pace.window_s,
+                                    .prompt_token_s = pace.token_s,
+                                    .ttft_error = pool.constants.error_bar,
+                                    .tpot_error = pool.constants.error_bar};
+  }
+  pool.slots = pace.slots;
+  pool.batching.max_running = pace.slots;
+  // What a window has room for beside the tokens of all slots.
+  pool.batching.chunk_tokens =
+      std::max<long long>(1, static_cast<long long>(pace.window_s / pace.token_s) - pace.slots);
+  pool.model.max_context = pace.context;
+  return Done{};
+}
+
+}  // namespace
+
 Status measure(Pool& pool) {
-  if (pool.engine.type != EngineType::kLlamaEmbedded)
-    return Done{};
-  const Result<llama_embedded::MeasuredSpeed> measured = llama_embedded::measure(pool);
+  Status measured = Done{};
+  if (pool.engine.type == EngineType::kLlamaEmbedded)
+    measured = measure_llama(pool);
+  if (pool.engine.type == EngineType::kStaticSchedule)
+    measured = measure_static(pool);
   if (!measured.ok()) {
     return Error{measured.error().code,
                  fmt::format("pool '{}': {}", pool.name, measured.error().message)};
   }
-  // What `medley perf measure` said of it is better: it looked longer.
-  if (!pool.measured) {
-    pool.measured = LinearConstants{.step_s = measured->per_step.value(),
-                                    .decode_s = measured->per_sequence_step.value(),
-                                    .prompt_token_s = 1 / measured->prefill_tokens_per_s,
-                                    .ttft_error = pool.constants.error_bar,
-                                    .tpot_error = pool.constants.error_bar};
-  }
-  pool.slots = measured->max_running;
-  pool.batching.max_running = measured->max_running;
-  pool.batching.chunk_tokens = measured->prefill_chunk;
-  pool.model.max_context = measured->max_context;
   return Done{};
 }
 

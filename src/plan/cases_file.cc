@@ -16,6 +16,10 @@ namespace medley::plan {
 namespace {
 
 using data::JsonField;
+using simulate::kTrainingObjectives;
+using simulate::TrainingCase;
+using simulate::TrainingJob;
+using simulate::TrainingObjective;
 
 constexpr double kMost = 1e12;  // of rates, prices and throughputs: beyond, a unit is wrong
 constexpr std::int64_t kMostSlices = 10'000;

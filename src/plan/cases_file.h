@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "plan/fleet_mix.h"
-#include "plan/training_shares.h"
+#include "simulate/training_shares.h"
 
 namespace medley::plan {
 
@@ -26,7 +26,7 @@ struct TrainingCases {
   struct Case {
     std::string id;
     std::vector<std::string> types;  // of the cluster
-    TrainingCase given;
+    simulate::TrainingCase given;
   };
   std::vector<Case> cases;
 };

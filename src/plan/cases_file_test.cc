@@ -59,7 +59,7 @@ TEST(CasesFile, ReadsTraining) {
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(read->cases[0].types, (std::vector<std::string>{"v100", "k80"}));
   EXPECT_EQ(read->cases[0].given.jobs[0].steps_per_s, (std::vector<double>{3, 1}));
-  EXPECT_EQ(read->cases[0].given.objective, TrainingObjective::kThroughputPerDollar);
+  EXPECT_EQ(read->cases[0].given.objective, simulate::TrainingObjective::kThroughputPerDollar);
 }
 
 TEST(CasesFile, WarnsOfSharesThatAreNotAWhole) {

@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "plan/slice_rounding.h"
-#include "solve/integer_solver.h"
 
 namespace medley::plan {
 namespace {
@@ -152,7 +151,7 @@ std::vector<std::optional<double>> single_type_costs(const SliceLoads& loads) {
 }  // namespace
 
 Result<FleetMix> cheapest_fleet_mix(const FleetMixTable& table, const FleetMixDemand& demand,
-                                    double time_limit_s) {
+                                    solve::IntegerSolver& solver, double time_limit_s) {
   const auto start = std::chrono::steady_clock::now();
   const auto stop_watch = [&](FleetMix& mix) {
     mix.solve_seconds =
@@ -180,8 +179,7 @@ Result<FleetMix> cheapest_fleet_mix(const FleetMixTable& table, const FleetMixDe
   options.time_limit_s = time_limit_s;
   options.gap = kFleetMixGap;
   options.whole_from = Rounder(stated);
-  MEDLEY_TRY(const IntegerSolution solution,
-             solve::make_integer_solver()->solve(stated.program, options));
+  MEDLEY_TRY(const IntegerSolution solution, solver.solve(stated.program, options));
   const auto broken = [](std::string_view what) {
     return Error{ErrorCode::kInternal, fmt::format("the fleet mix does not hold: {}", what), {}};
   };

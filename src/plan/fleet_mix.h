@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "solve/integer_solver.h"
 
 namespace medley::plan {
 
@@ -52,6 +53,6 @@ inline constexpr double kFleetMixGap = 1e-6;  // relative: below it a mix is cal
 // The mix is recomputed from the table before it is answered. Errors: kUnavailable without a solver
 // on this machine, kInternal where an answer does not hold.
 Result<FleetMix> cheapest_fleet_mix(const FleetMixTable& table, const FleetMixDemand& demand,
-                                    double time_limit_s);
+                                    solve::IntegerSolver& solver, double time_limit_s);
 
 }  // namespace medley::plan

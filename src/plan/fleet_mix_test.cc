@@ -20,7 +20,7 @@ FleetMixTable two_types() {
 }
 
 FleetMix mix_of(const FleetMixTable& table, const FleetMixDemand& demand) {
-  const Result<FleetMix> mix = cheapest_fleet_mix(table, demand, 10);
+  const Result<FleetMix> mix = cheapest_fleet_mix(table, demand, *solve::make_integer_solver(), 10);
   EXPECT_TRUE(mix.ok()) << (mix.ok() ? "" : mix.error().message);
   return mix.ok() ? *mix : FleetMix{};
 }
@@ -149,7 +149,8 @@ TEST(FleetMix, ATypeMoreNeverMakesItDearerNorLessWork) {
 TEST(FleetMix, ALimitOfTimeLeavesABound) {
   Prng prng(13);
   const FleetMixTable table = random_table(prng, 8, 200);
-  const Result<FleetMix> mix = cheapest_fleet_mix(table, {.requests_per_s = 60, .slices = 3}, 1e-3);
+  const Result<FleetMix> mix = cheapest_fleet_mix(table, {.requests_per_s = 60, .slices = 3},
+                                                  *solve::make_integer_solver(), 1e-3);
   ASSERT_TRUE(mix.ok()) << mix.error().message;
   EXPECT_LE(mix->lower_bound, mix->cost_per_hour);
   EXPECT_GT(mix->cost_per_hour, 0);

@@ -438,6 +438,23 @@ Tokens Gateway::count_prompt(const Offer& offer, ServiceClass service_class,
   return estimate_prompt_tokens(generation);
 }
 
+void Gateway::set_beats(PoolId pool) {
+  std::optional<unsigned long long> all;
+  unsigned long long missed = 0;
+  for (std::size_t i = 0; i < owners_.size(); ++i) {
+    if (owners_[i] != pool)
+      continue;
+    const LoadSignal load = driver_.engine(ReplicaId(i)).load();
+    if (load.beats)
+      all = all.value_or(0) + *load.beats;
+    missed += load.missed_beats.value_or(0);
+  }
+  if (all) {
+    metrics_.set_beats(fleet_.pool(pool).name, static_cast<double>(*all),
+                       static_cast<double>(missed));
+  }
+}
+
 int Gateway::replicas_up(PoolId pool) const {
   int up = 0;
   for (std::size_t i = 0; i < owners_.size(); ++i) {
@@ -472,6 +489,7 @@ std::string Gateway::metrics_text() {
   metrics_.set_in_flight(static_cast<double>(stats.in_flight));
   for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
     metrics_.set_backend_up(fleet_.pools[i].name, replicas_up(PoolId(i)));
+    set_beats(PoolId(i));
   }
   return metrics_.text();
 }

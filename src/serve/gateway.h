@@ -59,6 +59,7 @@ class Gateway {
   Tokens count_prompt(const Offer& offer, ServiceClass service_class,
                       const engine::Generation& generation) const;
   int replicas_up(PoolId pool) const;
+  void set_beats(PoolId pool);
   void finish(RequestId id);
   void ask_to_keep_alive();
 

@@ -12,6 +12,7 @@ namespace {
 using Status = IntegerSolution::Status;
 
 constexpr double kFirstShare = 0.6;      // of the time, where it proves nothing sooner
+constexpr double kCheckShare = 0.5;      // of what the first took, where it proved its answer
 constexpr double kShortestCheck = 0.02;  // seconds
 constexpr double kDisagreement = 1e-6;   // relative: both round
 
@@ -29,7 +30,8 @@ Result<IntegerSolution> CrossCheckedSolver::solve(const IntegerProgram& program,
   MEDLEY_TRY(IntegerSolution answer, first_->solve(program, asked));
   const double taken = seconds_since(start), left = options.time_limit_s - taken;
   const bool proved = answer.status == Status::kOptimal || answer.status == Status::kInfeasible;
-  asked.time_limit_s = proved ? std::min(left, std::max(taken, kShortestCheck)) : left;
+  asked.time_limit_s =
+      proved ? std::min(left, std::max(taken * kCheckShare, kShortestCheck)) : left;
   asked.x_start = answer.x;
   if (asked.time_limit_s <= 0)
     return answer;

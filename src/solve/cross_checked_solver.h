@@ -6,7 +6,7 @@
 namespace medley::solve {
 
 // Asks the first, then the second from the first's answer, with what is left of the time; where the
-// first has proved its answer, for no longer than the first took (at least 20 ms). The better x is
+// first has proved its answer, for half as long as the first took (at least 20 ms). The better x is
 // taken; `bound` is what the first proved. A second that finds something cheaper than that bound
 // shows the first to be wrong: then its own bound counts, and the status says feasible, never
 // optimal.

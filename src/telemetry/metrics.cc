@@ -64,6 +64,9 @@ struct Metrics::Impl {
       family(registry, prometheus::BuildGauge(), "medley_in_flight", "Requests at the engines");
   prometheus::Family<prometheus::Gauge>& backend_up =
       family(registry, prometheus::BuildGauge(), "medley_backend_up", "Replicas that can be used");
+  prometheus::Family<prometheus::Gauge>& beats =
+      family(registry, prometheus::BuildGauge(), "medley_token_beats",
+             "Beats of static schedules on which tokens were to be released, since the start");
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
@@ -130,6 +133,11 @@ void Metrics::set_in_flight(double requests) { impl_->in_flight.Add(Labels{}).Se
 
 void Metrics::set_backend_up(std::string_view pool, double replicas) {
   impl_->backend_up.Add({{"pool", label(pool)}}).Set(replicas);
+}
+
+void Metrics::set_beats(std::string_view pool, double all, double missed) {
+  impl_->beats.Add({{"pool", label(pool)}, {"outcome", "kept"}}).Set(all - missed);
+  impl_->beats.Add({{"pool", label(pool)}, {"outcome", "missed"}}).Set(missed);
 }
 
 std::string Metrics::text() const {

@@ -37,6 +37,8 @@ class Metrics {
   void set_saturation(double share);
   void set_in_flight(double requests);
   void set_backend_up(std::string_view pool, double replicas);
+  // Of engines that release tokens on a beat, since they were started.
+  void set_beats(std::string_view pool, double all, double missed);
 
   // The text exposition format.
   std::string text() const;

@@ -180,7 +180,7 @@ void Batcher::choose_next(std::size_t slot, std::vector<Happening>& happenings) 
     text = running.text.finish();
     finish = FinishReason::kStop;
   } else {
-    text = running.text.add(piece(token));
+    text = running.text.add(token_text(*vocab_, token));
     if (running.text.stopped()) {
       finish = FinishReason::kStop;
     } else if (running.outputs >= running.output_limit) {
@@ -213,21 +213,6 @@ void Batcher::fail_all(const Error& error, std::vector<Happening>& happenings) {
     release(slot);
   }
   llama_memory_clear(llama_get_memory(&context_), /*data=*/false);
-}
-
-std::string Batcher::piece(llama_token token) const {
-  std::string text(32, '\0');
-  const auto render = [&] {
-    return llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()),
-                                /*lstrip=*/0, /*special=*/false);
-  };
-  std::int32_t length = render();
-  if (length < 0) {
-    text.resize(static_cast<std::size_t>(-length));
-    length = render();
-  }
-  text.resize(static_cast<std::size_t>(std::max(length, 0)));
-  return text;
 }
 
 }  // namespace medley::engine::llama_embedded

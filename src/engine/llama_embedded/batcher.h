@@ -7,60 +7,34 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "engine/answer_text.h"
 #include "engine/engine.h"
-#include "engine/llama_embedded/answer_text.h"
 #include "engine/llama_embedded/libllama.h"
 #include "engine/llama_embedded/prompt_encoder.h"
+#include "engine/threaded_engine.h"
 
 namespace medley::engine::llama_embedded {
 
-struct Job {
-  std::uint64_t number = 0;  // unlike request ids, never used twice
-  Generation generation;
-  std::uint64_t seed = 0;  // for a request that brings none
-};
-
-// It left the queue and has a sequence.
-struct Admitted {};
-struct NewText {
-  std::string text;
-  int count = 0;  // tokens
-};
-struct Happening {
-  std::uint64_t job = 0;
-  std::variant<Admitted, NewText, Ending, Error> what;
-};
-
-// What a step processed; both 0: nothing to do.
-struct StepWork {
-  int prompt_tokens = 0;
-  int decodes = 0;
-};
-
 // Not thread-safe.
-class Batcher {
+class Batcher final : public Worker {
  public:
   // All outlive the batcher. A step takes up to `step_tokens`, which are at least
   // `capacity.sequences`: first one for each sequence that has its prompt behind it, so that a long
   // prompt stalls nobody, then prompts in the order of admission.
   Batcher(const llama_model& model, llama_context& context, const PromptEncoder& encoder,
           const Capacity& capacity, int step_tokens);
-  ~Batcher();
+  ~Batcher() override;
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
 
-  // Queues the job; one that cannot be served as it is fails at once.
-  void add(Job job, std::vector<Happening>& happenings);
-  // Frees its place. Nothing more is told of it; unknown jobs are ignored.
-  void cancel(std::uint64_t job);
-  bool idle() const { return running_count_ == 0 && waiting_.empty(); }
-  // Lets waiting jobs in and runs one step. When libllama fails, all running jobs do.
-  StepWork step(std::vector<Happening>& happenings);
-  // Tokens in the KV cache.
-  long long kv_tokens() const;
+  void add(Job job, std::vector<Happening>& happenings) override;
+  void cancel(std::uint64_t job) override;
+  bool idle() const override { return running_count_ == 0 && waiting_.empty(); }
+  // When libllama fails, all running jobs do.
+  StepWork step(std::vector<Happening>& happenings) override;
+  long long kv_tokens() const override;
 
  private:
   struct Waiting {
@@ -88,7 +62,6 @@ class Batcher {
   void choose_next(std::size_t slot, std::vector<Happening>& happenings);
   void release(std::size_t slot);
   void fail_all(const Error& error, std::vector<Happening>& happenings);
-  std::string piece(llama_token token) const;
 
   const llama_model& model_;
   llama_context& context_;

@@ -44,6 +44,11 @@ void on_abort(const char* message) {
   std::fprintf(stderr, "libggml: %s\n", std::string(what).c_str());
 }
 
+std::string& chosen_cpu_code() {
+  static std::string variant;
+  return variant;
+}
+
 Status open_once() {
   if (const std::string_view version = llama_version(); !version.starts_with(kVersion)) {
     return Error{ErrorCode::kInternal,
@@ -58,7 +63,11 @@ Status open_once() {
     return Error{ErrorCode::kInternal, "cannot tell where libllama was loaded from"};
   }
   const std::string folder = std::filesystem::path(library.dli_fname).parent_path().string();
-  ggml_backend_load_all_from_path(folder.c_str());
+  if (const std::string& variant = chosen_cpu_code(); variant.empty()) {
+    ggml_backend_load_all_from_path(folder.c_str());
+  } else {
+    ggml_backend_load(fmt::format("{}/libggml-cpu-{}.so", folder, variant).c_str());
+  }
   if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
     return Error{ErrorCode::kUnavailable,
                  fmt::format("no libggml-cpu-*.so in '{}' runs on this processor", folder)};
@@ -97,6 +106,8 @@ Status open_library() {
   return opened;
 }
 
+void choose_cpu_code(const std::string& variant) { chosen_cpu_code() = variant; }
+
 std::string take_logged_error() {
   std::string error = std::exchange(logged_error, {});
   while (!error.empty() && (error.back() == '\n' || error.back() == ' '))
@@ -105,12 +116,13 @@ std::string take_logged_error() {
   return error;
 }
 
-Result<ModelHandle> load_model(const std::string& path) {
+Result<ModelHandle> load_model(const std::string& path, bool vocabulary_only) {
   MEDLEY_TRY_STATUS(open_library());
   MEDLEY_TRY_STATUS(check_file(path));
   take_logged_error();
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
+  params.vocab_only = vocabulary_only;
   ModelHandle model;
   loading = true;
   try {
@@ -142,6 +154,21 @@ Result<ModelHandle> load_model(const std::string& path) {
   return model;
 }
 
+std::string token_text(const llama_vocab& vocab, llama_token token) {
+  std::string text(32, '\0');
+  const auto render = [&] {
+    return llama_token_to_piece(&vocab, token, text.data(), static_cast<std::int32_t>(text.size()),
+                                /*lstrip=*/0, /*special=*/false);
+  };
+  std::int32_t length = render();
+  if (length < 0) {
+    text.resize(static_cast<std::size_t>(-length));
+    length = render();
+  }
+  text.resize(static_cast<std::size_t>(std::max(length, 0)));
+  return text;
+}
+
 Result<ContextHandle> make_context(llama_model& model, const ContextShape& shape,
                                    ggml_abort_callback abort, void* abort_data) {
   llama_context_params params = llama_context_default_params();
@@ -152,7 +179,9 @@ Result<ContextHandle> make_context(llama_model& model, const ContextShape& shape
   params.n_threads = params.n_threads_batch = shape.threads;
   // Measured on stories260K (docs of the reference machine): on CPU, flash attention halves the
   // speed of narrow heads, and a unified cache makes 16 sequences 4 to 5 times slower.
-  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  params.flash_attn_type =
+      shape.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  params.type_k = params.type_v = shape.half_kv ? GGML_TYPE_F16 : GGML_TYPE_F32;
   params.kv_unified = false;
   params.abort_callback = abort;
   params.abort_callback_data = abort_data;

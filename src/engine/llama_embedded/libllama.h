@@ -28,20 +28,30 @@ using SamplerHandle = std::unique_ptr<llama_sampler, SamplerDeleter>;
 // Thread-safe.
 Status open_library();
 
+// Before anything is opened: this variant of libllama's CPU code ("haswell": AVX2 at most) in place
+// of the best. For comparisons.
+void choose_cpu_code(const std::string& variant);
+
 // What libllama last logged as an error on this thread, one line; forgets it. "" when there was
 // none.
 std::string take_logged_error();
 
-// A decoder model from a GGUF file. The error names the file and what is wrong with it.
-Result<ModelHandle> load_model(const std::string& path);
+// A decoder model from a GGUF file, or its vocabulary alone. The error names the file and what is
+// wrong with it.
+Result<ModelHandle> load_model(const std::string& path, bool vocabulary_only = false);
+
+// The bytes of a token in an answer.
+std::string token_text(const llama_vocab& vocab, llama_token token);
 
 struct ContextShape {
   int sequences = 1;             // generated at once
   long long context_tokens = 0;  // of one sequence
   int step_tokens = 256;         // of all sequences in one step
   int threads = 1;
+  bool half_kv = true;  // the cache in F16, else F32
+  bool flash_attention = false;
 };
-// Memory for that many sequences side by side (non-unified KV cache, no flash attention).
+// Memory for that many sequences side by side (non-unified KV cache).
 // `abort` may be null; it is asked during a step, on the computing threads, whether to give up.
 Result<ContextHandle> make_context(llama_model& model, const ContextShape& shape,
                                    ggml_abort_callback abort, void* abort_data);

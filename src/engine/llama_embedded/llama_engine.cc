@@ -3,21 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
-#include "base/prng.h"
 #include "base/statistics.h"
 #include "engine/llama_embedded/batcher.h"
 #include "engine/llama_embedded/libllama.h"
 #include "engine/llama_embedded/prompt_encoder.h"
 #include "engine/llama_embedded/sampler.h"
+#include "engine/threaded_engine.h"
 
 namespace medley::engine::llama_embedded {
 namespace {
@@ -50,104 +45,7 @@ ContextShape shape_of(const Pool& pool, const Capacity& capacity) {
           .threads = std::max(1, pool.engine.threads)};
 }
 
-// An average that follows slowly.
-class Rate {
- public:
-  void add(int tokens, Clock::duration took) {
-    const double seconds = std::chrono::duration<double>(took).count();
-    if (tokens == 0 || seconds <= 0)
-      return;
-    const double rate = tokens / seconds;
-    value_ = value_ ? 0.9 * *value_ + 0.1 * rate : rate;
-  }
-  std::optional<double> value() const { return value_; }
-
- private:
-  std::optional<double> value_;
-};
-
-// What the engine's thread reports with what happened in a step.
-struct Gauges {
-  long long kv_tokens = 0;
-  std::optional<double> prefill_tokens_per_s, decode_tokens_per_s;
-};
-
-// What the loop's thread knows of the generations under way; only that thread touches it.
-//
-// The engine ends its life; callbacks that were posted to the loop and come later find it gone.
-class Inbox {
- public:
-  struct Live {
-    RequestId request;
-    GenerationSink* sink = nullptr;
-    bool running = false;
-    long long prompt_tokens = 0;
-  };
-
-  void add(std::uint64_t job, const Generation& generation, GenerationSink& sink) {
-    MEDLEY_CHECK(jobs_.emplace(generation.id, job).second, "a request is started twice");
-    live_[job] = {generation.id, &sink, false, generation.prompt_tokens.count()};
-  }
-
-  std::optional<std::uint64_t> remove(RequestId request) {
-    const auto found = jobs_.find(request);
-    if (found == jobs_.end())
-      return std::nullopt;
-    const std::uint64_t job = found->second;
-    live_.erase(job);
-    jobs_.erase(found);
-    return job;
-  }
-
-  // Sinks may start, cancel and even destroy the engine from inside.
-  void deliver(const std::vector<Happening>& happenings, const Gauges& gauges) {
-    gauges_ = gauges;
-    for (const Happening& happening : happenings) {
-      const auto found = live_.find(happening.job);
-      if (found == live_.end())
-        continue;
-      const Live live = found->second;
-      if (std::holds_alternative<Admitted>(happening.what)) {
-        found->second.running = true;
-      } else if (const auto* text = std::get_if<NewText>(&happening.what)) {
-        live.sink->on_tokens(live.request, text->text, text->count);
-      } else if (const auto* ending = std::get_if<Ending>(&happening.what)) {
-        remove(live.request);
-        live.sink->on_end(live.request, *ending);
-      } else {
-        remove(live.request);
-        live.sink->on_failed(live.request, std::get<Error>(happening.what));
-      }
-    }
-  }
-
-  void clear() {
-    live_.clear();
-    jobs_.clear();
-  }
-
-  LoadSignal load() const {
-    LoadSignal signal;
-    signal.running = signal.waiting = 0;
-    signal.waiting_uncached_tokens = 0;
-    for (const auto& [job, live] : live_) {
-      ++*(live.running ? signal.running : signal.waiting);
-      if (!live.running)
-        *signal.waiting_uncached_tokens += live.prompt_tokens;
-    }
-    signal.prefill_tokens_per_s = gauges_.prefill_tokens_per_s;
-    signal.decode_tokens_per_s = gauges_.decode_tokens_per_s;
-    return signal;
-  }
-  long long kv_tokens() const { return live_.empty() ? 0 : gauges_.kv_tokens; }
-
- private:
-  std::unordered_map<std::uint64_t, Live> live_;  // by job
-  std::unordered_map<RequestId, std::uint64_t> jobs_;
-  Gauges gauges_;
-};
-
-class LlamaEngine final : public Engine {
+class LlamaEngine final : public ThreadedEngine {
  public:
   static Result<std::unique_ptr<Engine>> make(const EngineContext& context) {
     MEDLEY_TRY(ModelHandle model, load_model(context.pool.model_path));
@@ -158,32 +56,11 @@ class LlamaEngine final : public Engine {
     wishes.context_tokens = context.model.max_context;
     const Capacity capacity = fit_capacity(wishes, *model);
     std::unique_ptr<LlamaEngine> engine(new LlamaEngine(context, std::move(model), capacity));
-    MEDLEY_TRY_STATUS(engine->open());
+    MEDLEY_TRY_STATUS(engine->open(capacity));
     return std::unique_ptr<Engine>(std::move(engine));
   }
 
-  ~LlamaEngine() override {
-    inbox_->clear();
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_one();
-    if (thread_.joinable())
-      thread_.join();
-  }
-
-  void start(Generation generation, GenerationSink& sink) override {
-    const std::uint64_t job = ++last_job_;
-    inbox_->add(job, generation, sink);
-    const std::uint64_t seed = Prng::stream(seed_, generation.id.number()).next();
-    send(Job{job, std::move(generation), seed});
-  }
-
-  void cancel(RequestId request) override {
-    if (const auto job = inbox_->remove(request))
-      send(Cancel{*job});
-  }
+  ~LlamaEngine() override { stop(); }
 
   std::optional<Tokens> count_prompt_tokens(const Generation& generation) const override {
     const Result<std::vector<llama_token>> tokens = encoder_.encode(generation);
@@ -192,106 +69,26 @@ class LlamaEngine final : public Engine {
     return Tokens(static_cast<long long>(tokens->size()));
   }
 
-  LoadSignal load() const override {
-    LoadSignal signal = inbox_->load();
-    const long long capacity_tokens = capacity_.context_tokens * capacity_.sequences;
-    signal.kv_capacity_tokens = capacity_tokens;
-    signal.kv_fraction =
-        static_cast<double>(inbox_->kv_tokens()) / static_cast<double>(capacity_tokens);
-    signal.as_of = loop_.now();
-    return signal;
-  }
-
-  bool emulated() const override { return false; }
-
  private:
-  struct Cancel {
-    std::uint64_t job;
-  };
-  using Command = std::variant<Job, Cancel>;
-
   LlamaEngine(const EngineContext& context, ModelHandle model, const Capacity& capacity)
-      : loop_(context.loop),
-        seed_(context.seed),
+      : ThreadedEngine(context, capacity.context_tokens * capacity.sequences),
         shape_(shape_of(context.pool, capacity)),
         model_(std::move(model)),
-        capacity_(capacity),
         encoder_(*model_) {}
 
-  Status open() {
+  Status open(const Capacity& capacity) {
     const auto give_up = [](void* engine) {
-      return static_cast<LlamaEngine*>(engine)->stopping_.load(std::memory_order_relaxed);
+      return static_cast<LlamaEngine*>(engine)->stopping().load(std::memory_order_relaxed);
     };
     MEDLEY_TRY(context_, make_context(*model_, shape_, give_up, this));
-    thread_ = std::thread([this] { run(); });
+    begin(std::make_unique<Batcher>(*model_, *context_, encoder_, capacity, shape_.step_tokens));
     return Done{};
   }
 
-  void send(Command command) {
-    {
-      const std::lock_guard lock(mutex_);
-      commands_.push_back(std::move(command));
-    }
-    wake_.notify_one();
-  }
-
-  // The engine's thread.
-  void run() {
-    Batcher batcher(*model_, *context_, encoder_, capacity_, shape_.step_tokens);
-    const std::weak_ptr<Inbox> inbox = inbox_;
-    Rate prefill, decode;
-    std::vector<Command> commands;
-    for (;;) {
-      {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [&] { return stopping_ || !commands_.empty() || !batcher.idle(); });
-        if (stopping_)
-          return;
-        commands.swap(commands_);
-      }
-      std::vector<Happening> happenings;
-      for (Command& command : commands) {
-        if (auto* job = std::get_if<Job>(&command)) {
-          batcher.add(std::move(*job), happenings);
-        } else {
-          batcher.cancel(std::get<Cancel>(command).job);
-        }
-      }
-      commands.clear();
-
-      const Clock::time_point begin = Clock::now();
-      const StepWork work = batcher.step(happenings);
-      const Clock::duration took = Clock::now() - begin;
-      if (work.prompt_tokens > 0) {
-        prefill.add(work.prompt_tokens, took);
-      } else {
-        decode.add(work.decodes, took);
-      }
-      const Gauges gauges{batcher.kv_tokens(), prefill.value(), decode.value()};
-      loop_.post([inbox, gauges, happenings = std::move(happenings)] {
-        if (const std::shared_ptr<Inbox> open = inbox.lock())
-          open->deliver(happenings, gauges);
-      });
-    }
-  }
-
-  Loop& loop_;
-  const std::uint64_t seed_;
   const ContextShape shape_;
   const ModelHandle model_;
-  const Capacity capacity_;
   const PromptEncoder encoder_;
   ContextHandle context_;
-
-  // The loop's thread only.
-  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
-  std::uint64_t last_job_ = 0;
-
-  std::mutex mutex_;  // guards commands_, and stopping_ for the sake of wake_
-  std::condition_variable wake_;
-  std::vector<Command> commands_;
-  std::atomic<bool> stopping_ = false;
-  std::thread thread_;
 };
 
 // Steps of a context that serves nobody.

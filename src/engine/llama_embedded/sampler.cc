@@ -7,8 +7,6 @@
 namespace medley::engine::llama_embedded {
 namespace {
 
-constexpr double kDefaultTemperature = 0.7;
-
 std::optional<double> from_file(const llama_model& model, llama_model_meta_key key) {
   char text[64];
   const char* name = llama_model_meta_key_str(key);
@@ -29,11 +27,17 @@ std::uint32_t folded(std::uint64_t seed) {
 
 }  // namespace
 
+SamplingDefaults sampling_defaults(const llama_model& model) {
+  const SamplingDefaults unsaid;
+  return {.temperature =
+              from_file(model, LLAMA_MODEL_META_KEY_SAMPLING_TEMP).value_or(unsaid.temperature),
+          .top_p = from_file(model, LLAMA_MODEL_META_KEY_SAMPLING_TOP_P).value_or(unsaid.top_p)};
+}
+
 SamplerHandle make_sampler(const llama_model& model, const Sampling& sampling, std::uint64_t seed) {
-  const double temperature = sampling.temperature.value_or(
-      from_file(model, LLAMA_MODEL_META_KEY_SAMPLING_TEMP).value_or(kDefaultTemperature));
-  const double top_p =
-      sampling.top_p.value_or(from_file(model, LLAMA_MODEL_META_KEY_SAMPLING_TOP_P).value_or(1.0));
+  const SamplingDefaults defaults = sampling_defaults(model);
+  const double temperature = sampling.temperature.value_or(defaults.temperature);
+  const double top_p = sampling.top_p.value_or(defaults.top_p);
 
   SamplerHandle chain(llama_sampler_chain_init(llama_sampler_chain_default_params()));
   if (temperature <= 0) {

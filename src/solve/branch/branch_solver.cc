@@ -17,7 +17,7 @@ using Status = IntegerSolution::Status;
 constexpr double kWholeTolerance = 1e-6;  // of a column's value, which is rounded then
 // Of a reduced cost against a column without limit: less counts as nothing.
 constexpr double kPriceTolerance = 1e-9;
-constexpr int kTrialsOfANode = 8, kUnavailingTrials = 4;
+constexpr int kTrialsOfANode = 8, kUnavailingTrials = 4, kTrusted = 4;
 
 struct Limits {
   double least, most;
@@ -98,6 +98,7 @@ class Search {
     std::size_t column = 0;
     Limits limits{0, 0};
     double bound = -kUnlimited;
+    double step = 0;  // of the column's value in the parent to the nearest limit: below 0 for down
   };
 
   // Closes a part of the search whose bound is known.
@@ -214,7 +215,9 @@ class Search {
         return std::nullopt;
       }
     }
-    double bound = std::max(nodes_[static_cast<std::size_t>(at)].bound, relax());
+    const double relaxed = relax();
+    learn(nodes_[static_cast<std::size_t>(at)], relaxed);
+    double bound = std::max(nodes_[static_cast<std::size_t>(at)].bound, relaxed);
     nodes_[static_cast<std::size_t>(at)].bound = bound;
     if (prune(bound))
       return std::nullopt;
@@ -265,8 +268,10 @@ class Search {
   // Answers the side to go on with.
   std::optional<int> branch(int at, std::size_t column, double value, double bound) {
     const Limits limits = now_[column];
-    const int low = add(at, column, {limits.least, std::floor(value)}, std::max(bound, low_bound_));
-    const int high = add(at, column, {std::ceil(value), limits.most}, std::max(bound, high_bound_));
+    const int low = add(at, column, {limits.least, std::floor(value)}, std::max(bound, low_bound_),
+                        std::floor(value) - value);
+    const int high = add(at, column, {std::ceil(value), limits.most}, std::max(bound, high_bound_),
+                         std::ceil(value) - value);
     const bool high_first =
         low_bound_ == high_bound_ ? value - std::floor(value) > 0.5 : high_bound_ < low_bound_;
     const int first = high_first ? high : low, second = high_first ? low : high;
@@ -280,8 +285,16 @@ class Search {
     return first;
   }
 
-  int add(int parent, std::size_t column, Limits limits, double bound) {
-    nodes_.push_back({parent, column, limits, bound});
+  void learn(const Node& node, double relaxed) {
+    if (node.parent < 0 || std::abs(node.step) < kWholeTolerance)
+      return;
+    const double before = nodes_[static_cast<std::size_t>(node.parent)].bound;
+    const double gain = std::max(0.0, std::min(relaxed, bound_for_experience(before)) - before);
+    (node.step < 0 ? down_ : up_)[node.column].add(gain / std::abs(node.step));
+  }
+
+  int add(int parent, std::size_t column, Limits limits, double bound, double step) {
+    nodes_.push_back({parent, column, limits, bound, step});
     return static_cast<int>(nodes_.size()) - 1;
   }
 
@@ -314,7 +327,7 @@ class Search {
     for (const Candidate& candidate : candidates) {
       const std::size_t c = candidate.column;
       double low = bound, high = bound;
-      if (down_[c].count > 0 && up_[c].count > 0) {
+      if (std::min(down_[c].count, up_[c].count) >= kTrusted) {
         low += candidate.fraction * down_[c].sum / down_[c].count;
         high += (1 - candidate.fraction) * up_[c].sum / up_[c].count;
         if (const double score = score_of(low - bound, high - bound); score > best_score) {

@@ -1,11 +1,31 @@
 #include "solve/clp/clp_relaxation.h"
 
+#include <malloc.h>
+
 #include <limits>
 
 namespace medley::solve {
+namespace {
+
+// CLP takes its working arrays anew at each solve and gives them back: half of a branch and bound
+// over small programs was page faults of the heap's end until that was kept
+// (bench/fleet_mix_bench).
+void keep_freed_memory() {
+  static const bool once = [] {
+    constexpr int kMebibyte = 1 << 20;
+    mallopt(M_MMAP_THRESHOLD, 32 * kMebibyte);
+    mallopt(M_TRIM_THRESHOLD, 64 * kMebibyte);
+    mallopt(M_TOP_PAD, 4 * kMebibyte);
+    return true;
+  }();
+  (void)once;
+}
+
+}  // namespace
 
 ClpRelaxation::ClpRelaxation(const ClpLibrary& clp, const IntegerProgram& program)
     : clp_(clp), model_(clp.new_model()), rows_(program.rows()), columns_(program.columns()) {
+  keep_freed_memory();
   clp_.set_log_level(model_, 0);
   std::vector<double> cost, least, most;
   for (const IntegerProgram::Column& column : program.column) {

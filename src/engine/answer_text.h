@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace medley::engine::llama_embedded {
+namespace medley::engine {
 
 // Takes the bytes of one token after the other and gives out what may be shown. Holds back an
 // unfinished UTF-8 character and whatever may turn out to begin a stop string. Bytes that are no
@@ -28,4 +28,4 @@ class AnswerText {
   bool stopped_ = false;
 };
 
-}  // namespace medley::engine::llama_embedded
+}  // namespace medley::engine

@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace medley::plan {
+namespace medley::simulate {
 
 enum class TrainingObjective {
   kMaxMin,      // the least progress of a job, in multiples of an equal split of the cluster
@@ -50,4 +50,4 @@ inline constexpr double kTrainingGap = 1e-6;
 // Errors: those of solve::LinearSolver.
 Result<TrainingShares> best_training_shares(const TrainingCase& given);
 
-}  // namespace medley::plan
+}  // namespace medley::simulate

@@ -1,4 +1,4 @@
-#include "plan/training_shares.h"
+#include "simulate/training_shares.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include "base/linear_program.h"
 #include "solve/linear_solver.h"
 
-namespace medley::plan {
+namespace medley::simulate {
 namespace {
 
 using Status = TrainingShares::Status;
@@ -203,4 +203,4 @@ Result<TrainingShares> best_training_shares(const TrainingCase& given) {
   return answer;
 }
 
-}  // namespace medley::plan
+}  // namespace medley::simulate

@@ -1,11 +1,11 @@
-#include "engine/llama_embedded/answer_text.h"
+#include "engine/answer_text.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 
-namespace medley::engine::llama_embedded {
+namespace medley::engine {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
@@ -121,4 +121,4 @@ std::string AnswerText::add(std::string_view bytes) {
 
 std::string AnswerText::finish() { return take_characters(held_, true); }
 
-}  // namespace medley::engine::llama_embedded
+}  // namespace medley::engine

@@ -1,8 +1,8 @@
-#include "engine/llama_embedded/answer_text.h"
+#include "engine/answer_text.h"
 
 #include <gtest/gtest.h>
 
-namespace medley::engine::llama_embedded {
+namespace medley::engine {
 namespace {
 
 TEST(AnswerText, LetsPlainTextThroughAtOnce) {
@@ -88,4 +88,4 @@ TEST(AnswerText, FindsAStopStringInsideAndBesideCharactersOfSeveralBytes) {
 }
 
 }  // namespace
-}  // namespace medley::engine::llama_embedded
+}  // namespace medley::engine

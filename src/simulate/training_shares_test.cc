@@ -1,10 +1,10 @@
-#include "plan/training_shares.h"
+#include "simulate/training_shares.h"
 
 #include <gtest/gtest.h>
 
 #include "base/prng.h"
 
-namespace medley::plan {
+namespace medley::simulate {
 namespace {
 
 using Status = TrainingShares::Status;
@@ -119,4 +119,4 @@ TEST(TrainingShares, ProvesRandomCasesInAnyUnit) {
 }
 
 }  // namespace
-}  // namespace medley::plan
+}  // namespace medley::simulate

@@ -1,0 +1,118 @@
+#include "engine/static_schedule/static_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "engine/measure.h"
+#include "engine/static_schedule/testing.h"
+
+namespace medley::engine::static_schedule {
+namespace {
+
+class TextSink final : public GenerationSink {
+ public:
+  void on_tokens(RequestId request, std::string_view text, int count) override {
+    text_[request.number()] += text;
+    tokens_ += count;
+  }
+  void on_end(RequestId, const Ending&) override { ++over_; }
+  void on_failed(RequestId, const Error& error) override {
+    ++over_;
+    error_ = error;
+  }
+
+  std::map<std::uint64_t, std::string> text_;
+  long long tokens_ = 0;
+  int over_ = 0;
+  std::optional<Error> error_;
+};
+
+Generation prompt(std::uint64_t id, std::string text, long long max_tokens) {
+  Generation generation;
+  generation.id = RequestId(id);
+  generation.chat = false;
+  generation.prompt = std::move(text);
+  generation.max_tokens = Tokens(max_tokens);
+  generation.sampling.temperature = 0;
+  return generation;
+}
+
+constexpr std::string_view kStory =
+    ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw "
+    "a big, red ball.";
+
+TEST(StaticEngine, TellsThePublishedStory) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  for (const int threads : {1, 2}) {
+    EngineRig rig(*path, 2, threads);
+    auto engine = rig.make();
+    ASSERT_TRUE(engine.ok()) << engine.error().message;
+    EXPECT_FALSE((*engine)->emulated());
+    TextSink sink;
+    (*engine)->start(prompt(1, "Once upon a time", 60), sink);
+    while (sink.over_ == 0)
+      ASSERT_TRUE(rig.pump());
+    ASSERT_FALSE(sink.error_) << sink.error_->message;
+    EXPECT_EQ(sink.text_[1].substr(0, kStory.size()), kStory);
+    EXPECT_EQ(sink.tokens_, 60);
+  }
+}
+
+// More than there are slots, with prompts of all lengths: each is told as if it were alone.
+TEST(StaticEngine, KeepsStreamsApart) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  EngineRig rig(*path, 3);
+  auto engine = rig.make();
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  TextSink sink;
+  (*engine)->start(prompt(1, "Once upon a time", 50), sink);
+  (*engine)->start(prompt(2, "Tom was sad. He had lost his dog, and the dog was far away", 30),
+                   sink);
+  (*engine)->start(prompt(3, "Lily", 20), sink);
+  (*engine)->start(prompt(4, "Once upon a time", 50), sink);
+  while (sink.over_ < 4)
+    ASSERT_TRUE(rig.pump());
+  ASSERT_FALSE(sink.error_) << sink.error_->message;
+  EXPECT_EQ(sink.text_[1].substr(0, kStory.size()), kStory);
+  EXPECT_EQ(sink.text_[4], sink.text_[1]);
+  EXPECT_EQ(sink.tokens_, 150);
+  const LoadSignal load = (*engine)->load();
+  // The longest answer has 50 tokens, of which the first comes with its prompt.
+  EXPECT_GE(load.beats.value_or(0), 49U);
+  EXPECT_LE(*load.missed_beats, *load.beats);
+}
+
+TEST(StaticEngine, MeasuresWhatThePoolCanDo) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  EngineRig rig(*path, 3);
+  ASSERT_TRUE(medley::engine::measure(rig.pool).ok());
+  EXPECT_EQ(rig.pool.slots, 3);
+  EXPECT_EQ(rig.pool.model.max_context, 512);
+  ASSERT_TRUE(rig.pool.measured);
+  EXPECT_GE(rig.pool.measured->step_s, 0.5e-3);
+  EXPECT_GE(rig.pool.batching.chunk_tokens, 1);
+}
+
+TEST(StaticEngine, SaysWhyItCannotStart) {
+  EngineRig missing("nowhere.gguf");
+  EXPECT_EQ(missing.make().error().code, ErrorCode::kNotFound);
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  EngineRig many(*path, 1, 5);
+  EXPECT_EQ(many.make().error().message, "5 threads: expected 1 to 4, for 4 KV heads are divided");
+}
+
+}  // namespace
+}  // namespace medley::engine::static_schedule

@@ -1,0 +1,101 @@
+// Engines that compute on this machine: a thread that works step by step, and what the loop's
+// thread knows of it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace medley::engine {
+
+struct Job {
+  std::uint64_t number = 0;  // unlike request ids, never used twice
+  Generation generation;
+  std::uint64_t seed = 0;  // for a request that brings none
+};
+
+// It left the queue and has a sequence.
+struct Admitted {};
+struct NewText {
+  std::string text;
+  int count = 0;  // tokens
+};
+struct Happening {
+  std::uint64_t job = 0;
+  std::variant<Admitted, NewText, Ending, Error> what;
+};
+
+// What a step processed; both 0: nothing to do.
+struct StepWork {
+  int prompt_tokens = 0;
+  int decodes = 0;
+};
+
+// What the thread does. Called by it alone.
+class Worker {
+ public:
+  virtual ~Worker() = default;
+  // Queues the job; one that cannot be served as it is fails at once.
+  virtual void add(Job job, std::vector<Happening>& happenings) = 0;
+  // Frees its place. Nothing more is told of it; unknown jobs are ignored.
+  virtual void cancel(std::uint64_t job) = 0;
+  virtual bool idle() const = 0;
+  // Lets waiting jobs in and runs one step.
+  virtual StepWork step(std::vector<Happening>& happenings) = 0;
+  // Tokens in the KV cache.
+  virtual long long kv_tokens() const = 0;
+};
+
+// A descendant calls begin() once it is made, and stop() first of all when it ends.
+class ThreadedEngine : public Engine {
+ public:
+  void start(Generation generation, GenerationSink& sink) override;
+  void cancel(RequestId request) override;
+  LoadSignal load() const override;
+  bool emulated() const override { return false; }
+
+ protected:
+  ThreadedEngine(const EngineContext& context, long long kv_capacity_tokens);
+  ~ThreadedEngine() override;
+
+  void begin(std::unique_ptr<Worker> worker);
+  void stop();
+  // Whether a step under way should give up.
+  const std::atomic<bool>& stopping() const { return stopping_; }
+
+ private:
+  class Inbox;
+  struct Cancel {
+    std::uint64_t job;
+  };
+  using Command = std::variant<Job, Cancel>;
+
+  void send(Command command);
+  void run();
+
+  Loop& loop_;
+  const std::uint64_t seed_;
+  const long long kv_capacity_tokens_;
+
+  // The loop's thread only. Callbacks that were posted to the loop and come late find it gone.
+  std::shared_ptr<Inbox> inbox_;
+  std::uint64_t last_job_ = 0;
+
+  std::unique_ptr<Worker> worker_;
+  std::mutex mutex_;  // guards commands_, and stopping_ for the sake of wake_
+  std::condition_variable wake_;
+  std::vector<Command> commands_;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace medley::engine

@@ -1,0 +1,384 @@
+#include "lpu/cpu/machine.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+
+namespace medley::lpu::cpu {
+namespace {
+
+static_assert(sizeof(QuantisedBlock) == kQuantisedBlockBytes);
+
+// About 50 µs on a core of 4 GHz: longer than between two tokens of a stream, short enough that an
+// idle engine leaves its core to others.
+constexpr int kSpins = 1500;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Waits until a counter has come to `number`; they wrap, so by difference. Where the other thread
+// has lost its core for longer than any token's step takes, the core is offered to it.
+void wait_for(const std::atomic<std::uint32_t>& counter, std::uint32_t number) {
+  int spins = 0;
+  while (static_cast<std::int32_t>(counter.load(std::memory_order_acquire) - number) < 0) {
+    if (++spins < 2 * kSpins) {
+      pause();
+    } else {
+      sched_yield();
+    }
+  }
+}
+
+void run_embed(const Step& step, const Moment& moment) {
+  const auto format = static_cast<TensorFormat>(step.embedding_format);
+  const std::span<float> out(step.output, static_cast<std::size_t>(step.size));
+  dequantise(format, step.weights + moment.token * step.row_bytes, out);
+  for (float& number : out)
+    number *= step.factor;
+  std::fill(step.output + step.size, step.output + step.rows, 0.0F);
+}
+
+}  // namespace
+
+CpuLayout layout_of(Isa isa, bool half_kv) {
+  const Kernels& k = kernels(isa);
+  return {.dot_columns = k.dot_columns, .offset_weights = k.offset_weights, .half_kv = half_kv};
+}
+
+Machine::Machine(const Program& program, const Options& options)
+    : program_(program), kernels_(kernels(options.isa)), slots_(options.slots) {}
+
+Result<std::unique_ptr<Machine>> Machine::make(const Graph& graph, const Program& program,
+                                               const Options& options) {
+  MEDLEY_CHECK(options.slots >= 1 &&
+               program.layout.dot_columns == kernels(options.isa).dot_columns);
+  std::unique_ptr<Machine> machine(new Machine(program, options));
+  MEDLEY_TRY_STATUS(machine->bind(graph));
+  return machine;
+}
+
+Machine::~Machine() {
+  stopping_ = true;
+  go_.value.fetch_add(1, std::memory_order_release);
+  go_.value.notify_all();
+  for (const auto& unit : units_) {
+    if (unit->thread.joinable())
+      unit->thread.join();
+  }
+}
+
+Status Machine::bind(const Graph& graph) {
+  // Locked memory that is not there would end other programs, or this one.
+  std::int64_t needed = program_.common_bytes();
+  for (const UnitProgram& unit : program_.units)
+    needed += unit.weight_bytes + unit.buffer_bytes + unit.kv_bytes * slots_;
+  const double there =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (static_cast<double>(needed) > 0.8 * there) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("weights and KV cache need {} MB, this machine has {:.0f} MB; try a "
+                             "shorter context or fewer slots",
+                             needed >> 20, there / (1 << 20)),
+                 "context"};
+  }
+  MEDLEY_TRY(common_, Memory::allocate(program_.common_bytes()));
+  const Tensor& table = *program_.embedding;
+  std::memcpy(common_.data(), table.bytes,
+              static_cast<std::size_t>(table.rows) * table.row_bytes());
+  auto* angles = reinterpret_cast<float*>(common_.data() + program_.embedding_bytes);
+  for (int p = 0; p < program_.context; ++p)
+    rope_angles(graph.rope, p, angles + std::int64_t{p} * graph.rope.dimensions);
+  locked_ = common_.lock() && locked_;
+
+  for (const UnitProgram& from : program_.units) {
+    auto unit = std::make_unique<Unit>();
+    MEDLEY_TRY(unit->weights, Memory::allocate(from.weight_bytes));
+    MEDLEY_TRY(unit->buffers, Memory::allocate(from.buffer_bytes));
+    MEDLEY_TRY(unit->kv, Memory::allocate(from.kv_bytes * slots_));
+    for (const Instruction& instruction : from.instructions) {
+      if (instruction.pieces.empty())
+        continue;
+      std::uint8_t* weights = unit->weights.data() + instruction.weights.offset;
+      auto* bias = reinterpret_cast<float*>(unit->weights.data() + instruction.bias.offset);
+      pack(instruction, program_.layout, weights, bias);
+    }
+    for (Memory* memory : {&unit->weights, &unit->buffers, &unit->kv})
+      locked_ = memory->lock() && locked_;
+    units_.push_back(std::move(unit));
+  }
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    std::size_t inputs = 0;
+    for (const Instruction& instruction : program_.units[u].instructions)
+      inputs += instruction.inputs.size();
+    units_[u]->inputs.reserve(inputs);
+    for (const Instruction& instruction : program_.units[u].instructions)
+      bind_step(graph, static_cast<int>(u), instruction);
+  }
+  for (std::size_t u = 1; u < units_.size(); ++u)
+    units_[u]->thread = std::thread([this, u] { work(static_cast<int>(u)); });
+  return Done{};
+}
+
+void Machine::bind_step(const Graph& graph, int unit, const Instruction& from) {
+  const auto address = [&](const Operand& operand) {
+    const auto u = static_cast<std::size_t>(operand.unit);
+    const Slot& slot = program_.units[u].slots[static_cast<std::size_t>(operand.slot)];
+    return reinterpret_cast<float*>(units_[u]->buffers.data() + slot.offset) + operand.offset;
+  };
+  Unit& owner = *units_[static_cast<std::size_t>(unit)];
+  Step step;
+  step.inputs = owner.inputs.data() + owner.inputs.size();
+  for (const Operand& input : from.inputs)
+    owner.inputs.push_back(address(input));
+  step.input_count = static_cast<int>(from.inputs.size());
+  if (from.output.slot >= 0)
+    step.output = address(from.output);
+  if (from.scratch >= 0)
+    step.scratch = address({.unit = unit, .slot = from.scratch});
+  if (from.weights.size > 0)
+    step.weights = owner.weights.data() + from.weights.offset;
+  if (from.bias.size > 0)
+    step.bias = reinterpret_cast<const float*>(owner.weights.data() + from.bias.offset);
+  step.angles = reinterpret_cast<const float*>(common_.data() + program_.embedding_bytes);
+  step.rows = from.rows;
+  step.columns = from.columns;
+  step.size = from.node == kNoNode ? 0 : graph.nodes[static_cast<std::size_t>(from.node)].size;
+  step.streams = from.streams;
+  step.heads = from.heads;
+  step.kv_heads = from.kv_heads;
+  step.kv_together = from.kv_together;
+  step.head_size = graph.head_size;
+  step.context = program_.context;
+  step.kv_offset = from.kv_offset;
+  step.half_kv = program_.layout.half_kv;
+  step.rope_dimensions = graph.rope.dimensions;
+  step.rope_halves = graph.rope.halves;
+  step.gelu = graph.activation == Activation::kGelu;
+  step.epsilon = graph.norm_epsilon;
+  switch (from.operation) {
+    case Operation::kEmbed:
+      step.run = run_embed;
+      step.weights = common_.data();
+      step.row_bytes = static_cast<std::int64_t>(program_.embedding->row_bytes());
+      step.embedding_format = static_cast<std::uint32_t>(program_.embedding->format);
+      step.factor = graph.nodes[static_cast<std::size_t>(from.node)].factor;
+      break;
+    case Operation::kNorm:
+      step.run = kernels_.norm;
+      break;
+    case Operation::kQuantise:
+      step.run = kernels_.quantise;
+      step.size = from.rows;
+      break;
+    case Operation::kMatrix:
+      step.run = kernels_.matrix[static_cast<std::size_t>(from.format)];
+      break;
+    case Operation::kRotate:
+      step.run = kernels_.rotate;
+      break;
+    case Operation::kStore:
+      step.run = kernels_.store;
+      break;
+    case Operation::kAttend:
+      step.run = kernels_.attend;
+      break;
+    case Operation::kGate:
+      step.run = kernels_.gate;
+      break;
+    case Operation::kAdd:
+      step.run = kernels_.add;
+      break;
+    case Operation::kMeet:
+      step.run = meet;
+      step.meeting = from.meeting;
+      break;
+    case Operation::kChoose:
+      step.run = kernels_.choose;
+      step.size = from.rows;
+      break;
+  }
+  owner.steps.push_back(step);
+}
+
+void Machine::run(int slot, int token, int position, bool head) {
+  MEDLEY_CHECK(slot >= 0 && slot < slots_ && position >= 0 && position < program_.context);
+  MEDLEY_CHECK(token >= 0 && token < program_.vocabulary);
+  const Task task{slot, token, position, head};
+  if (units_.size() == 1)
+    return run_unit(0, task, 0);
+  task_ = task;
+  go_.value.fetch_add(1, std::memory_order_release);
+  go_.value.notify_all();
+  run_unit(0, task, met_);
+  // One meeting more, at which only unit 0 waits.
+  met_ += static_cast<std::uint32_t>(program_.meetings) + 1;
+  for (std::size_t u = 1; u < units_.size(); ++u)
+    wait_for(units_[u]->arrived.value, met_);
+}
+
+void Machine::run_unit(int unit, const Task& task, std::uint32_t met) {
+  Unit& own = *units_[static_cast<std::size_t>(unit)];
+  const UnitProgram& program = program_.units[static_cast<std::size_t>(unit)];
+  Moment moment{.token = task.token, .position = task.position};
+  moment.kv = own.kv.data() + task.slot * program.kv_bytes;
+  moment.machine = this;
+  moment.unit = unit;
+  moment.met = met;
+  const Step* end = own.steps.data() + (task.head ? own.steps.size() : program.head_begin);
+  for (const Step* step = own.steps.data(); step != end; ++step)
+    step->run(*step, moment);
+}
+
+void Machine::meet(const Step& step, const Moment& moment) {
+  const Machine& machine = *static_cast<const Machine*>(moment.machine);
+  const std::uint32_t number = moment.met + static_cast<std::uint32_t>(step.meeting) + 1;
+  machine.units_[static_cast<std::size_t>(moment.unit)]->arrived.value.store(
+      number, std::memory_order_release);
+  for (const auto& unit : machine.units_)
+    wait_for(unit->arrived.value, number);
+}
+
+void Machine::work(int unit) {
+  std::uint32_t seen = 0, met = 0;
+  for (;;) {
+    int spins = 0;
+    while (go_.value.load(std::memory_order_acquire) == seen) {
+      if (++spins < kSpins) {
+        pause();
+      } else {
+        go_.value.wait(seen, std::memory_order_acquire);
+      }
+    }
+    ++seen;
+    if (stopping_.load(std::memory_order_relaxed))
+      return;
+    run_unit(unit, task_, met);
+    met += static_cast<std::uint32_t>(program_.meetings) + 1;
+    units_[static_cast<std::size_t>(unit)]->arrived.value.store(met, std::memory_order_release);
+  }
+}
+
+int Machine::choice() const {
+  int best = 0;
+  const Choice* most = nullptr;
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const UnitProgram& program = program_.units[u];
+    if (program.logits_begin == program.logits_end)
+      continue;
+    const Slot& slot = program.slots[static_cast<std::size_t>(program.choice_slot)];
+    const auto* choice = reinterpret_cast<const Choice*>(units_[u]->buffers.data() + slot.offset);
+    if (most == nullptr || choice->value > most->value) {
+      most = choice;
+      best = program.logits_begin + choice->index;
+    }
+  }
+  return best;
+}
+
+void Machine::copy_logits(std::span<float> out) const {
+  MEDLEY_CHECK(out.size() >= static_cast<std::size_t>(program_.vocabulary));
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const UnitProgram& program = program_.units[u];
+    const Slot& slot = program.slots[static_cast<std::size_t>(program.logits_slot)];
+    const auto* logits = reinterpret_cast<const float*>(units_[u]->buffers.data() + slot.offset);
+    std::copy(logits, logits + (program.logits_end - program.logits_begin),
+              out.data() + program.logits_begin);
+  }
+}
+
+std::vector<double> Machine::profile(int slot, int position, int rounds) {
+  MEDLEY_CHECK(units_.size() == 1 && rounds > 0);
+  using Clock = std::chrono::steady_clock;
+  Unit& unit = *units_[0];
+  const UnitProgram& program = program_.units[0];
+  Moment moment{.token = 1, .position = position};
+  moment.kv = unit.kv.data() + slot * program.kv_bytes;
+  std::vector<std::vector<double>> times(unit.steps.size());
+  for (int round = 0; round < rounds; ++round) {
+    Clock::time_point last = Clock::now();
+    for (std::size_t i = 0; i < unit.steps.size(); ++i) {
+      unit.steps[i].run(unit.steps[i], moment);
+      const Clock::time_point now = Clock::now();
+      times[i].push_back(std::chrono::duration<double>(now - last).count());
+      last = now;
+    }
+  }
+  std::vector<double> medians;
+  for (std::vector<double>& of_step : times) {
+    const auto middle = of_step.begin() + static_cast<std::ptrdiff_t>(of_step.size() / 2);
+    std::nth_element(of_step.begin(), middle, of_step.end());
+    medians.push_back(*middle);
+  }
+  return medians;
+}
+
+Machine::Place Machine::place(int slot, int layer, int kv_head, int position) const {
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    for (const Instruction& i : program_.units[u].instructions) {
+      if (i.operation != Operation::kStore || i.layer != layer)
+        continue;
+      if (kv_head >= i.kv_heads) {
+        kv_head -= i.kv_heads;
+        break;
+      }
+      const std::int64_t bytes = program_.layout.half_kv ? 2 : 4;
+      const std::int64_t head = std::int64_t{program_.context} * program_.head_size;
+      const std::int64_t begin = (slot * program_.units[u].kv_bytes + i.kv_offset) / bytes;
+      return {u,
+              begin + kv_head * head + std::int64_t{position / 16} * 16 * program_.head_size +
+                  position % 16,
+              i.kv_heads * head};
+    }
+  }
+  MEDLEY_CHECK(false, "a layer or KV head that is not there");
+}
+
+void Machine::read_kv(int slot, int layer, int kv_head, int position, float* key,
+                      float* value) const {
+  const Place at = place(slot, layer, kv_head, position);
+  const std::uint8_t* kv = units_[at.unit]->kv.data();
+  const auto number = [&](std::int64_t index) {
+    return program_.layout.half_kv ? from_half(reinterpret_cast<const std::uint16_t*>(kv)[index])
+                                   : reinterpret_cast<const float*>(kv)[index];
+  };
+  for (int i = 0; i < program_.head_size; ++i) {
+    key[i] = number(at.key + 16 * i);
+    value[i] = number(at.key + at.to_values + 16 * i);
+  }
+}
+
+void Machine::write_kv(int slot, int layer, int kv_head, int position, const float* key,
+                       const float* value) {
+  const Place at = place(slot, layer, kv_head, position);
+  std::uint8_t* kv = units_[at.unit]->kv.data();
+  const auto write = [&](std::int64_t index, float number) {
+    if (program_.layout.half_kv) {
+      reinterpret_cast<std::uint16_t*>(kv)[index] = to_half(number);
+    } else {
+      reinterpret_cast<float*>(kv)[index] = number;
+    }
+  };
+  for (int i = 0; i < program_.head_size; ++i) {
+    write(at.key + 16 * i, key[i]);
+    write(at.key + at.to_values + 16 * i, value[i]);
+  }
+}
+
+std::int64_t Machine::memory_bytes() const {
+  std::int64_t sum = common_.size();
+  for (const auto& unit : units_)
+    sum += unit->weights.size() + unit->buffers.size() + unit->kv.size();
+  return sum;
+}
+
+}  // namespace medley::lpu::cpu

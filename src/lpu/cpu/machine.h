@@ -1,0 +1,111 @@
+// A compiled program on this machine: weights packed, buffers placed, every instruction bound to a
+// kernel and to addresses. What runs for a token is a loop over that list.
+//
+// The token path (run) allocates nothing, takes no lock and makes no system call, as long as
+// further units' threads are awake: they spin for a moment after a token, then they are parked and
+// waking them is a system call.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "lpu/compile_cpu.h"
+#include "lpu/cpu/kernels.h"
+#include "lpu/cpu/memory.h"
+
+namespace medley::lpu::cpu {
+
+// The layout that an instruction set reads.
+CpuLayout layout_of(Isa isa, bool half_kv);
+
+class Machine {
+ public:
+  struct Options {
+    Isa isa = best_isa();
+    int slots = 1;  // streams with a KV cache each
+  };
+  // Precondition: the program was compiled with layout_of(options.isa, ...). Errors: too little
+  // memory. The graph's file can be closed afterwards.
+  static Result<std::unique_ptr<Machine>> make(const Graph& graph, const Program& program,
+                                               const Options& options);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Puts `token` at `position` of a slot, whose earlier positions must have been filled. With
+  // `head`, logits and choice are those that follow it. One caller at a time.
+  void run(int slot, int token, int position, bool head = true);
+
+  // After run with `head`: the likeliest token, the lowest of equals.
+  int choice() const;
+  // Precondition: room for the vocabulary.
+  void copy_logits(std::span<float> out) const;
+
+  // Seconds that each instruction of unit 0 takes at `position`, the median of `rounds` runs.
+  // For programs of one unit.
+  std::vector<double> profile(int slot, int position, int rounds);
+
+  // Keys and values of one position, layer and KV head, as F32; head_size numbers each.
+  void read_kv(int slot, int layer, int kv_head, int position, float* key, float* value) const;
+  void write_kv(int slot, int layer, int kv_head, int position, const float* key,
+                const float* value);
+
+  const Program& program() const { return program_; }
+  const char* isa_name() const { return kernels_.name; }
+  int slots() const { return slots_; }
+  int vocabulary() const { return program_.vocabulary; }
+  int context() const { return program_.context; }
+  // Whether all memory of the token path is locked.
+  bool locked() const { return locked_; }
+  std::int64_t memory_bytes() const;
+
+ private:
+  struct alignas(64) Counter {
+    std::atomic<std::uint32_t> value{0};
+  };
+  struct Unit {
+    Memory weights, buffers, kv;
+    std::vector<Step> steps;
+    std::vector<const float*> inputs;  // what Step::inputs points into
+    Counter arrived;                   // meetings it has come to
+    std::thread thread;
+  };
+  struct Task {
+    int slot = 0, token = 0, position = 0;
+    bool head = true;
+  };
+  struct Place {
+    std::size_t unit;
+    std::int64_t key;        // of the position's first number, in numbers
+    std::int64_t to_values;  // from there
+  };
+
+  Machine(const Program& program, const Options& options);
+  Status bind(const Graph& graph);
+  void bind_step(const Graph& graph, int unit, const Instruction& instruction);
+  void run_unit(int unit, const Task& task, std::uint32_t met);
+  void work(int unit);
+  Place place(int slot, int layer, int kv_head, int position) const;
+
+  // Runs as a step of kMeet.
+  static void meet(const Step& step, const Moment& moment);
+
+  const Program program_;
+  const Kernels& kernels_;
+  const int slots_;
+  bool locked_ = true;
+  Memory common_;
+  std::vector<std::unique_ptr<Unit>> units_;
+
+  // Unit 0 writes the task, then counts up; the others read it after that.
+  Task task_;
+  std::uint32_t met_ = 0;  // meetings before the present token
+  Counter go_;
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace medley::lpu::cpu
