@@ -23,6 +23,9 @@ struct Forecast {
   // What the model alone says, before it is corrected by what was observed.
   double model_ttft_s = 0, model_tpot_s = 0;
   double ttft_ratio = 1;  // of that correction: observed to predicted
+  // How uncertain it is what others have there: a relative deviation beside the pool's error bars.
+  // Times grow with the sequences that are there at most in proportion.
+  double load_error = 0;
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
@@ -69,7 +72,7 @@ class Predictor {
   double ttft_probability(Instant now, const Request& request, PoolId pool,
                           const Forecast& forecast) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
-  double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
+  double tpot_probability(PoolId pool, double tpot_s, Duration target, double load_error = 0) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
   // in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
@@ -115,6 +118,8 @@ class Predictor {
   // where prefixes are cached: there prompts go where their beginnings are.
   double arriving(Instant now, PoolId pool, const ReplicaAccount& account,
                   double PromptRate::*part) const;
+  // Seconds until the prompts there, others' too, are done.
+  double prompts_ahead_s(Instant now, const ReplicaAccount& account) const;
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
