@@ -25,14 +25,14 @@ double Correction::shrinking(double predicted_with_ratio) const {
   return std::exp((slope_ - 1) * (std::log(predicted_with_ratio / ratio_) - centre_));
 }
 
-void Correction::observe(double predicted, double observed, double load_error) {
+void Correction::observe(double predicted, double observed, double known_error) {
   if (!(predicted > 0) || !(observed > 0))
     return;
   const double corrected = predicted * ratio_ * shrinking(predicted * ratio_);
   const double deviation =
       std::clamp(std::log(observed / corrected), -kMostDeviation, kMostDeviation);
-  const double own = std::max(0.0, deviation * deviation - load_error * load_error);
-  variance_ += kVarianceWeight * (own - variance_);
+  const double known = known_error * known_error;
+  variance_ += kVarianceWeight * (std::max(0.0, deviation * deviation - known) - variance_);
   error_ = std::sqrt(std::max(variance_, stated_variance_));
   ratio_ += kRatioWeight *
             (std::clamp(observed / corrected * ratio_, 1 / kMostRatio, kMostRatio) - ratio_);
@@ -44,7 +44,7 @@ void Correction::observe(double predicted, double observed, double load_error) {
   off_centre_ += weight * off;
   spread_ = (1 - weight) * (spread_ + weight * x * x);
   shared_ = (1 - weight) * (shared_ + weight * x * off);
-  off_spread_ = (1 - weight) * (off_spread_ + weight * off * off);
+  off_spread_ = (1 - weight) * (off_spread_ + weight * std::max(0.0, off * off - known));
   // Within the error that is stated predictions are taken to be right: replicas are kept full by
   // them, so that what is seen there moves less than they do though each of them is right.
   const double beyond = off_spread_ - stated_variance_;

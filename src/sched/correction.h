@@ -28,8 +28,8 @@ class Correction {
   double error() const { return error_; }
 
   // `predicted`: by the model alone. Both in seconds; what is not positive is left out.
-  // `load_error`: what was known to be uncertain of the load, which is no error of the model's.
-  void observe(double predicted, double observed, double load_error = 0);
+  // `known_error`: relative deviation that was known beforehand, and is not the model's.
+  void observe(double predicted, double observed, double known_error = 0);
 
  private:
   const double stated_variance_;

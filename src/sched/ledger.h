@@ -30,7 +30,7 @@ struct Resident {
   int preemptions = 0;
   double model_ttft_s = 0, model_tpot_s = 0;  // the same by the model alone, uncorrected
   double ttft_ratio = 1;                      // the correction's: observed to predicted
-  double load_error = 0;                      // how uncertain it was what others had there
+  double load_error = 0;                      // and how uncertain it was what others had there
   double money = 0;                           // predicted with them
   long long cached_tokens = 0;                // of its prompt; the ledger's to fill in
 
