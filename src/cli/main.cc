@@ -18,6 +18,7 @@
 #include "base/nearest.h"
 #include "cli/bench.h"
 #include "cli/catalog.h"
+#include "cli/compile.h"
 #include "cli/explain.h"
 #include "cli/man_page.h"
 #include "cli/model.h"
@@ -405,6 +406,20 @@ int main(int argc, char** argv) {
   sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
   sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });
 
+  PerfScheduleOptions perf_schedule;
+  sub = verb->add_subcommand(
+      "schedule", "Say how much of published LPU token times compiled schedules explain");
+  sub->add_option("POINTS", perf_schedule.points, "Points: a YAML file with group lpu_v1")
+      ->required()
+      ->type_name("");
+  sub->add_option("--target", perf_schedule.target, "Target to compile for (docs/lpu-chips.md)")
+      ->type_name("TARGET")
+      ->capture_default_str();
+  add_output(sub, perf_schedule.json);
+  sub->add_option("--catalog", perf_schedule.catalog, "Folder of the catalogue")
+      ->type_name("FOLDER");
+  sub->callback([&] { run = [&] { return run_perf_schedule(perf_schedule, stdout, stderr); }; });
+
   PerfMeasureOptions perf_measure;
   sub = verb->add_subcommand("measure",
                              "Measure an OpenAI-compatible endpoint and fit step constants to it");
@@ -452,6 +467,45 @@ int main(int argc, char** argv) {
       perf_measure.command += std::string(" ") + argv[i];
     run = [&] { return run_perf_measure(perf_measure, stdout, stderr); };
   });
+
+  CompileVerbOptions compile;
+  verb = app.add_subcommand(
+      "compile",
+      "Compile a model to a static schedule for chips and verify it (docs/lpu-chips.md)");
+  verb->add_option("MODEL", compile.model, "A model of the catalogue, a GGUF file or a config.json")
+      ->required()
+      ->type_name("");
+  verb->add_option("--target", compile.target,
+                   "A target of the catalogue (groqchip1, lp30, example_chip) or a file")
+      ->required()
+      ->type_name("TARGET");
+  verb->add_option("--context", compile.context,
+                   "Tokens that each stream may hold; without, the model's, at most 4096")
+      ->type_name("N")
+      ->check(CLI::Range(0LL, 1LL << 24));
+  verb->add_option("--streams", compile.streams, "Streams that SRAM keeps room for")
+      ->type_name("N")
+      ->check(CLI::Range(0LL, 1LL << 20))
+      ->capture_default_str();
+  verb->add_option("--chips", compile.chips, "Chips to use; without, as few as hold it")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--group", compile.group,
+                   "Chips that share a layer; without, what makes a token fastest")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--precision", compile.precision, "Number format of the weights")
+      ->type_name("FORMAT");
+  verb->add_option("--kv-precision", compile.kv_precision, "Number format of the KV cache")
+      ->type_name("FORMAT");
+  verb->add_option("--prompt", compile.prompt, "Length of the prompt to time; without, the context")
+      ->type_name("N")
+      ->check(CLI::Range(1LL, 1LL << 24));
+  verb->add_option("--svg", compile.svg, "Write a picture by stage, unit and cycle")
+      ->type_name("FILE");
+  add_output(verb, compile.json);
+  verb->add_option("--catalog", compile.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  verb->callback([&] { run = [&] { return run_compile(compile, stdout, stderr); }; });
 
   verb = app.add_subcommand("man", "Print the manual page (roff) to standard output");
   verb->callback([&] { run = [&] { return print_man_page(app, stdout); }; });

@@ -1,5 +1,5 @@
 // `medley perf`: the step models held against measurements (check), fitted to them (fit) and shown
-// (show).
+// (show); published speeds held against compiled schedules (schedule).
 #pragma once
 
 #include <cstdio>
@@ -31,5 +31,13 @@ struct PerfShowOptions {
 };
 // Exit status: 0 answered, 2 unusable input or a figure that is missing, 4 no such model or device.
 int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err);
+
+struct PerfScheduleOptions {
+  std::string points, target = "groqchip1", catalog;
+  bool json = false;
+};
+// Published speeds of statically scheduled chips against compiled schedules: which share of the
+// time of a token they explain. Exit status: 0 answered, 2 unusable input, 4 no such target.
+int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::FILE* err);
 
 }  // namespace medley::cli

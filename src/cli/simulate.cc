@@ -424,6 +424,7 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   Rows rows(scenario.fleet, options.requests_csv, told);
   if (const Status opened = rows.open(); !opened.ok())
     return complain(opened.error(), err);
+  const std::vector<simulate::OutsideArrival> outside = simulate::make_outside(scenario, *arrivals);
   // The log has its results behind all decisions, so they are kept until then.
   const simulate::SimulationResult result =
       simulate::simulate(scenario.fleet, *models, *arrivals, *faults,
@@ -432,7 +433,9 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
                           .records = log ? nullptr : &rows,
                           .timeline = told,
                           .prediction_error = *forecast_error,
-                          .prefill_error = *lane_error});
+                          .prefill_error = *lane_error,
+                          .signals_every = simulate::signals_every(scenario),
+                          .outside = &outside});
   if (log) {
     for (const simulate::RequestRecord& record : result.requests) {
       rows.add(record);

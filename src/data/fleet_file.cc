@@ -494,6 +494,7 @@ class FleetReader {
     pool.max_context = fields.whole("max_context", Whole{2, kMaxTokens});
     pool.prefill_tokens_per_s =
         fields.number("prefill_tokens_per_s", Bounds{.max = 1e9, .above_min = true});
+    pool.shared = fields.flag("shared", pool.shared);
     read_place(fields, pool);
     read_measured_speed(fields, pool);
     read_batching(fields, pool.batching);
@@ -501,6 +502,11 @@ class FleetReader {
       fields.fail(fields.node().error("missing key 'kv_blocks', which step_times needs"));
     }
     const bool metered = pool.device == kMetered;
+    if (pool.shared && (metered || pool.table)) {
+      fields.fail(fields.child("shared")->error(
+          metered ? "expected false: a rented service has others anyway, within its 'metered' law"
+                  : "expected false: there is no step model to tell what others' work does"));
+    }
     if (const auto child = fields.child("metered")) {
       if (metered) {
         fields.take(pool.metered, read_metered(*child));

@@ -121,6 +121,22 @@ Status read_models_by_class(const Node& node, const Fleet& fleet, Mix& mix) {
   return fields.finish();
 }
 
+// Weights by whole number.
+Status read_priorities(const Node& node, Mix& mix) {
+  MEDLEY_TRY(const auto entries, node.entries());
+  for (const auto& [name, value] : entries) {
+    long long priority = 0;
+    const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), priority);
+    if (failure != std::errc() || end != name.data() + name.size())
+      return value.key_error(fmt::format("expected a whole number, got '{}'", name));
+    mix.priorities.push_back(priority);
+  }
+  mix.priority_weights.resize(entries.size());
+  std::size_t next = 0;
+  const auto place_of = [&next](const std::string&) -> Result<std::size_t> { return next++; };
+  return read_weights(node, place_of, mix.priority_weights.data(), mix.priority_weights.size());
+}
+
 Result<LongerRule> read_longer(const Node& node, ServiceClass of) {
   Fields fields(node);
   LongerRule rule;
@@ -176,6 +192,8 @@ Status read_mix(Fields& scenario, const Fleet& fleet, Mix& mix) {
     };
     check(read_weights(*tenants, place_of, mix.tenants.data(), mix.tenants.size()));
   }
+  if (const auto priorities = fields.child("priorities"))
+    check(read_priorities(*priorities, mix));
   if (const auto model = fields.child("model"))
     check(read_models_by_class(*model, fleet, mix));
   mix.max_tokens_at_least = fields.whole("max_tokens_at_least", Whole{1, kMaxTokens});
@@ -245,6 +263,34 @@ Result<std::vector<Fault>> read_faults(const Node& node, const Fleet& fleet) {
     faults.push_back(fault);
   }
   return faults;
+}
+
+Result<std::vector<Outside>> read_outside(const Node& node, const Fleet& fleet) {
+  MEDLEY_TRY(const std::vector<Node> nodes, node.items());
+  std::vector<std::string> names;
+  for (const Pool& pool : fleet.pools)
+    names.push_back(pool.name);
+  std::vector<Outside> all;
+  for (const Node& item : nodes) {
+    Fields fields(item);
+    Outside outside;
+    const std::string name = fields.required_text("pool");
+    if (const auto workload = fields.required("workload"))
+      fields.take(outside.workload, read_workload(*workload));
+    MEDLEY_TRY_STATUS(fields.finish());
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      return item.find("pool")->error(
+          fmt::format("no pool '{}' in the fleet{}", name, suggestion(name, names)));
+    }
+    outside.pool = PoolId(static_cast<std::size_t>(found - names.begin()));
+    if (fleet.pool(outside.pool).metered) {
+      return item.find("pool")->error(
+          fmt::format("'{}' is a rented service, whose 'metered' law has others in it", name));
+    }
+    all.push_back(std::move(outside));
+  }
+  return all;
 }
 
 Status read_expected_below(const Node& node, const std::string& prefix,
@@ -340,6 +386,8 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
       fields.fail(std::move(status).error());
   }
   const auto faults = fields.child("faults");
+  const auto outside = fields.child("outside");
+  scenario.signals_every_s = fields.seconds("signals_every_s", Bounds{.min = 1e-3, .max = kLatest});
   fields.ignore("mix");
   if (!fields.failed()) {  // these name labels, models and replicas of the fleet
     Status status = read_mix(fields, scenario.fleet, scenario.mix);
@@ -347,6 +395,8 @@ Result<Scenario> read_document(const Node& node, const Catalog& catalog) {
       fields.fail(std::move(status).error());
     if (faults)
       fields.take(scenario.faults, read_faults(*faults, scenario.fleet));
+    if (outside)
+      fields.take(scenario.outside, read_outside(*outside, scenario.fleet));
   }
   MEDLEY_TRY_STATUS(fields.finish());
   return scenario;

@@ -8,6 +8,8 @@
 //              model
 //   placement  the fleet's
 //   faults     none
+//   outside    nobody
+//   signals_every_s  engines report nothing
 //   seed       1
 //   expected   nothing
 // The fleet is a file (`fleet: fleet.yaml`), or its keys stand in the scenario. Secrets are not
@@ -50,6 +52,9 @@ struct Mix {
   std::vector<double> labels;                                  // by LabelId
   std::vector<double> tenants;                                 // by TenantId
   std::array<std::vector<double>, kServiceClassCount> models;  // by class and OfferId
+  // Priorities and their weights, in the file's order; empty: all 0.
+  std::vector<long long> priorities;
+  std::vector<double> priority_weights;
 };
 
 // A replica that is lost, or slower by `slowdown`, from `at_s` on for `for_s` seconds, or for good.
@@ -58,6 +63,12 @@ struct Fault {
   double at_s = 0;
   std::optional<double> for_s;
   std::optional<double> slowdown;  // empty: lost
+};
+
+// What others send to a pool's replicas past medley, each request to one of them at random.
+struct Outside {
+  PoolId pool;
+  WorkloadSpec workload;  // says nothing of class, label, model and tenant
 };
 
 // What a figure of the report is to be: from `at_least` to `at_most`, which are equal for one
@@ -84,6 +95,8 @@ struct Scenario {
   std::optional<WorkloadSpec> workload;
   Mix mix;
   std::vector<Fault> faults;  // in file order
+  std::vector<Outside> outside;
+  std::optional<double> signals_every_s;  // engines report their load so often; empty: never
   std::uint64_t seed = 1;
   std::map<std::string, Expected> expected;  // nested keys joined by dots: "ttft_s.p99"
 };

@@ -161,6 +161,24 @@ TEST(ScenarioFile, NumbersReplicasThroughAllPools) {
   EXPECT_EQ(*s.faults[2].slowdown, 4);
 }
 
+TEST(ScenarioFile, DrawsPrioritiesByWeight) {
+  const Scenario s =
+      scenario(std::string(kPools) + kWorkload + "mix: {priorities: {-1: 1, 5: 3}}\n");
+  EXPECT_EQ(s.mix.priorities, (std::vector<long long>{-1, 5}));
+  EXPECT_EQ(s.mix.priority_weights, (std::vector<double>{0.25, 0.75}));
+}
+
+TEST(ScenarioFile, ReadsWhatOthersSend) {
+  const Scenario s = scenario(std::string(kPools) + kWorkload +
+                              "outside: [{pool: b, workload: {for: 1h, rate_per_s: 3, "
+                              "prompt_tokens: 1, output_tokens: 1}}]\n"
+                              "signals_every_s: 500ms\n");
+  ASSERT_EQ(s.outside.size(), 1u);
+  EXPECT_EQ(s.outside[0].pool, PoolId(1));
+  EXPECT_EQ(s.outside[0].workload.streams[0].rate_per_s, 3);
+  EXPECT_EQ(s.signals_every_s, 0.5);
+}
+
 TEST(ScenarioFile, TakesTheFleetFromItsOwnFile) {
   const std::string folder = own_temporary("medley_scenario_test");
   std::filesystem::create_directories(folder);
@@ -226,6 +244,10 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
        "run.yaml:7:48: mix.longer.flex.become: is the class that it has anyway"},
       {base + "mix: {longer: {flex: {become: batch}}}\n",
        "run.yaml:7:22: mix.longer.flex: missing key 'than_tokens'"},
+      {base + "mix: {priorities: {high: 1}}\n",
+       "run.yaml:7:20: mix.priorities.high: expected a whole number, got 'high'"},
+      {base + "mix: {priorities: {1: 0}}\n",
+       "run.yaml:7:19: mix.priorities: expected shares that sum up to more than 0"},
       {base + "mix: {max_tokens_at_least: 0}\n",
        "run.yaml:7:28: mix.max_tokens_at_least: expected a whole number from 1 to 1073741824, got "
        "'0'"},
@@ -236,6 +258,13 @@ TEST(ScenarioFile, SaysWhatIsWrongAndWhere) {
       {std::string(kPools) + "trace: {path: x, format: azure, copies: 2, wrap_s: 0}\n",
        "run.yaml:6:52: trace.wrap_s: expected a duration above 0 and at most 1000000000 seconds, "
        "got '0'"},
+      {base + "outside: [{pool: c, workload: {requests: 1, rate_per_s: 1, prompt_tokens: 1, "
+              "output_tokens: 1}}]\n",
+       "run.yaml:7:18: outside[0].pool: no pool 'c' in the fleet; known: a, b"},
+      {base + "outside: [{pool: a}]\n", "run.yaml:7:11: outside[0]: missing key 'workload'"},
+      {base + "signals_every_s: 0\n",
+       "run.yaml:7:18: signals_every_s: expected a duration from 0.001 to 1000000000 "
+       "seconds, got '0'"},
       {base + "faults: [{replica: b/3, at_s: 1}]\n",
        "run.yaml:7:20: faults[0].replica: pool 'b' has the replicas 0 to 2, got 'b/3'"},
       {base + "faults: [{replica: 5, at_s: 1}]\n",

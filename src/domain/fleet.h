@@ -121,6 +121,7 @@ struct Pool {
   Jurisdiction jurisdiction;
   Batching batching;
   EngineSpec engine;
+  bool shared = false;  // others use its replicas, too, past medley
   std::optional<Metered> metered;
   std::optional<StepTable> table;
   std::optional<LinearConstants> measured;  // goes before `constants`

@@ -30,8 +30,8 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "edf_composite",
 };
 constexpr std::array<std::string_view, kScorePartCount> kParts = {
-    "prices",      "later",    "residents", "refusal",
-    "probability", "fairness", "prefixes",  "displacement"};
+    "prices",   "later",    "residents",    "refusal", "probability",
+    "fairness", "prefixes", "displacement", "signals"};
 constexpr std::string_view kAdmission = "+admission", kLengths = "+lengths";
 
 }  // namespace

@@ -52,7 +52,7 @@ std::vector<std::string> placement_names();
 bool counts_only(PlacementKind kind);
 
 // What medley can be told to do without: parts of its score, the order of tenants, what it knows of
-// the replicas' caches, and preemption.
+// the replicas' caches, preemption, and what engines report of others' work.
 enum class ScorePart {
   kPrices,
   kLater,
@@ -61,9 +61,10 @@ enum class ScorePart {
   kProbability,
   kFairness,
   kPrefixes,
-  kDisplacement
+  kDisplacement,
+  kSignals
 };
-inline constexpr int kScorePartCount = 8;
+inline constexpr int kScorePartCount = 9;
 
 struct PlacementPolicy {
   PlacementKind kind = PlacementKind::kMedley;

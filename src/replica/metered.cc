@@ -32,7 +32,10 @@ bool MeteredReplica::fits(const Sequence& sequence) const {
 void MeteredReplica::enqueue(Instant now, const Sequence& sequence) {
   MEDLEY_CHECK(fits(sequence), fmt::format("request {}", sequence.request.number()));
   Prng prng = Prng::stream(seed_, kTtftStream, sequence.request.number());
-  const double ttft_s = prng.log_normal(law_.ttft_median_s, law_.ttft_sigma);
+  // Nothing is answered in the instant in which it is asked: who drives replicas may take what
+  // comes then for a report of something that was stopped before.
+  constexpr double kLeastTtftS = 1e-9;
+  const double ttft_s = std::max(kLeastTtftS, prng.log_normal(law_.ttft_median_s, law_.ttft_sigma));
   const bool is_new =
       running_.emplace(sequence.request, Running{.prompt_tokens = sequence.prompt_tokens}).second;
   MEDLEY_CHECK(is_new, fmt::format("request {} is here already", sequence.request.number()));

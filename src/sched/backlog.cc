@@ -40,8 +40,10 @@ Backlog::Group& Backlog::insert(Waiting waiting, bool before_equals) {
   const auto line = std::find_if(group.lines.begin(), group.lines.end(),
                                  [&](const Group::Line& l) { return l.tenant == taker; });
   const auto place = static_cast<std::size_t>(line - group.lines.begin());
-  if (line == group.lines.end())
-    group.lines.push_back({taker, {}, {}});
+  if (line == group.lines.end()) {
+    Group::Line& added = group.lines.emplace_back(taker);
+    added.at = added.requests.end();  // not a part of the present walk
+  }
   Requests& requests = group.lines[place].requests;
   ++came_;
   const std::pair key(request.priority, before_equals ? -came_ : came_);
@@ -124,12 +126,13 @@ const Waiting* Backlog::at(const Group& group) const {
 }
 
 const Waiting* Backlog::next(Group& group) const {
-  const Group::Line* line =
+  const Group::Line* first =
       first_line(group, [](const Group::Line& l) -> Requests::const_iterator { return l.at; });
-  if (line == nullptr)
-    return nullptr;
-  Requests::iterator& at = group.lines[static_cast<std::size_t>(line - group.lines.data())].at;
-  return &(at++)->second;
+  for (Group::Line& line : group.lines) {
+    if (&line == first)
+      return &(line.at++)->second;
+  }
+  return nullptr;
 }
 
 bool Backlog::would_be_first(const Request& request) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -47,11 +48,14 @@ class Backlog {
    private:
     friend class Backlog;
     struct Line {
+      explicit Line(TenantId of) : tenant(of) {}
       TenantId tenant;
       Requests requests;
       Requests::iterator at;  // where the present walk is
     };
-    std::vector<Line> lines;  // never shrinks: there are only so many tenants
+    // Never shrinks: there are only so many tenants. A deque: lines that are added during a walk
+    // leave the others and their iterators where they are.
+    std::deque<Line> lines;
   };
 
   bool has_room(ServiceClass service_class) const {

@@ -30,6 +30,23 @@ Fleet tenants(const std::vector<double>& weights) {
   return fleet;
 }
 
+TEST(Backlog, WhatComesDuringAWalkIsLeftForTheNextOne) {
+  Backlog backlog(tenants(std::vector<double>(20, 1)));
+  backlog.push(waiting(request(1)));
+  Backlog::Group& group = backlog.push(waiting(request(2)));
+  backlog.start(group);
+  EXPECT_EQ(backlog.next(group)->request.id, RequestId(1));
+  for (std::uint64_t tenant = 1; tenant < 20; ++tenant)
+    backlog.push(waiting(request(2 + tenant, 0, tenant)));
+  EXPECT_EQ(backlog.next(group)->request.id, RequestId(2));
+  EXPECT_EQ(backlog.next(group), nullptr);
+  backlog.start(group);
+  int walked = 0;
+  while (backlog.next(group) != nullptr)
+    ++walked;
+  EXPECT_EQ(walked, 21);
+}
+
 // Takes out all of one group, each with so many tokens for its tenant.
 std::vector<std::uint64_t> drain(Backlog& backlog, long long tokens = 100) {
   std::vector<std::uint64_t> order;

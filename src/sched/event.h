@@ -22,9 +22,11 @@ struct RequestFinished {
   Tokens generated;
   bool complete = true;
 };
+// The client left, after so many tokens.
 struct RequestCancelled {
   RequestId request;
-};  // the client left
+  Tokens generated{0};
+};
 // The engine refused or broke before the first token was relayed; the core may place it elsewhere.
 // After the first token the driver reports RequestFinished with what was generated and tells the
 // client of the failure.

@@ -108,7 +108,9 @@ Resident Ledger::remove(RequestId request) {
   std::erase(movable_[found->second.replica.number()], &found->second);
   Resident resident = std::move(found->second);
   residents_.erase(found);
-  replica(resident.replica).forget(resident);
+  ReplicaAccount& account = replica(resident.replica);
+  account.forget(resident);
+  ++account.left_since_signal;
   prefixes_.left(request, resident.replica);
   return resident;
 }

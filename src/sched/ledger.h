@@ -29,10 +29,22 @@ struct Resident {
   int failures = 0;
   int preemptions = 0;
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections that were in the predictions above
+  double load_error = 0;                  // and how uncertain it was what others had there
   double money = 0;                       // predicted with them
   long long cached_tokens = 0;            // of its prompt; the ledger's to fill in
 
   long long tokens_to_prefill() const { return request.prompt_tokens.count() - cached_tokens; }
+};
+
+// What is believed to be on a replica that medley did not send there (outside.h).
+struct OutsideLoad {
+  int decoding = 0, prefilling = 0;
+  long long decode_context = 0, pending_prompt_tokens = 0;
+  double prompt_tokens_per_s = 0;  // that keep coming
+  double deviation = 0;            // standard, of the number of sequences
+
+  int sequences() const { return decoding + prefilling; }
+  bool operator==(const OutsideLoad&) const = default;
 };
 
 struct ReplicaAccount {
@@ -49,9 +61,21 @@ struct ReplicaAccount {
   std::array<int, kServiceClassCount> by_class{};
   Instant prefill_free_at;           // when the prompts dispatched so far are expected to be done
   std::optional<LoadSignal> signal;  // the last report
-  int dispatched_since_signal = 0;
+  int dispatched_since_signal = 0, left_since_signal = 0;
+  OutsideLoad outside;
 
+  // Of medley's own.
   int outstanding() const { return prefilling + decoding; }
+  // With what others have there.
+  int sequences() const { return outstanding() + outside.sequences(); }
+  long long context() const { return decode_context + outside.decode_context; }
+  long long prompt_tokens_ahead() const {
+    return pending_prompt_tokens + outside.pending_prompt_tokens;
+  }
+  long long tokens_taken() const {
+    return reserved_tokens + outside.decode_context + outside.pending_prompt_tokens;
+  }
+  // Of medley's own.
   long long tokens_to_prefill() const { return pending_prompt_tokens - pending_cached_tokens; }
   // It leaves, at whatever stage it is. prefill_free_at stays.
   void forget(const Resident& resident);

@@ -28,6 +28,11 @@ double within(double predicted, double relative, double limit) {
   return normal_cdf((limit - predicted) / (relative * std::abs(predicted) + kFloorS));
 }
 
+// Both are relative and apart from one another.
+double with_load(double error, double load_error) {
+  return load_error > 0 ? std::hypot(error, load_error) : error;
+}
+
 double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
                     std::uint64_t which) {
   Digest place;
@@ -49,14 +54,15 @@ perf::StepShape decode_shape(long long decodes, long long context) {
   return shape;
 }
 
-// Of the square of a relative deviation.
+// Of the square of a relative deviation, less what was known to be uncertain of the load.
 void fold_variance(double& variance, double observed, double predicted, double corrected_by,
-                   double ratio) {
+                   double ratio, double load_error) {
   if (!(predicted > 0) || !(observed > 0) || !(corrected_by > 0))
     return;
   const double deviation = std::clamp(std::log(observed / (predicted / corrected_by * ratio)),
                                       -kMostDeviation, kMostDeviation);
-  variance += kVarianceWeight * (deviation * deviation - variance);
+  const double own = std::max(0.0, deviation * deviation - load_error * load_error);
+  variance += kVarianceWeight * (own - variance);
 }
 
 // `corrected_by`: the ratio that was in the prediction. What is observed is compared with what the
@@ -93,9 +99,10 @@ double Predictor::arriving(Instant now, PoolId pool, const ReplicaAccount& accou
                            double PromptRate::*part) const {
   if (account.id && fleet_.pool(pool).batching.prefix_caching) {
     const PromptRate& rate = sent_[account.id->number()];
-    return rate.*part * rate.kept(now);
+    return rate.*part * rate.kept(now) + account.outside.prompt_tokens_per_s;
   }
-  return observed_[pool.number()].prompts.*part / std::max(1, ledger_.live(pool));
+  return observed_[pool.number()].prompts.*part / std::max(1, ledger_.live(pool)) +
+         account.outside.prompt_tokens_per_s;
 }
 
 Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
@@ -191,15 +198,14 @@ double Predictor::pending_prefill_s(PoolId pool, const ReplicaAccount& account) 
   // Those ahead will decode beside the ones behind them.
   // What is cached of them stands before them; on average half of it before each.
   return prefill(model, account.tokens_to_prefill(), account.pending_cached_tokens / 2,
-                 account.outstanding() - 1,
-                 account.decode_context + account.pending_prompt_tokens / 2, 0)
+                 account.sequences() - 1, account.context() + account.prompt_tokens_ahead() / 2, 0)
              .own_s *
          observed_[pool.number()].ttft_ratio;
 }
 
 perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long context) const {
   const perf::StepModel& steps = *perf_.pool(account.pool).steps;
-  const long long decodes = account.outstanding();
+  const long long decodes = account.sequences();
   if (!account.id)
     return steps.step(decode_shape(decodes, context));
   DecodeStep& kept = decode_steps_[account.id->number()];
@@ -208,8 +214,17 @@ perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long c
   return kept.cost;
 }
 
+double Predictor::prompts_ahead_s(Instant now, const ReplicaAccount& account) const {
+  double ahead_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  if (account.outside.pending_prompt_tokens > 0) {
+    ahead_s += static_cast<double>(account.outside.pending_prompt_tokens) /
+               prefill_tokens_per_s(account.pool) * observed_[account.pool.number()].ttft_ratio;
+  }
+  return ahead_s;
+}
+
 double Predictor::wait_s(Instant now, const Request& request, const ReplicaAccount& account) const {
-  const double wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  const double wait_s = prompts_ahead_s(now, account);
   if (error_.share > 0 && account.id)
     return wait_s * error_factor(error_, request.id, *account.id, 0);
   return wait_s;
@@ -253,6 +268,7 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   Forecast forecast;
   forecast.ttft_ratio = observed.ttft_ratio;
   forecast.tpot_ratio = observed.tpot_ratio;
+  forecast.load_error = account.outside.deviation / (1 + account.sequences());
   if (model.kind == perf::ServingKind::kMetered) {
     const Metered& metered = fleet_.pool(pool).metered.value();
     forecast.ttft_s = metered.ttft_median_s * observed.ttft_ratio;
@@ -262,9 +278,9 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   }
 
   const bool slotted = model.kind == perf::ServingKind::kSlotted;
-  const long long decodes = account.outstanding();
+  const long long decodes = account.sequences();
   // Those still in prefill will decode beside it: their prompts count as context.
-  const long long context = account.decode_context + account.pending_prompt_tokens;
+  const long long context = account.context() + account.prompt_tokens_ahead();
   const perf::StepCost alone = decodes > 0 ? decode_step(account, context) : perf::StepCost{};
   const long long cached = account.id ? ledger_.cached_tokens(request, *account.id) : 0;
   const long long computed = prompt - cached;
@@ -290,10 +306,12 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
     tpot = stretched(tpot);
     tpot_before = stretched(tpot_before);
   }
-  forecast.wait_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  forecast.wait_s = prompts_ahead_s(now, account);
   // A batched replica takes the prompt up when the step in progress ends: on average half a step
   // from now.
-  const double join_s = slotted ? after.time.value() : (account.decoding > 0 ? tpot_before / 2 : 0);
+  const double join_s =
+      slotted ? after.time.value()
+              : (account.decoding + account.outside.decoding > 0 ? tpot_before / 2 : 0);
   forecast.work_s = own.own_s * observed.ttft_ratio;
   forecast.ttft_s = forecast.wait_s + join_s * observed.ttft_ratio + forecast.work_s;
   forecast.tpot_s = tpot * observed.tpot_ratio;
@@ -325,8 +343,9 @@ Forecast Predictor::forecast_alone(Instant now, const Request& request, PoolId p
   return forecast_with(now, request, pool, idle, {}, 0);
 }
 
-double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target) const {
-  return within(tpot_s, tpot_error(pool), to_seconds(target).value());
+double Predictor::tpot_probability(PoolId pool, double tpot_s, Duration target,
+                                   double load_error) const {
+  return within(tpot_s, with_load(tpot_error(pool), load_error), to_seconds(target).value());
 }
 
 double Predictor::ttft_probability(Instant now, const Request& request, PoolId pool,
@@ -338,20 +357,22 @@ double Predictor::ttft_probability(Instant now, const Request& request, PoolId p
     const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
     return left > 0 ? normal_cdf(std::log(left / forecast.ttft_s) / sigma) : 0;
   }
-  return within(forecast.ttft_s, ttft_error(pool), left);
+  return within(forecast.ttft_s, with_load(ttft_error(pool), forecast.load_error), left);
 }
 
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
                               const Forecast& forecast) const {
   double probability = ttft_probability(now, request, pool, forecast);
   if (request.targets.tpot) {
-    probability *= tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
+    probability *=
+        tpot_probability(pool, forecast.tpot_s, *request.targets.tpot, forecast.load_error);
   }
   if (request.targets.deadline) {
     const double left = to_seconds(request.arrived_at + *request.targets.deadline - now).value();
     const double end =
         forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
-    probability *= within(end, std::max(ttft_error(pool), tpot_error(pool)), left);
+    const double error = std::max(ttft_error(pool), tpot_error(pool));
+    probability *= within(end, with_load(error, forecast.load_error), left);
   }
   return probability;
 }
@@ -374,7 +395,7 @@ void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
   const double took_s = to_seconds(at - resident.dispatched_at).value();
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.ttft_variance, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio,
-                observed.ttft_ratio);
+                observed.ttft_ratio, resident.load_error);
   observed.ttft_error = std::max(std::sqrt(observed.ttft_variance), perf_.pool(pool).ttft_error);
   fold_ratio(observed.ttft_ratio, took_s, *resident.ttft_from_dispatch_s, resident.ttft_ratio);
 }
@@ -390,7 +411,7 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
                         static_cast<double>(generated.count() - 1);
   Observed& observed = observed_[pool.number()];
   fold_variance(observed.tpot_variance, took_s, *resident.tpot_s, resident.tpot_ratio,
-                observed.tpot_ratio);
+                observed.tpot_ratio, resident.load_error);
   observed.tpot_error = std::max(std::sqrt(observed.tpot_variance), perf_.pool(pool).tpot_error);
   fold_ratio(observed.tpot_ratio, took_s, *resident.tpot_s, resident.tpot_ratio);
 }

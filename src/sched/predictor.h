@@ -20,6 +20,9 @@ struct Forecast {
   double joules = 0;                      // its share of the replica's energy; 0 where unknown
   double money = 0;                       // energy at the tariff, or the metered price
   double ttft_ratio = 1, tpot_ratio = 1;  // the corrections by observation that are in it
+  // How uncertain it is what others have there: a relative deviation beside the pool's error bars.
+  // Times grow with the sequences that are there at most in proportion.
+  double load_error = 0;
 };
 
 // An error put upon forecasts on purpose, for studies: the times of each are multiplied by
@@ -66,7 +69,7 @@ class Predictor {
   double ttft_probability(Instant now, const Request& request, PoolId pool,
                           const Forecast& forecast) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
-  double tpot_probability(PoolId pool, double tpot_s, Duration target) const;
+  double tpot_probability(PoolId pool, double tpot_s, Duration target, double load_error = 0) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
   // in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }
@@ -110,6 +113,8 @@ class Predictor {
   // where prefixes are cached: there prompts go where their beginnings are.
   double arriving(Instant now, PoolId pool, const ReplicaAccount& account,
                   double PromptRate::*part) const;
+  // Seconds until the prompts there, others' too, are done.
+  double prompts_ahead_s(Instant now, const ReplicaAccount& account) const;
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {

@@ -81,6 +81,7 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
   lane.most_tokens += most_tokens(request, model);
 
   if (!is_promised_windows(request.service_class) || resident.failures > 0 ||
+      account.outside != OutsideLoad{} ||  // what others send there nobody can bound
       crowded(lane, model, account.outstanding())) {
     return std::nullopt;
   }

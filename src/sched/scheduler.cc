@@ -11,6 +11,7 @@
 #include "sched/backlog.h"
 #include "sched/ledger.h"
 #include "sched/market.h"
+#include "sched/outside.h"
 #include "sched/placement/placement.h"
 #include "sched/predictor.h"
 #include "sched/promise.h"
@@ -56,6 +57,7 @@ class Scheduler::Impl {
         arrivals_(fleet_, perf_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
+        outside_(fleet_, perf_, ledger_),
         promises_(perf_, ledger_),
         backlog_(fleet_),
         placement_(make_placement(fleet_)) {
@@ -71,6 +73,8 @@ class Scheduler::Impl {
     if (!rang && !std::holds_alternative<PricesSolved>(event))
       eventful_at_ = now;
     arrivals_.refresh(now);
+    if (uses_signals_)
+      outside_.refresh(now);
     std::visit([this](const auto& e) { on(e); }, event);
     if (uses_prices_ && !rang) {  // where nothing happens, nothing needs a price
       if (auto program = market_.due(now))
@@ -165,14 +169,11 @@ class Scheduler::Impl {
     if (!event.complete && !resident.first_token_at) {  // refused for good
       refund(resident);
     } else {
-      const long long prompt_tokens = resident.request.prompt_tokens.count();
-      quotas_.correct(resident.dispatched_at, pool, resident.reserved_tokens,
-                      prompt_tokens + event.generated.count());
-      const long long expected = resident.reserved_tokens - prompt_tokens;
-      backlog_.shares().serve(now_, resident.request, 0, event.generated.count() - expected);
+      correct(resident, event.generated);
     }
     if (event.complete) {
       predictor_.finished(resident, pool, now_, event.generated);
+      outside_.finished(resident, now_, event.generated);
       ++(planted(Bug::kWrongClassCounted) ? counts_[0] : count(resident.request)).finished;
     } else {
       ++count(resident.request).broken;
@@ -192,6 +193,7 @@ class Scheduler::Impl {
     if (ledger_.find(event.request) == nullptr)
       return;
     const Resident resident = remove(event.request);
+    correct(resident, event.generated);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
     if (planted(Bug::kSequenceLeak))
@@ -237,6 +239,7 @@ class Scheduler::Impl {
   void on(const ReplicaLost& event) {
     ledger_.set_live(event.replica, planted(Bug::kLostStillUsed));
     promises_.lost(event.replica);
+    outside_.lost(event.replica);
   }
 
   void on(const ReplicaReturned& event) {
@@ -247,9 +250,13 @@ class Scheduler::Impl {
   }
 
   void on(const LoadReported& event) {
+    if (uses_signals_)
+      outside_.reported(now_, event.replica, event.signal);
     ReplicaAccount& account = ledger_.replica(event.replica);
     account.signal = event.signal;
-    account.dispatched_since_signal = 0;
+    account.dispatched_since_signal = account.left_since_signal = 0;
+    if (uses_signals_)
+      outside_.refresh(now_);
   }
 
   void on(const AlarmRang&) {
@@ -509,6 +516,7 @@ class Scheduler::Impl {
       resident.tpot_s = choice.forecast->tpot_s;
       resident.ttft_ratio = choice.forecast->ttft_ratio;
       resident.tpot_ratio = choice.forecast->tpot_ratio;
+      resident.load_error = choice.forecast->load_error;
       ReplicaAccount& account = ledger_.replica(replica);
       const double own_s = choice.forecast->ttft_s - choice.forecast->wait_s;
       account.prefill_free_at =
@@ -768,6 +776,15 @@ class Scheduler::Impl {
     return resident;
   }
 
+  // Its answer had so many tokens, and not as many as were expected.
+  void correct(const Resident& resident, Tokens generated) {
+    const long long prompt_tokens = resident.request.prompt_tokens.count();
+    quotas_.correct(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens,
+                    prompt_tokens + generated.count());
+    const long long expected = resident.reserved_tokens - prompt_tokens;
+    backlog_.shares().serve(now_, resident.request, 0, generated.count() - expected);
+  }
+
   // It was dispatched in vain.
   void refund(const Resident& resident) {
     quotas_.refund(resident.dispatched_at, pool_of(resident.replica), resident.reserved_tokens);
@@ -864,11 +881,13 @@ class Scheduler::Impl {
   Arrivals arrivals_;
   Market market_;
   Quotas quotas_;
+  OutsideTraffic outside_;
   Promises promises_;
   Backlog backlog_;
   std::unique_ptr<Placement> placement_;
   const bool uses_prices_ =
       fleet_.placement.kind == PlacementKind::kMedley && fleet_.placement.has(ScorePart::kPrices);
+  const bool uses_signals_ = placement_->predicts() && fleet_.placement.has(ScorePart::kSignals);
   std::array<ClassStats, kServiceClassCount> counts_{};
   Digest digest_;
   ExplanationSink* sink_ = nullptr;

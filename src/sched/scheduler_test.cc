@@ -419,6 +419,19 @@ TEST(Scheduler, AQuotaIsSpentByWhatWasServed) {
               ElementsAre("dispatch 4 to 0"));
 }
 
+TEST(Scheduler, AQuotaIsSpentByWhatCameUntilTheClientLeft) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 720}}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kFlex));
+  core.arrive(seconds(1), make_request(2, ServiceClass::kFlex));
+  EXPECT_THAT(core.arrive(seconds(1), make_request(3, ServiceClass::kFlex)), ElementsAre());
+  // 100 + 200 were expected of each; of this one 10 tokens were seen.
+  core.tell(seconds(2), FirstTokenEmitted{RequestId(1)});
+  EXPECT_THAT(core.tell(seconds(3), RequestCancelled{RequestId(1), Tokens(10)}),
+              testing::Contains("dispatch 3 to 0"));
+}
+
 TEST(Scheduler, AGivenUpRequestIsExplainedByItsOwnPools) {
   struct Sink final : ExplanationSink {
     std::vector<Explanation> heard;

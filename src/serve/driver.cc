@@ -60,9 +60,10 @@ class Driver::Impl final : public engine::GenerationSink {
     if (entry.first_token_at)  // the gap that the client did not want to see the end of
       entry.itl_max = std::max(entry.itl_max, loop_.now() - entry.last_token_at);
     const Served served = served_so_far(entry);
+    const Tokens generated(entry.generated);
     log(entry, outcome);
     entries_.erase(found);
-    tell(sched::RequestCancelled{request});
+    tell(sched::RequestCancelled{request, generated});
     return served;
   }
 
@@ -116,9 +117,10 @@ class Driver::Impl final : public engine::GenerationSink {
       entry.itl_max = std::max(entry.itl_max, now - entry.last_token_at);
     }
     entry.last_token_at = now;
+    if (first)
+      events_.emplace_back(now, sched::FirstTokenEmitted{request});
     entry.listener->on_tokens(text, count);
-    if (first && entries_.contains(request))  // the listener may have cancelled it
-      tell(sched::FirstTokenEmitted{request});
+    handle_events();
   }
 
   void on_end(RequestId request, const engine::Ending& ending) override {
@@ -133,8 +135,9 @@ class Driver::Impl final : public engine::GenerationSink {
     entry.joules = ending.joules;
     const Served served = served_so_far(entry);
     log(entry, "completed");
+    events_.emplace_back(loop_.now(), sched::RequestFinished{request, ending.output_tokens});
     entry.listener->on_end(ending, served);
-    tell(sched::RequestFinished{request, ending.output_tokens});
+    handle_events();
   }
 
   void on_failed(RequestId request, const Error& error) override {
@@ -180,9 +183,14 @@ class Driver::Impl final : public engine::GenerationSink {
   };
 
   // Events that arise while decisions are carried out wait their turn: the core sees them one after
-  // the other.
+  // the other. What a listener is told stands in events_ before it is: what it submits or cancels
+  // in turn comes after.
   void tell(const sched::Event& event) {
     events_.emplace_back(loop_.now(), event);
+    handle_events();
+  }
+
+  void handle_events() {
     if (telling_)
       return;
     telling_ = true;
@@ -277,8 +285,10 @@ class Driver::Impl final : public engine::GenerationSink {
     Entry ended = std::move(entry);
     entries_.erase(found);
     log(ended, "failed");
+    events_.emplace_back(loop_.now(),
+                         sched::RequestFinished{request, Tokens(ended.generated), false});
     ended.listener->on_failed(error, served_so_far(ended));
-    tell(sched::RequestFinished{request, Tokens(ended.generated), false});
+    handle_events();
   }
 
   Served served_so_far(const Entry& entry) const {

@@ -49,6 +49,8 @@ struct Listener final : RequestListener {
   void on_end(const engine::Ending&, const Served& what) override {
     ++ends;
     served = what;
+    if (then)
+      then();
   }
   void on_rejected(const sched::Reject& rejection) override {
     ++ends;
@@ -66,7 +68,7 @@ struct Listener final : RequestListener {
   std::optional<Served> served;
   std::optional<sched::RejectReason> reason;
   std::optional<Error> error;
-  std::function<void()> then;  // after a failure
+  std::function<void()> then;  // after an end or a failure
 };
 
 class DriverTest : public testing::Test {
@@ -110,6 +112,37 @@ class DriverTest : public testing::Test {
   std::optional<Driver> driver_;
   std::uint64_t last_ = 0;
 };
+
+// Hears how often a request was queued.
+struct QueuedSink final : sched::ExplanationSink {
+  void explain(const sched::Explanation& explanation) override {
+    if (explanation.outcome == sched::Outcome::kQueued)
+      ++queued;
+  }
+  int queued = 0;
+};
+
+class OnePlaceTest : public DriverTest {
+ protected:
+  OnePlaceTest() : DriverTest({.name = "a", .replicas = 2, .max_running = 1}) {}
+};
+
+TEST_F(OnePlaceTest, WhatIsSubmittedAtAnEndFindsThePlaceFree) {
+  QueuedSink sink;
+  driver_->scheduler().explain_to(&sink);
+  Listener first, second, third, fourth;
+  const RequestId one = submit(first);
+  const RequestId two = submit(second);
+  first.then = [&] { submit(third); };
+  second.then = [&] { submit(fourth); };
+  fakes_[0]->sink->on_end(one, {});
+  EXPECT_EQ(third.dispatches, 1);
+  fakes_[1]->sink->on_tokens(two, "x", 1);
+  fakes_[1]->fail(two, ErrorCode::kUnavailable);
+  EXPECT_EQ(fourth.dispatches, 1);
+  EXPECT_EQ(sink.queued, 0);
+  driver_->scheduler().explain_to(nullptr);
+}
 
 TEST_F(DriverTest, RelaysTokensAndSaysWhatHappened) {
   Listener listener;

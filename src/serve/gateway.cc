@@ -218,6 +218,8 @@ class Gateway::Call final : public RequestListener {
       metrics.observe_tpot(service_class, pool_name(), *served.tpot_s);
     metrics.count_tokens(service_class, pool_name(), ending.prompt_tokens.count(),
                          ending.output_tokens.count());
+    prompt_tokens_ = ending.prompt_tokens.count();
+    output_tokens_ = ending.output_tokens.count();
     if (served.joules)
       metrics.count_energy(pool_name(), "modelled", *served.joules);
     count_cost(served);
@@ -251,6 +253,11 @@ class Gateway::Call final : public RequestListener {
                                      .model = head_.model,
                                      .pool = pool_name(),
                                      .outcome = outcome});
+    if (const auto& tenants = gateway_.fleet_.tenants; tenants.size() > 1) {
+      gateway_.metrics_.count_tenant(tenants.at(request_.tenant.number()).name,
+                                     request_.service_class, outcome, prompt_tokens_,
+                                     output_tokens_);
+    }
     gateway_.finish(request_.id);
   }
 
@@ -266,6 +273,7 @@ class Gateway::Call final : public RequestListener {
   std::optional<PoolId> pool_;
   std::optional<PoolId> promised_by_;  // whose token window it carries
   std::string text_;
+  long long prompt_tokens_ = 0, output_tokens_ = 0;  // of a whole answer
   const std::string no_label_;
 };
 
@@ -482,8 +490,9 @@ std::string Gateway::readiness(bool& ready) const {
 std::string Gateway::metrics_text() {
   const sched::SchedulerStats stats = driver_.scheduler().stats();
   for (const ServiceClass service_class : kServiceClasses) {
-    metrics_.set_queue_depth(service_class,
-                             static_cast<double>(stats.classes[index_of(service_class)].waiting));
+    const sched::ClassStats& of_class = stats.classes[index_of(service_class)];
+    metrics_.set_queue_depth(service_class, static_cast<double>(of_class.waiting));
+    metrics_.set_preemptions(service_class, static_cast<double>(of_class.preempted));
   }
   metrics_.set_saturation(stats.saturation);
   metrics_.set_in_flight(static_cast<double>(stats.in_flight));

@@ -524,6 +524,7 @@ TEST_F(GatewayTest, AnEmulatedPoolSaysSoInEveryAnswer) {
 }
 
 TEST_F(GatewayTest, SaysHowItIs) {
+  fleet_.tenants = {{"default", 1}, {"team-a", 2}};
   serve_upstream();
   EXPECT_EQ(call("GET", "/livez").body, "ok\n");
   const Answer ready = call("GET", "/readyz");
@@ -539,7 +540,9 @@ TEST_F(GatewayTest, SaysHowItIs) {
         R"(medley_ttft_seconds_bucket{class="standard",pool="up",le="0.001"})",
         R"(medley_tpot_seconds_bucket{class="standard",pool="up",le="0.0005"})",
         R"(medley_queue_depth{class="flex"} 0)", "medley_saturation 0",
-        R"(medley_backend_up{pool="up"} 1)",
+        R"(medley_backend_up{pool="up"} 1)", R"(medley_preemptions_total{class="batch"} 0)",
+        R"(medley_tenant_requests_total{class="standard",outcome="completed",tenant="default"} 1)",
+        R"(medley_tenant_tokens_total{class="standard",direction="output",tenant="default"} 3)",
         R"(medley_cost_currency_total{currency="EUR",pool="up"})"}) {
     EXPECT_THAT(metrics.body, HasSubstr(line));
   }

@@ -139,12 +139,15 @@ class Runner {
       arena_.bounds[place] = options_.bound(scenario_.fleet, models_, **arrivals);
     } else {
       ReportSink sink(fleets_[policy]);
+      const std::vector<OutsideArrival> outside = outside_of(**arrivals, seed);
       const SimulationResult result = simulate(fleets_[policy], models_, **arrivals, faults_,
                                                {.seed = seed,
                                                 .records = &sink,
                                                 .prediction_error = options_.prediction_error,
                                                 .prefill_error = options_.prefill_error,
-                                                .heard_every = options_.heard_every});
+                                                .heard_every = options_.heard_every,
+                                                .signals_every = signals_every(scenario_),
+                                                .outside = &outside});
       arena_.runs[place * options_.policies.size() + policy] = figures_of(sink.report(result));
     }
     const std::lock_guard guard(lock_);
@@ -161,6 +164,16 @@ class Runner {
           std::make_shared<const Result<std::vector<Arrival>>>(make_arrivals_at(load, seed));
     }
     return --cell.users == 0 ? std::move(cell.arrivals) : cell.arrivals;
+  }
+
+  // The same at every load.
+  std::vector<OutsideArrival> outside_of(const std::vector<Arrival>& arrivals,
+                                         std::uint64_t seed) const {
+    if (scenario_.outside.empty())
+      return {};
+    data::Scenario seeded = scenario_;
+    seeded.seed = seed;
+    return make_outside(seeded, arrivals);
   }
 
   Result<std::vector<Arrival>> make_arrivals_at(double load, std::uint64_t seed) const {

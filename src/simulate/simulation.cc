@@ -18,6 +18,12 @@ constexpr Duration kPatience = std::chrono::hours(7 * 24);
 
 constexpr Instant kNever = Instant::max();
 
+// Ids of what others send count from here, far above any row.
+constexpr std::uint64_t kOutsideIds = std::uint64_t{1} << 62;
+bool is_outside(RequestId id) { return id.number() >= kOutsideIds; }
+
+const std::vector<OutsideArrival> kNoOutside;
+
 // A step model whose steps can be made to take longer. It knows no runs, since the factor may
 // change between two steps.
 class SlowableSteps final : public perf::StepModel {
@@ -60,6 +66,8 @@ class Simulation {
         records_(options.records),
         timeline_(options.timeline),
         heard_every_(options.heard_every),
+        signals_every_(options.signals_every),
+        outside_(options.outside != nullptr ? *options.outside : kNoOutside),
         meter_(fleet, perf),
         step_ends_(owners_.size(), kNever) {
     scheduler_.explain_to(options.explanations);
@@ -89,6 +97,8 @@ class Simulation {
         load_changes_.push_back(i);
       load_changed_.assign(owners_.size(), true);
     }
+    if (signals_every_ > Duration(0))
+      signal_at_ = Instant{} + signals_every_;
     result_.prediction_error = options.prediction_error;
     result_.prefill_error = options.prefill_error;
     if (records_ == nullptr)
@@ -108,6 +118,10 @@ class Simulation {
       now_ = *next;
       if (heard_at_ && *heard_at_ <= now_)
         hear_all();
+      if (signal_at_ && *signal_at_ <= now_)
+        report_all_loads();
+      while (next_outside_ < outside_.size() && outside_[next_outside_].at <= now_)
+        enqueue_outside();
       while (next_fault_ < faults_.size() && faults_[next_fault_].at <= now_) {
         last_progress_ = now_;
         hear_all();  // of what a lost replica held no more is to be heard
@@ -176,6 +190,13 @@ class Simulation {
       consider(*heard_at_);
     if (duals_at_ && next)  // prices for nobody are nobody's business
       consider(*duals_at_);
+    // What others do matters while there is something of medley's own.
+    if (!outside_.empty() && next_arrival_ == arrivals_.size() && first_open_ == next_open_)
+      return std::nullopt;
+    if (signal_at_ && next)
+      consider(*signal_at_);
+    if (next_outside_ < outside_.size() && next)
+      consider(outside_[next_outside_].at);
     // Faults after everything else has ended change nothing; a return may release waiting work.
     if (next_fault_ < faults_.size() && (next || waiting_work()))
       consider(faults_[next_fault_].at);
@@ -351,6 +372,8 @@ class Simulation {
     touch(replica);
     // Carrying out decisions may not touch reports_: only this function fills it.
     for (const replica::Report& report : reports_) {
+      if (is_outside(report.request))
+        continue;
       // It was preempted at this instant, after this was reported; it may be held anew by now.
       const OpenRecord& reported = open_record(report.request);
       if (!reported.held || *reported.record.dispatched_s >= to_seconds(now_).value())
@@ -382,18 +405,42 @@ class Simulation {
     }
   }
 
+  void report_load(std::size_t replica) {
+    const replica::Load load = replicas_[replica]->load();
+    LoadSignal signal;
+    signal.running = load.running;
+    signal.waiting = load.waiting;
+    signal.as_of = now_;
+    tell(sched::LoadReported{ReplicaId(replica), signal});
+  }
+
   void report_loads() {
     std::sort(load_changes_.begin(), load_changes_.end());
     for (const std::size_t replica : load_changes_) {
       load_changed_[replica] = false;
-      const replica::Load load = replicas_[replica]->load();
-      LoadSignal signal;
-      signal.running = load.running;
-      signal.waiting = load.waiting;
-      signal.as_of = now_;
-      tell(sched::LoadReported{ReplicaId(replica), signal});
+      report_load(replica);
     }
     load_changes_.clear();
+  }
+
+  void report_all_loads() {
+    signal_at_ = now_ + signals_every_;
+    for (std::size_t replica = 0; replica < replicas_.size(); ++replica) {
+      if (live_[replica])
+        report_load(replica);
+    }
+  }
+
+  void enqueue_outside() {
+    const OutsideArrival& arrival = outside_[next_outside_];
+    const std::size_t replica = arrival.replica.number();
+    const replica::Sequence sequence{RequestId(kOutsideIds + next_outside_++),
+                                     to_seconds(now_).value(), arrival.prompt_tokens,
+                                     arrival.output_tokens};
+    if (!live_[replica] || !replicas_[replica]->fits(sequence))
+      return;
+    replicas_[replica]->enqueue(now_, sequence);
+    touch(replica);
   }
 
   void tell_when_heard(const sched::Event& event) {
@@ -501,6 +548,7 @@ class Simulation {
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
       if (!live_[i])
         end_loss(i);
+      worked(i);  // what was done since its last step's end
       ReplicaRecord record{owners_[i], replicas_[i]->usage(), lost_s_[i], {}};
       const perf::PoolModel& model = perf_.pool(owners_[i]);
       if (model.steps && model.steps->idle_power().value() > 0) {
@@ -572,6 +620,10 @@ class Simulation {
   RecordSink* const records_;                   // null: result_.requests takes them
   Timeline* const timeline_;                    // null: nobody asks
   const Duration heard_every_;
+  const Duration signals_every_;
+  std::optional<Instant> signal_at_;
+  const std::vector<OutsideArrival>& outside_;
+  std::size_t next_outside_ = 0;
   std::vector<sched::Event> unheard_;  // until heard_at_
   std::optional<Instant> heard_at_;
   PowerMeter meter_;

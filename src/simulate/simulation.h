@@ -33,6 +33,14 @@ struct Fault {
   std::optional<double> slowdown;  // its steps take this many times as long; empty: lost
 };
 
+// A request that others send to a replica past medley: it takes its time there, and nobody here
+// hears of it.
+struct OutsideArrival {
+  Instant at;
+  ReplicaId replica;
+  long long prompt_tokens = 1, output_tokens = 1;
+};
+
 enum class RequestOutcome { kUnfinished, kCompleted, kRejected, kFailed };
 std::string_view name_of(RequestOutcome outcome);
 
@@ -108,6 +116,9 @@ struct SimulationOptions {
   // instead of relaying their streams; whom it could preempt is then uncertain, so it preempts
   // nobody. 0: at once.
   Duration heard_every{};
+  // Engines report their load to the core at multiples of this. 0: never.
+  Duration signals_every{};
+  const std::vector<OutsideArrival>* outside = nullptr;  // by `at`; outlives the call
 };
 
 // Preconditions: arrivals sorted by (arrived_at, id) with ids that ascend, faults by `at`; every

@@ -42,6 +42,61 @@ TEST(Simulation, TimesOneRequestByItsSteps) {
   EXPECT_NEAR(result.replicas[0].idle_joules.value(), 50 * 1.0, 1e-6);
 }
 
+TEST(Simulation, WhatOthersSendTakesItsTimeAndIsInNoCount) {
+  const sched::TestFleet made = one_pool();
+  const std::vector<OutsideArrival> outside = {{Instant(seconds(1)), ReplicaId(0), 100, 50},
+                                               {Instant(seconds(9)), ReplicaId(0), 100, 50}};
+  const SimulationResult result =
+      simulate(made.fleet, made.perf, {arrival(0, seconds(1), 100, 3)}, {}, {.outside = &outside});
+  ASSERT_EQ(result.requests.size(), 1u);
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(result.requests[0].ttft_s().value(), 0.01 + 200 * 2e-5, 1e-12);
+  EXPECT_NEAR(result.requests[0].tpot_s().value(), 0.0102, 1e-12);
+  EXPECT_LT(result.simulated_s, 2);  // nothing of medley's own comes after that
+}
+
+TEST(Simulation, ReportsWithoutOthersChangeNoDecision) {
+  const sched::TestFleet made = one_pool(2);
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 200; ++i)
+    arrivals.push_back(arrival(i, milliseconds(20 * i), 300, 40));
+  const auto digest = [&](const SimulationOptions& options) {
+    return simulate(made.fleet, made.perf, arrivals, {}, options).digest.value();
+  };
+  EXPECT_EQ(digest({.signals_every = milliseconds(100)}), digest({}));
+}
+
+TEST(Simulation, ReportsOfOthersSendWorkElsewhere) {
+  const sched::TestFleet made = one_pool(2);
+  std::vector<OutsideArrival> outside;
+  for (int i = 0; i < 60; ++i)
+    outside.push_back({Instant(milliseconds(100 * i)), ReplicaId(0), 2000, 200});
+  std::vector<Arrival> arrivals;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    arrivals.push_back(arrival(i, seconds(1 + i / 4), 100, 5));
+    arrivals.back().request.targets.ttft = milliseconds(500);
+  }
+  const auto on_the_loaded_one = [&](Duration signals_every) {
+    const SimulationResult result = simulate(made.fleet, made.perf, arrivals, {},
+                                             {.signals_every = signals_every, .outside = &outside});
+    return std::count_if(
+        result.requests.begin(), result.requests.end(),
+        [](const RequestRecord& record) { return record.replica == ReplicaId(0); });
+  };
+  EXPECT_GE(on_the_loaded_one({}), 8);
+  EXPECT_LE(on_the_loaded_one(milliseconds(500)), 2);
+}
+
+TEST(Simulation, AFirstTokenAtOnceIsHeardOf) {
+  const auto made = sched::make_test_fleet(
+      {{.name = "burst",
+        .kind = perf::ServingKind::kMetered,
+        .metered = {.ttft_median_s = 1e-12, .ttft_sigma = 0, .tpot_s = 0.01}}});
+  const SimulationResult result = run(made, {arrival(0, seconds(1), 3, 5)});
+  EXPECT_EQ(result.requests[0].outcome, RequestOutcome::kCompleted);
+  EXPECT_NEAR(result.requests[0].ttft_s().value(), 1e-9, 1e-10);
+}
+
 TEST(Simulation, ASlowReplicaTakesLonger) {
   const SimulationResult result =
       run(one_pool(), {arrival(0, seconds(1), 100, 3)},

@@ -20,7 +20,9 @@ enum Purpose : std::uint64_t {
   kLabel,
   kModel,
   kCopy = 110,
-  kTenant
+  kTenant,
+  kOutside,
+  kPriority
 };  // others: generator.cc
 
 // As many as a generated workload may have.
@@ -119,6 +121,10 @@ void draw_mix(const data::Scenario& scenario, std::vector<Arrival>& arrivals) {
     request.label = LabelId(Prng::stream(scenario.seed, kLabel, i).pick(scenario.mix.labels));
     if (scenario.mix.tenants.size() > 1)
       request.tenant = TenantId(Prng::stream(scenario.seed, kTenant, i).pick(scenario.mix.tenants));
+    if (!scenario.mix.priorities.empty()) {
+      request.priority = scenario.mix.priorities[Prng::stream(scenario.seed, kPriority, i)
+                                                     .pick(scenario.mix.priority_weights)];
+    }
     request.model = OfferId(Prng::stream(scenario.seed, kModel, i)
                                 .pick(scenario.mix.models[index_of(request.service_class)]));
   }
@@ -155,7 +161,8 @@ Status take_from_rows(const data::Scenario& scenario, const std::vector<data::Tr
         return in_row(place, tenant.error());
       request.tenant = *tenant;
     }
-    request.priority = row.priority;
+    if (row.priority != 0)
+      request.priority = row.priority;
   }
   return Done{};
 }
@@ -198,7 +205,8 @@ Status take_from_streams(const data::Scenario& scenario, const std::vector<std::
     request.label = labels[i].value_or(request.label);
     request.model = models[i].value_or(request.model);
     request.tenant = tenants[i].value_or(request.tenant);
-    request.priority = streams[i].priority;
+    if (streams[i].priority != 0)
+      request.priority = streams[i].priority;
   }
   return Done{};
 }
@@ -281,6 +289,33 @@ Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario) {
   MEDLEY_TRY_STATUS(take_from_streams(scenario, stream_of, arrivals));
   name_prefixes(scenario.fleet, in_common, kBlockTokens, arrivals);
   return arrivals;
+}
+
+std::vector<OutsideArrival> make_outside(const data::Scenario& scenario,
+                                         const std::vector<Arrival>& arrivals) {
+  std::vector<OutsideArrival> all;
+  const std::vector<PoolId> owners = scenario.fleet.pools_of_replicas();
+  for (std::size_t i = 0; i < scenario.outside.size() && !arrivals.empty(); ++i) {
+    const data::Outside& outside = scenario.outside[i];
+    const auto first = std::find(owners.begin(), owners.end(), outside.pool) - owners.begin();
+    const auto replicas = static_cast<std::uint64_t>(scenario.fleet.pool(outside.pool).replicas);
+    Prng place = Prng::stream(scenario.seed, kOutside, i);
+    WorkloadGenerator generator(outside.workload, place.next());
+    while (const std::optional<GeneratedRequest> made = generator.next()) {
+      const Instant at = round_to_instant(Seconds(made->arrived_s));
+      if (at > arrivals.back().request.arrived_at)
+        break;
+      all.push_back({at, ReplicaId(static_cast<std::uint64_t>(first) + place.below(replicas)),
+                     made->prompt_tokens, made->output_tokens});
+    }
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const OutsideArrival& a, const OutsideArrival& b) { return a.at < b.at; });
+  return all;
+}
+
+Duration signals_every(const data::Scenario& scenario) {
+  return round_to_duration(Seconds(scenario.signals_every_s.value_or(0)));
 }
 
 Result<std::vector<Fault>> make_faults(const data::Scenario& scenario) {

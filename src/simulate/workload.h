@@ -15,6 +15,14 @@ namespace medley::simulate {
 // rate leaves the other draws alone.
 Result<std::vector<Arrival>> make_arrivals(const data::Scenario& scenario);
 
+// What others send past medley, by time, with random streams of their own: until the last of
+// `arrivals` has come.
+std::vector<OutsideArrival> make_outside(const data::Scenario& scenario,
+                                         const std::vector<Arrival>& arrivals);
+
+// How often engines report their load there; 0: never.
+Duration signals_every(const data::Scenario& scenario);
+
 // By time. A fault without an end lasts until the simulation's.
 Result<std::vector<Fault>> make_faults(const data::Scenario& scenario);
 

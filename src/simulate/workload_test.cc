@@ -146,6 +146,21 @@ TEST(Workload, StatesNoLimitOnAnswersUnlessAsked) {
   EXPECT_FALSE((*made)[0].request.output_cap.has_value());
 }
 
+TEST(Workload, PrioritiesAreDrawnFromTheMixWhereAStreamNamesNone) {
+  const auto made = make_arrivals(scenario(
+      "workload:\n"
+      "  - {requests: 1000, rate_per_s: 10, prompt_tokens: 5, output_tokens: 5}\n"
+      "  - {requests: 10, rate_per_s: 10, prompt_tokens: 7, output_tokens: 5, priority: 4}\n"
+      "mix: {priorities: {-2: 0.7, 9: 0.3}}\n"));
+  ASSERT_TRUE(made.ok());
+  std::map<long long, int> counts;
+  for (const Arrival& arrival : *made)
+    ++counts[arrival.request.priority];
+  EXPECT_NEAR(counts[-2], 700, 60);
+  EXPECT_NEAR(counts[9], 300, 60);
+  EXPECT_EQ(counts[4], 10);
+}
+
 TEST(Workload, TenantsAreDrawnFromTheMixWhereAStreamNamesNone) {
   const auto made = make_arrivals(
       scenario("tenants: {a: {}, b: {}}\n"

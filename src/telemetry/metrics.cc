@@ -54,6 +54,15 @@ struct Metrics::Impl {
   prometheus::Family<prometheus::Counter>& token_windows =
       family(registry, prometheus::BuildCounter(), "medley_token_windows_total",
              "Promises of a time for every token, by what became of them");
+  prometheus::Family<prometheus::Counter>& preemptions =
+      family(registry, prometheus::BuildCounter(), "medley_preemptions_total",
+             "Times that requests made room for guaranteed work");
+  prometheus::Family<prometheus::Counter>& tenant_requests =
+      family(registry, prometheus::BuildCounter(), "medley_tenant_requests_total",
+             "Requests of each tenant that ended, by how they ended");
+  prometheus::Family<prometheus::Counter>& tenant_tokens =
+      family(registry, prometheus::BuildCounter(), "medley_tenant_tokens_total",
+             "Tokens of each tenant's finished requests");
   prometheus::Family<prometheus::Gauge>& queue_depth =
       family(registry, prometheus::BuildGauge(), "medley_queue_depth",
              "Requests admitted and waiting for a replica");
@@ -121,6 +130,27 @@ void Metrics::count_token_window(ServiceClass service_class, std::string_view po
 
 void Metrics::count_cost(std::string_view pool, std::string_view currency, double money) {
   impl_->cost.Add({{"pool", label(pool)}, {"currency", label(currency)}}).Increment(money);
+}
+
+void Metrics::count_tenant(std::string_view tenant, ServiceClass service_class,
+                           std::string_view outcome, long long prompt, long long output) {
+  const std::string of_class(name_of(service_class));
+  impl_->tenant_requests
+      .Add({{"tenant", label(tenant)}, {"class", of_class}, {"outcome", label(outcome)}})
+      .Increment();
+  const auto add = [&](const char* direction, long long count) {
+    impl_->tenant_tokens
+        .Add({{"tenant", label(tenant)}, {"class", of_class}, {"direction", direction}})
+        .Increment(static_cast<double>(count));
+  };
+  add("prompt", prompt);
+  add("output", output);
+}
+
+void Metrics::set_preemptions(ServiceClass service_class, double preemptions) {
+  prometheus::Counter& counter =
+      impl_->preemptions.Add({{"class", std::string(name_of(service_class))}});
+  counter.Increment(preemptions - counter.Value());
 }
 
 void Metrics::set_queue_depth(ServiceClass service_class, double requests) {

@@ -33,6 +33,12 @@ class Metrics {
                           std::string_view outcome);
   void count_cost(std::string_view pool, std::string_view currency, double money);
 
+  // Of a tenant's requests; `outcome` as of requests.
+  void count_tenant(std::string_view tenant, ServiceClass service_class, std::string_view outcome,
+                    long long prompt, long long output);
+
+  // Times that requests of the class made room for guaranteed work, since the start.
+  void set_preemptions(ServiceClass service_class, double preemptions);
   void set_queue_depth(ServiceClass service_class, double requests);
   void set_saturation(double share);
   void set_in_flight(double requests);

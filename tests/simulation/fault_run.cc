@@ -175,12 +175,26 @@ Setting with_tenants(Setting setting, Prng prng) {
   return setting;
 }
 
+// A third of the worlds cache prompts, in a fourth others use some of the replicas, too.
+Setting with_caches_and_others(Setting setting, Prng& prng) {
+  const bool caches = prng.below(3) == 0, others = prng.below(4) == 0;
+  for (std::size_t i = 0; i < setting.made.fleet.pools.size(); ++i) {
+    const perf::ServingKind kind = setting.made.perf.pools[i].kind;
+    setting.made.fleet.pools[i].batching.prefix_caching =
+        caches && kind == perf::ServingKind::kBatched && prng.below(4) != 0;
+    setting.made.fleet.pools[i].shared =
+        others && kind != perf::ServingKind::kMetered && prng.below(2) == 0;
+  }
+  return setting;
+}
+
 class World {
  public:
   World(std::uint64_t seed, bool explained)
       : prng_(Prng::stream(seed, 1)),
         shares_(Prng::stream(seed, 0x74656e616e7473)),
-        setting_(with_tenants(draw_setting(prng_), shares_)),
+        prefixes_(Prng::stream(seed, 0x70726566697865)),
+        setting_(with_caches_and_others(with_tenants(draw_setting(prng_), shares_), prefixes_)),
         options_(setting_.options),
         fleet_(setting_.made.fleet),
         perf_(setting_.made.perf),
@@ -264,6 +278,24 @@ class World {
   // --- what is to come
   // ---------------------------------------------------------------------------------------------
 
+  // One of three beginnings, or of any other.
+  Prefix draw_prefix(const Request& request) {
+    const std::uint64_t which = prefixes_.below(4);
+    auto chain = std::make_shared<PrefixChain>();
+    chain->block_tokens = 16 << prefixes_.below(2);
+    const long long most = request.prompt_tokens.count() / chain->block_tokens;
+    const std::uint64_t blocks = prefixes_.below(static_cast<std::uint64_t>(most) + 1);
+    Digest name;
+    name.add(which < 3 ? which : prefixes_.next());
+    name.add(request.label.number());
+    name.add(request.tenant.number());
+    for (std::uint64_t i = 0; i < blocks; ++i) {
+      name.add(i);
+      chain->blocks.push_back(name.value());
+    }
+    return chain;
+  }
+
   Request draw_request(RequestId id) {
     Request request;
     request.id = id;
@@ -282,6 +314,7 @@ class World {
     if (shares_.below(4) == 0)
       request.priority = static_cast<long long>(shares_.below(5)) - 2;
     request.streamed = shares_.below(2) == 0;
+    request.prefix = draw_prefix(request);
     const std::uint64_t cap = prng_.below(5);
     if (cap == 0)
       request.output_cap = Tokens(1);
@@ -448,7 +481,8 @@ class World {
         break;
       case Act::kCancel:
         if (books_.is_waiting(id) || books_.held_by(id) || chance(0.5))
-          tell(RequestCancelled{id});
+          tell(RequestCancelled{
+              id, Tokens(clients_[due.number].first_token ? 1 + due.number % 50 : 0)});
         break;
       case Act::kFirstToken:
       case Act::kEnd:
@@ -728,13 +762,20 @@ class World {
     }
   }
 
-  // On an idle, healed fleet, long after: whatever is lawful is served at once.
+  // On an idle, healed fleet whose engines say so, long after: whatever is lawful is served at
+  // once.
   void probe() {
     if (fleet_.placement.by_thresholds())
       return;
     for (const ServiceClass service_class : kServiceClasses) {
       for (std::uint64_t which = 0; which < 6 && !failed(); ++which) {
         now_ += hours(25);
+        for (std::size_t replica = 0; replica < fleet_.replica_count(); ++replica) {
+          LoadSignal idle;
+          idle.running = idle.waiting = 0;
+          idle.as_of = now_;
+          tell(LoadReported{ReplicaId(replica), idle});
+        }
         const std::uint64_t number = clients_.size();
         Client client;
         client.request.id = RequestId(number);
@@ -798,7 +839,8 @@ class World {
   }
 
   Prng prng_;
-  Prng shares_;  // of tenants and priorities
+  Prng shares_;    // of tenants and priorities
+  Prng prefixes_;  // of what prompts have in common, and who else is there
   const Setting setting_;
   const Options& options_;
   const Fleet& fleet_;

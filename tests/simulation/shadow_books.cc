@@ -174,6 +174,11 @@ void ShadowBooks::before(Instant now, const Event& event) {
       stops_waiting(*known);
     } else {
       to_cancel_ = cancelled->request;
+      for (Spent& spent : spent_[replicas_[known->replica->number()].pool.number()]) {
+        if (spent.request == known->request.id)
+          spent.least = spent.most =
+              known->request.prompt_tokens.count() + cancelled->generated.count();
+      }
       leave(*known, now);
     }
     known->state = State::kOver;
@@ -644,6 +649,9 @@ void ShadowBooks::check_starving(Instant now) {
     }
     for (std::size_t r = 0; r < replicas_.size(); ++r) {
       const Replica& replica = replicas_[r];
+      // What costs more there than it is worth may wait for hardware that is busy.
+      if (fleet_.pool(replica.pool).metered)
+        continue;
       const Duration idle = now - replica.idle_since, waits = now - entry.request.arrived_at;
       if (waits > kStarving && idle > kIdle && idle_for(now, entry, ReplicaId(r))) {
         return violated(

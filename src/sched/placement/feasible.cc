@@ -24,8 +24,8 @@ bool has_room(const View& view, const Request& request, const ReplicaAccount& ac
     return true;
   const perf::PoolModel& model = view.perf.pool(account.pool);
   const long long need = request.prompt_tokens.count() + view.predictor.output_tokens(request);
-  return account.outstanding() < model.max_running &&
-         (model.kv_tokens <= 0 || account.reserved_tokens + need <= model.kv_tokens);
+  return account.sequences() < model.max_running &&
+         (model.kv_tokens <= 0 || account.tokens_taken() + need <= model.kv_tokens);
 }
 
 }  // namespace medley::sched

@@ -59,16 +59,11 @@ bool leaves_headroom(const View& view, const Request& request, PoolId pool,
   const perf::PoolModel& model = view.perf.pool(pool);
   const double headroom =
       planted(Bug::kHeadroomIgnored) ? 0 : kHeadroom[index_of(request.service_class)];
-  // At least one sequence, so that an idle replica always has room for one request that fits at
-  // all.
-  const int sequences = std::max(1, static_cast<int>(model.max_running * (1 - headroom)));
-  if (account.outstanding() >= sequences)
-    return false;
-  if (model.kv_tokens > 0 && account.outstanding() > 0 &&
-      account.reserved_tokens + need > model.kv_tokens) {
-    return false;
-  }
-  return true;
+  const int sequences = static_cast<int>(model.max_running * (1 - headroom));
+  if (account.outstanding() == 0)  // whatever others are said to have there
+    return true;
+  return account.sequences() < sequences &&
+         (model.kv_tokens <= 0 || account.tokens_taken() + need <= model.kv_tokens);
 }
 
 // No prompt waits there and less than half of its sequences are taken: a late answer costs others
@@ -76,7 +71,7 @@ bool leaves_headroom(const View& view, const Request& request, PoolId pool,
 bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& account) {
   if (account.outstanding() == 0)
     return true;
-  return account.prefill_free_at <= now && account.outstanding() * 2 < model.max_running;
+  return account.prefill_free_at <= now && account.sequences() * 2 < model.max_running;
 }
 
 bool is_patient(ServiceClass service_class) { return kAgeing[index_of(service_class)] > 0; }
@@ -111,7 +106,8 @@ constexpr Ramp kBatchRamp = {0.8, 0.3}, kBatchRampBelow = {0.2, 0.3};
 
 double up(const Ramp& ramp, double x) { return std::clamp((x - ramp.from) / ramp.span, 0.0, 1.0); }
 
-// Nothing is scarce there, whatever it was a minute ago.
+// Nothing of medley's own is scarce there, whatever it was a minute ago. What others have there may
+// never leave.
 bool is_idle(const View& view, PoolId pool) {
   const std::uint64_t first = view.ledger.first_replica(pool).number();
   const auto all = std::span(view.ledger.replicas())
@@ -164,10 +160,11 @@ double toll(const View& view, const Request& request, PoolId pool, const Tolls& 
 }
 
 // Without probabilities all is either sure or lost: `sharp`.
-double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration target, bool sharp) {
+double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration target,
+                        double load_error, bool sharp) {
   if (sharp)
     return tpot_s <= to_seconds(target).value() ? 1 : 0;
-  return view.predictor.tpot_probability(pool, tpot_s, target);
+  return view.predictor.tpot_probability(pool, tpot_s, target, load_error);
 }
 
 double probability_of(const View& view, const Request& request, PoolId pool,
@@ -185,9 +182,10 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
     const ClassPolicy& policy = view.fleet.policy(service_class);
     if (count == 0 || !policy.targets.tpot)
       continue;
-    const double before =
-        tpot_probability(view, pool, forecast.tpot_before_s, *policy.targets.tpot, sharp);
-    const double after = tpot_probability(view, pool, forecast.tpot_s, *policy.targets.tpot, sharp);
+    const double before = tpot_probability(view, pool, forecast.tpot_before_s, *policy.targets.tpot,
+                                           forecast.load_error, sharp);
+    const double after = tpot_probability(view, pool, forecast.tpot_s, *policy.targets.tpot,
+                                          forecast.load_error, sharp);
     harm += count * policy.value.value() * std::max(0.0, before - after);
   }
   return harm;
@@ -305,8 +303,8 @@ void explain(const View& view, const Request& request, const Choice& choice,
       candidate.ttft_probability =
           view.predictor.ttft_probability(view.now, request, pool, forecast);
     if (request.targets.tpot)
-      candidate.tpot_probability =
-          view.predictor.tpot_probability(pool, forecast.tpot_s, *request.targets.tpot);
+      candidate.tpot_probability = view.predictor.tpot_probability(
+          pool, forecast.tpot_s, *request.targets.tpot, forecast.load_error);
     candidate.money = forecast.money;
     if (forecast.joules > 0)
       candidate.joules = forecast.joules;  // else unknown
@@ -415,7 +413,8 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       }
       // Idle replicas are alike, but for what they have of the prompt: the first stands for all.
       const bool empty = account.outstanding() == 0;
-      if (empty && view.ledger.cached_tokens(request, id) == 0 && std::exchange(seen_idle, true))
+      if (account.sequences() == 0 && view.ledger.cached_tokens(request, id) == 0 &&
+          std::exchange(seen_idle, true))
         continue;
       // At the last moment an idle replica takes whatever is lawful: nobody waits for it now.
       const bool takes_anything = !refuses || (last_chance && empty);

@@ -1,0 +1,264 @@
+#include "cli/compile_picture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "chart/chart.h"
+
+namespace medley::cli {
+namespace {
+
+using lpu::chip::Instruction;
+using lpu::chip::Op;
+using lpu::chip::Segment;
+using lpu::chip::UnitKind;
+using lpu::chip::Weight;
+
+constexpr int kWidth = 1100, kLeft = 130, kRight = 20, kRow = 18;
+
+// What an instruction is for, as the picture tells apart; the index is its colour.
+constexpr std::string_view kWork[] = {
+    "attention: q, k, v, out", "feed-forward", "the cache", "vectors", "lanes",
+    "between chips",           "head",         "a layer"};
+
+std::size_t work_of(const Instruction& in, bool cached) {
+  switch (in.unit.kind) {
+    case UnitKind::kVector:
+      return 3;
+    case UnitKind::kSwitch:
+      return 4;
+    case UnitKind::kLink:
+    case UnitKind::kNext:
+      return 5;
+    case UnitKind::kInstall:
+    case UnitKind::kMultiply:
+      break;
+  }
+  if (cached)
+    return 2;
+  switch (in.weight) {
+    case Weight::kQuery:
+    case Weight::kKey:
+    case Weight::kValue:
+    case Weight::kAttnOut:
+      return 0;
+    case Weight::kHead:
+      return 6;
+    default:
+      return 1;
+  }
+}
+
+class Picture {
+ public:
+  Picture(const lpu::chip::Compiled& compiled, const lpu::chip::Target& target)
+      : compiled_(compiled), schedule_(compiled.schedule), target_(target) {}
+
+  std::string draw() {
+    text(kLeft, 22, "start",
+         fmt::format("{} on {}: {} chips in {} stages", schedule_.model, target_.name,
+                     schedule_.chips(), schedule_.stages.size()),
+         "title");
+    y_ = 48;
+    legend();
+    stages();
+    // The kind of layer that most of the token's time goes to, and the head.
+    std::map<int, std::int64_t> cycles;
+    for (const auto& stage : schedule_.stages) {
+      for (const auto& run : stage.runs)
+        cycles[run.segment] += schedule_.segments[static_cast<std::size_t>(run.segment)].cycles;
+    }
+    int longest = 0;
+    for (const auto& [segment, sum] : cycles) {
+      if (sum > cycles[longest])
+        longest = segment;
+    }
+    units(schedule_.segments[static_cast<std::size_t>(longest)]);
+    const int height = static_cast<int>(y_) + 10;
+    return fmt::format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 {0} {1}\" "
+        "width=\"{0}\" "
+        "height=\"{1}\" role=\"img\"><title>Static schedule of {2}</title><desc>A token's way over "
+        "the stages, and the units of a chip by cycle.</desc><style>{3}</style>\n<rect "
+        "class=\"paper\" "
+        "width=\"100%\" height=\"100%\"/>\n{4}</svg>\n",
+        kWidth, height, chart::escaped(schedule_.model), chart::style_sheet(), out_);
+  }
+
+ private:
+  void text(double x, double y, std::string_view anchor, std::string_view what,
+            std::string_view style = {}) {
+    fmt::format_to(std::back_inserter(out_),
+                   "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor,
+                   style.empty() ? std::string() : fmt::format(" class=\"{}\"", style),
+                   chart::escaped(what));
+  }
+  void box(double x, double y, double width, double height, std::size_t colour,
+           double opacity = 1) {
+    fmt::format_to(std::back_inserter(out_),
+                   "<rect class=\"area s{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
+                   "height=\"{:.1f}\"{}/>\n",
+                   colour, x, y, std::max(0.3, width), height,
+                   opacity < 1 ? fmt::format(" opacity=\"{}\"", opacity) : std::string());
+  }
+  double at(std::int64_t cycle, std::int64_t cycles) const {
+    return kLeft +
+           static_cast<double>(cycle) / static_cast<double>(cycles) * (kWidth - kLeft - kRight);
+  }
+
+  void legend() {
+    double x = kLeft;
+    for (std::size_t i = 0; i < std::size(kWork); ++i) {
+      box(x, y_ - 10, 11, 11, i);
+      text(x + 16, y_, "start", kWork[i]);
+      x += 34 + 7.0 * static_cast<double>(kWork[i].size());
+    }
+    y_ += 26;
+  }
+
+  // Ticks in cycles below, with what they are in microseconds.
+  void axis(std::int64_t cycles, double top) {
+    // 1, 2 or 5 times a power of ten: no more than ten ticks.
+    std::int64_t step = 1;
+    for (int turn = 0; cycles / step > 10; ++turn)
+      step = turn % 3 == 1 ? step / 2 * 5 : step * 2;
+    for (std::int64_t cycle = 0; cycle <= cycles; cycle += step) {
+      const double x = at(cycle, cycles);
+      fmt::format_to(std::back_inserter(out_),
+                     "<path class=\"grid\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", x, top, y_ + 2);
+      text(x, y_ + 15, "middle", chart::short_number(static_cast<double>(cycle)));
+    }
+    text(kWidth - kRight, y_ + 30, "end",
+         fmt::format("cycles; {} are {:.3g} µs", chart::short_number(static_cast<double>(cycles)),
+                     target_.seconds(static_cast<double>(cycles)) * 1e6),
+         "unit");
+    y_ += 44;
+  }
+
+  // The way of one token: each stage a line, or several where there are many.
+  void stages() {
+    const std::size_t count = schedule_.stages.size();
+    const std::size_t rows = std::min<std::size_t>(count, 24);
+    text(kLeft, y_, "start",
+         fmt::format("one token over the stages: {:.4g} µs; a stage takes the next stream after "
+                     "{:.4g} µs",
+                     target_.seconds(static_cast<double>(schedule_.token_cycles)) * 1e6,
+                     target_.seconds(static_cast<double>(schedule_.interval_cycles)) * 1e6),
+         "title");
+    y_ += 12;
+    const double top = y_, height = rows < count ? 6 : 12;
+    for (std::size_t s = 0; s < count; ++s) {
+      const std::size_t row = s * rows / count;
+      const double line = top + static_cast<double>(row) * (height + 2);
+      if (s == 0 || row != (s - 1) * rows / count) {
+        if (rows == count || row % 4 == 0)
+          text(kLeft - 8, line + height - 1, "end", fmt::format("stage {}", s + 1));
+      }
+      for (const auto& run : schedule_.stages[s].runs) {
+        const Segment& segment = schedule_.segments[static_cast<std::size_t>(run.segment)];
+        std::size_t colour = 7;
+        if (segment.kind == lpu::chip::SegmentKind::kHandOn)
+          colour = 5;
+        else if (segment.kind == lpu::chip::SegmentKind::kHead)
+          colour = 6;
+        else if (segment.kind == lpu::chip::SegmentKind::kEmbed)
+          colour = 3;
+        const double x = at(run.start, schedule_.token_cycles);
+        const double end = at(run.start + segment.cycles, schedule_.token_cycles);
+        box(x, line, std::max(0.3, end - x - 0.5), height, colour);
+      }
+    }
+    y_ = top + static_cast<double>(rows) * (height + 2);
+    axis(schedule_.token_cycles, top);
+  }
+
+  // A segment by unit and cycle.
+  void units(const Segment& segment) {
+    y_ += 14;
+    text(kLeft, y_, "start",
+         fmt::format("{} of one token on each chip of a stage, by unit and cycle", segment.name),
+         "title");
+    y_ += 12;
+    struct Line {
+      std::string name;
+      std::vector<std::tuple<std::int64_t, std::int64_t, std::size_t, bool>>
+          boxes;  // begin, end, work, faint
+    };
+    std::map<std::tuple<int, int, int, int>, Line> lines;
+    for (const Instruction& in : segment.instructions) {
+      const Instruction& tile =
+          in.op == Op::kMultiply ? segment.instructions[static_cast<std::size_t>(in.tile)] : in;
+      const bool cached =
+          tile.op == Op::kInstall && tile.accesses.front().area == lpu::chip::Area::kCache;
+      for (int n = 0; n < in.unit.count; ++n) {
+        const int unit = in.unit.index + n;
+        const int kind = static_cast<int>(in.unit.kind);
+        std::string name(name_of(in.unit.kind));
+        int order = kind, hemisphere = in.unit.hemisphere;
+        if (in.unit.kind == UnitKind::kInstall || in.unit.kind == UnitKind::kMultiply) {
+          name = fmt::format("plane {} {}", in.unit.hemisphere * target_.planes + unit + 1,
+                             in.op == Op::kInstall ? "install" : "multiply");
+          order = 0;
+        } else if (in.unit.kind == UnitKind::kSwitch) {
+          name = fmt::format("switch {}", in.unit.hemisphere + 1);
+        } else if (in.unit.kind == UnitKind::kLink) {
+          name = unit < target_.node_chips
+                     ? fmt::format("link +{}", unit)
+                     : fmt::format("far link {}", unit - target_.node_chips + 1);
+          hemisphere = 0;
+        }
+        Line& line = lines[{order, hemisphere, unit, kind}];
+        line.name = name;
+        const std::size_t work = work_of(in, cached);
+        line.boxes.emplace_back(in.start, in.start + in.busy, work, false);
+        // What is on its way over a link.
+        if (in.unit.kind == UnitKind::kLink || in.unit.kind == UnitKind::kNext) {
+          const auto& last = in.accesses.back();
+          line.boxes.emplace_back(in.start + in.busy,
+                                  in.start + last.cycle + std::int64_t{last.rows - 1} * last.period,
+                                  work, true);
+        }
+      }
+    }
+    const double top = y_;
+    for (auto& [key, line] : lines) {
+      text(kLeft - 8, y_ + kRow - 6, "end", line.name);
+      std::sort(line.boxes.begin(), line.boxes.end());
+      // Boxes nearer than half a pixel are one.
+      for (std::size_t i = 0; i < line.boxes.size();) {
+        auto [begin, end, work, faint] = line.boxes[i];
+        std::size_t next = i + 1;
+        while (next < line.boxes.size() && std::get<2>(line.boxes[next]) == work &&
+               std::get<3>(line.boxes[next]) == faint &&
+               at(std::get<0>(line.boxes[next]), segment.cycles) - at(end, segment.cycles) < 0.5) {
+          end = std::max(end, std::get<1>(line.boxes[next]));
+          ++next;
+        }
+        box(at(begin, segment.cycles), y_, at(end, segment.cycles) - at(begin, segment.cycles),
+            kRow - 4, work, faint ? 0.35 : 1);
+        i = next;
+      }
+      y_ += kRow;
+    }
+    axis(segment.cycles, top);
+  }
+
+  const lpu::chip::Compiled& compiled_;
+  const lpu::chip::Schedule& schedule_;
+  const lpu::chip::Target& target_;
+  std::string out_;
+  double y_ = 0;
+};
+
+}  // namespace
+
+std::string picture_of(const lpu::chip::Compiled& compiled, const lpu::chip::Target& target) {
+  return Picture(compiled, target).draw();
+}
+
+}  // namespace medley::cli

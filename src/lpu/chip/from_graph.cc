@@ -1,0 +1,115 @@
+#include "lpu/chip/from_graph.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace medley::lpu::chip {
+namespace {
+
+const Node* find(const Graph& graph, int layer, std::string_view role) {
+  const auto found = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return node.layer == layer && node.role == role;
+  });
+  return found == graph.nodes.end() ? nullptr : &*found;
+}
+
+struct Matrix {
+  std::size_t columns = 1;
+  std::vector<float> numbers;
+};
+using Matrices = std::map<std::pair<Weight, int>, Matrix>;
+
+void keep(Matrices& matrices, Weight weight, int layer, const Tensor* tensor) {
+  if (tensor == nullptr)
+    return;
+  // A vector is one row: its numbers are outputs here.
+  const bool vector = tensor->rows == 1;
+  Matrix matrix{.columns = vector ? 1 : static_cast<std::size_t>(tensor->columns)};
+  const auto columns = static_cast<std::size_t>(tensor->columns);
+  matrix.numbers.resize(static_cast<std::size_t>(tensor->rows) * columns);
+  for (long long row = 0; row < tensor->rows; ++row) {
+    dequantise(tensor->format, tensor->row(row),
+               std::span(matrix.numbers).subspan(static_cast<std::size_t>(row) * columns, columns));
+  }
+  matrices[{weight, layer}] = std::move(matrix);
+}
+
+}  // namespace
+
+Shape shape_of(const Graph& graph) {
+  Shape shape{.name = graph.name.empty() ? graph.family : graph.name,
+              .layers = graph.layers,
+              .width = graph.width,
+              .heads = graph.heads,
+              .kv_heads = graph.kv_heads,
+              .head_size = graph.head_size,
+              .vocabulary = graph.vocabulary,
+              .trained_context = graph.trained_context};
+  const Node* gate = find(graph, 0, "gate");
+  const Node* q = find(graph, 0, "q");
+  const Node* turned = find(graph, 0, "q_rotate");
+  MEDLEY_CHECK(gate != nullptr && q != nullptr && turned != nullptr);
+  shape.inner = gate->size;
+  shape.biases = q->bias != nullptr;
+  shape.head_norms = turned->weight != nullptr;
+  shape.kinds = {{}};
+  shape.kind_of_layer.assign(static_cast<std::size_t>(graph.layers), 0);
+  return shape;
+}
+
+ModelNumbers numbers_of(const Graph& graph) {
+  auto matrices = std::make_shared<Matrices>();
+  for (const Node& node : graph.nodes) {
+    static constexpr std::pair<std::string_view, Weight> kRoles[] = {
+        {"embed", Weight::kEmbedding},
+        {"attn_norm", Weight::kAttnNorm},
+        {"q", Weight::kQuery},
+        {"k", Weight::kKey},
+        {"v", Weight::kValue},
+        {"q_rotate", Weight::kQueryNorm},
+        {"k_rotate", Weight::kKeyNorm},
+        {"attn_out", Weight::kAttnOut},
+        {"ffn_norm", Weight::kFfnNorm},
+        {"gate", Weight::kGate},
+        {"up", Weight::kUp},
+        {"down", Weight::kDown},
+        {"output_norm", Weight::kOutputNorm},
+        {"output", Weight::kHead}};
+    for (const auto& [role, weight] : kRoles) {
+      if (node.role != role)
+        continue;
+      keep(*matrices, weight, node.layer, node.weight);
+      const Weight bias = weight == Weight::kQuery ? Weight::kQueryBias
+                          : weight == Weight::kKey ? Weight::kKeyBias
+                                                   : Weight::kValueBias;
+      keep(*matrices, bias, node.layer, node.bias);
+    }
+  }
+  ModelNumbers numbers;
+  numbers.weight = [matrices](Weight weight, int layer, int, int row, int column) {
+    const auto found = matrices->find({weight, layer});
+    MEDLEY_CHECK(found != matrices->end(), name_of(weight));
+    const Matrix& matrix = found->second;
+    return matrix
+        .numbers[static_cast<std::size_t>(row) * matrix.columns + static_cast<std::size_t>(column)];
+  };
+  numbers.angles = [rope = graph.rope](long long position) {
+    std::vector<float> angles(static_cast<std::size_t>(rope.dimensions));
+    rope_angles(rope, position, angles.data());
+    return angles;
+  };
+  numbers.halves = graph.rope.halves;
+  numbers.turned = graph.rope.dimensions;
+  numbers.norm_epsilon = graph.norm_epsilon;
+  numbers.gelu = graph.activation == Activation::kGelu;
+  const Node* embed = find(graph, -1, "embed");
+  numbers.embedding_factor = embed != nullptr ? embed->factor : 1;
+  return numbers;
+}
+
+}  // namespace medley::lpu::chip

@@ -1,0 +1,63 @@
+#include "lpu/chip/shape.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace medley::lpu::chip {
+
+Result<Shape> shape_of(const Model& model) {
+  const auto fail = [&](const std::string& message) {
+    return Error{ErrorCode::kInvalid, fmt::format("model {}: {}", model.id, message), {}};
+  };
+  if (model.layers <= 0 || model.hidden_size <= 0 || model.heads <= 0 || model.head_size <= 0 ||
+      model.vocabulary <= 0) {
+    return fail("layers, width, heads or vocabulary are unknown");
+  }
+  if (model.shares_kv_latent())
+    return fail("attention with one latent for all heads is not supported");
+  Shape shape{.name = model.name.empty() ? model.id : model.name,
+              .layers = model.layers,
+              .width = model.hidden_size,
+              .heads = model.heads,
+              .kv_heads = model.kv_heads > 0 ? model.kv_heads : model.heads,
+              .head_size = model.head_size,
+              .inner = model.intermediate_size,
+              .vocabulary = model.vocabulary,
+              .trained_context = model.max_context.value_or(0),
+              .parameters = model.parameters};
+  if (shape.heads % shape.kv_heads != 0)
+    return fail(
+        fmt::format("{} heads are no multiple of {} KV heads", shape.heads, shape.kv_heads));
+  int expert_layers = 0;
+  if (model.is_mixture()) {
+    shape.experts = model.experts;
+    shape.experts_per_token = model.experts_per_token;
+    // Three matrices an expert.
+    shape.expert_inner =
+        static_cast<int>(std::lround(model.expert_parameters / (3.0 * model.hidden_size)));
+    expert_layers = std::min(model.expert_layers, model.layers);
+    if (shape.experts_per_token <= 0 || shape.experts_per_token > shape.experts ||
+        shape.expert_inner <= 0) {
+      return fail("experts a token or the size of an expert are unknown");
+    }
+  }
+  if (expert_layers < shape.layers && shape.inner <= 0)
+    return fail("the size of the feed-forward is unknown");
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    // Which layers see a window is not told: they are spread evenly, as all models have it.
+    const bool windowed =
+        model.sliding_window > 0 && (layer + 1) * model.sliding_layers / model.layers >
+                                        layer * model.sliding_layers / model.layers;
+    const LayerKind kind{.window = windowed ? model.sliding_window : 0,
+                         .experts = layer >= shape.layers - expert_layers};
+    auto found = std::find(shape.kinds.begin(), shape.kinds.end(), kind);
+    if (found == shape.kinds.end())
+      found = shape.kinds.insert(found, kind);
+    shape.kind_of_layer.push_back(static_cast<int>(found - shape.kinds.begin()));
+  }
+  return shape;
+}
+
+}  // namespace medley::lpu::chip

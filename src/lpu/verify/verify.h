@@ -1,0 +1,37 @@
+// Whether a schedule for chips can be carried out: the certificate that `medley compile` gives.
+//
+// Shares no code with what makes schedules: it knows the schedule's data (lpu/chip/schedule.h), the
+// target, and the rules below, which it works out for itself.
+//
+//   - no unit is used twice in a cycle, and each as long as its work takes;
+//   - no bank answers two accesses in a cycle, no slice two reads or two writes, no stream carries
+//     two vectors, on the way that leads from these slices to that unit;
+//   - nothing is read before it was written, nor after something else was; no result is written
+//     before the unit can have it; no weights are replaced before they were multiplied with;
+//   - no two things share a place in SRAM, and all of it is there;
+//   - vectors follow each other on a link no faster than it carries them, and arrive no sooner;
+//   - runs and stages follow each other without overlap, every layer once, each finding what it
+//     needs where the one before left it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lpu/chip/schedule.h"
+#include "lpu/chip/target.h"
+
+namespace medley::lpu::verify {
+
+struct Certificate {
+  // What is wrong, at most so many; empty: nothing.
+  static constexpr std::size_t kMostFindings = 20;
+  std::vector<std::string> findings;
+  // What was looked at, over the chips of a group.
+  long long instructions = 0, accesses = 0, vectors = 0, hops = 0;
+
+  bool valid() const { return findings.empty(); }
+};
+
+Certificate verify(const chip::Schedule& schedule, const chip::Target& target);
+
+}  // namespace medley::lpu::verify

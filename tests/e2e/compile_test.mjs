@@ -1,0 +1,68 @@
+// `medley compile` and `medley perf schedule`: figures that add up, the same bytes twice, and clear refusals.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import { folder, medley } from './medley.mjs';
+
+test('a schedule adds up and is the same twice', async (t) => {
+  const files = folder(t);
+  const line = ['compile', 'llama-3.1-8b', '--target', 'groqchip1', '--context', '2048', '--streams', '2', '-o', 'json'];
+  const first = await medley(...line, '--svg', files.file('a.svg'));
+  assert.equal(first.status, 0, first.err);
+  const second = await medley(...line, '--svg', files.file('b.svg'));
+  assert.equal(first.out, second.out);
+  assert.equal(fs.readFileSync(files.file('a.svg'), 'utf8'), fs.readFileSync(files.file('b.svg'), 'utf8'));
+  const report = JSON.parse(first.out);
+  assert.ok(report.certificate.valid);
+  assert.equal(report.chips, report.stages * report.group_chips);
+  const sum = Object.entries(report.sram_bytes).filter(([use]) => use !== 'all').reduce((all, [, bytes]) => all + bytes, 0);
+  assert.ok(Math.abs(sum / report.sram_bytes.all - 1) < 1e-9);
+  for (const s of report.segments) {
+    assert.equal(s.matrix_cycles + s.link_cycles + s.vector_cycles + s.switch_cycles + s.latency_cycles, s.cycles, s.name);
+  }
+  assert.equal(report.segments.reduce((all, s) => all + s.cycles * s.runs, 0), report.token_cycles);
+  assert.ok(Math.abs(report.joules_per_token - (report.watts * report.token_window_s) / report.streams) < 1e-9);
+});
+
+test('what cannot be is refused', async (t) => {
+  const files = folder(t);
+  const chip = fs.readFileSync('catalog/targets/example_chip.yaml', 'utf8');
+  const cases = [
+    [['llama-3.1-8b', '--target', 'groqchip2'], 4, /no target 'groqchip2'.*did you mean 'groqchip1'/],
+    [['lama-3.1-8b', '--target', 'groqchip1'], 4, /llama-3\.1-8b/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--streams', '0'], 2, /no streams/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--chips', '8', '--group', '8'], 2, /needs \d+ chips of groqchip1 in groups of 8, not 8/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--context', '16000000'], 2, /shorter context/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--precision', 'fp8'], 2, /holds no fp8 weights; it has int8, fp16/],
+    [['deepseek-r1', '--target', 'groqchip1'], 2, /one latent for all heads/],
+    [['llama-3.1-8b', '--target', files.write('c.yaml', chip.replace('columns: {value: 64', 'columns: {value: 63'))], 2,
+      /c\.yaml:19:\d+: matrix\.columns: expected as many as lanes, 64/],
+  ];
+  for (const [line, status, message] of cases) {
+    const ended = await medley('compile', ...line);
+    assert.equal(ended.status, status, `${line.join(' ')}: ${ended.err}`);
+    assert.match(ended.err, message);
+    assert.equal(ended.out, '');
+  }
+});
+
+test('published speeds against schedules', async (t) => {
+  const files = folder(t);
+  const points = files.write('points.yaml', `
+as_of: "2026-11-24"
+validation_points:
+  lpu_v1:
+    - {model: "Llama-2-7B 2k", active_params: 6.74e9, layers: 32, published_tok_s_user: 750}
+    - {model: llama-3.1-8b, active_params: 8.03e9, layers: 32, published_tok_s_user: 751}
+    - {model: no-such-model, active_params: 1e9, layers: 10, published_tok_s_user: 100}
+`);
+  const { status, out, err } = await medley('perf', 'schedule', points, '-o', 'json');
+  assert.equal(status, 0, err);
+  const report = JSON.parse(out);
+  assert.equal(report.dense_points, 2);
+  for (const p of report.points.slice(0, 2)) {
+    assert.ok(Math.abs(p.explained - p.scheduled_s / p.published_s) < 1e-12);
+    assert.ok(p.explained > 0.05 && p.explained < 1);
+  }
+  assert.match(report.points[2].unknown, /no-such-model/);
+});
