@@ -176,6 +176,27 @@ TEST_P(IntegerSolverTest, AgreesWithTryingEveryAnswer) {
   EXPECT_LT(infeasible, 150);
 }
 
+// Wherever time ends, in CBC's preparations too, which once ended with the process.
+TEST_P(IntegerSolverTest, AnswersHoweverShortTheTime) {
+  Prng prng{Seed{7}};
+  IntegerProgram program;
+  constexpr int kRows = 60, kColumns = 120;
+  for (int row = 0; row < kRows; ++row)
+    program.add_row(20 + static_cast<double>(prng.below(50)), kUnlimited);
+  for (int column = 0; column < kColumns; ++column) {
+    program.add_column({.cost = 1 + static_cast<double>(prng.below(40)), .whole = column % 3 != 0});
+    for (int row = 0; row < kRows; ++row) {
+      if (prng.below(3) == 0)
+        program.add_entry(row, 1 + static_cast<double>(prng.below(9)));
+    }
+  }
+  for (int half_ms = 0; half_ms < 40; ++half_ms) {
+    const auto solution = solver().solve(program, {.time_limit_s = half_ms * 0.5e-3});
+    ASSERT_TRUE(solution.ok()) << half_ms << ": " << solution.error().message;
+    EXPECT_NE(solution->status, Status::kInfeasible);
+  }
+}
+
 TEST_P(IntegerSolverTest, BeginsFromWhatItIsGiven) {
   IntegerOptions options;
   options.x_start = {4, 4};

@@ -146,6 +146,8 @@ Result<IntegerSolution> CbcSolver::solve(const IntegerProgram& program,
     set("timeMode", "elapsed");
     set("sec", fmt::format("{}", std::max(0.0, options.time_limit_s)));
     set("ratio", fmt::format("{}", options.gap));
+    // Where time ends within its preprocessing, CBC 2.10.8 undoes what it has not done and dies.
+    set("preprocess", "off");
     if (!solution.x.empty()) {
       std::vector<int> all(program.columns());
       std::iota(all.begin(), all.end(), 0);
