@@ -25,6 +25,7 @@
 #include "cli/perf.h"
 #include "cli/perf_measure.h"
 #include "cli/plan_cases.h"
+#include "cli/plan_init.h"
 #include "cli/plan_requirements.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
@@ -162,7 +163,20 @@ int main(int argc, char** argv) {
       ->type_name("FOLDER")
       ->needs(plan_file);
   add_output(verb, plan.json);
-  verb->callback([&, plan_file, fleet_mixes, training] {
+  PlanInitOptions plan_init;
+  CLI::App* init = verb->add_subcommand(
+      "init", "Ask what a requirements file needs, with a sentence on each, and write it");
+  init->add_option("OUT", plan_init.out, "File to write")->type_name("")->capture_default_str();
+  init->add_option("--answers", plan_init.answers,
+                   "Answers by question (YAML) in place of the terminal's (docs/plan.md)")
+      ->type_name("FILE");
+  init->add_option("--trace", plan_init.trace, "Take rates and lengths from this trace")
+      ->type_name("FILE");
+  init->add_option("--catalog", plan_init.catalog, "Folder of the catalogue")->type_name("FOLDER");
+  init->callback([&] { run = [&] { return run_plan_init(plan_init, stdin, stderr); }; });
+  verb->callback([&, plan_file, fleet_mixes, training, init] {
+    if (init->parsed())
+      return;
     if (plan_file->empty() && fleet_mixes->empty() && training->empty())
       throw CLI::RequiredError("FILE, --cases or --training");
     plan_cases.json = plan.json;

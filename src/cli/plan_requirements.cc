@@ -8,6 +8,7 @@
 #include "cli/write_file.h"
 #include "plan/infeasible.h"
 #include "plan/study.h"
+#include "plan/study_html.h"
 #include "plan/study_json.h"
 
 namespace medley::cli {
@@ -72,11 +73,12 @@ void print_fleet(const Study& study, std::FILE* out) {
                offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
   }
   for (const Plan::Training& training : plan.training) {
-    fmt::print(
-        out, "{}: {:.0f} device-hours a day on {} in {}{}\n",
-        study.requirements.jobs[training.job].name, training.device_hours,
-        study.requirements.devices[training.device].name, training.zone,
-        training.devices > 0 ? fmt::format(", {} devices of its own", training.devices) : "");
+    fmt::print(out, "{}: {:.0f} device-hours a day on {} in {}{}\n",
+               study.requirements.jobs[training.job].name, training.device_hours,
+               study.requirements.devices[training.device].name, training.zone,
+               training.devices > 0 ? fmt::format(", {} device{} of its own", training.devices,
+                                                  training.devices == 1 ? "" : "s")
+                                    : "");
   }
 }
 
@@ -137,8 +139,10 @@ void print_proof(const Study& study, std::FILE* out) {
   for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
     const data::Demand& demand = study.requirements.demands[g];
     double worst = 2;
-    for (const plan::Proof::Failure& failure : chosen.proof.failures)
-      worst = std::min(worst, failure.demands[g].share());
+    for (const plan::Proof::Failure& failure : chosen.proof.failures) {
+      if (plan::is_protected(study.requirements, g))
+        worst = std::min(worst, failure.demands[g].share());
+    }
     table.add_row({demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
                    percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
                    chosen.fresh.whole.empty() ? "-" : percent(chosen.fresh.whole[g].share()),
@@ -168,7 +172,7 @@ void print_neighbours(const Study& study, std::FILE* out) {
       }
     }
     table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
-                   !of.cost       ? "too small for the mean load"
+                   !of.cost       ? "too small for the mean load, or not within the limits"
                    : kept.empty() ? "every promise"
                                   : kept});
   }
@@ -282,6 +286,15 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     const Status written =
         write_file(options.write_fleet,
                    plan::fleet_text(study.requirements, study.pools.types, plan.replicas, note));
+    if (!written.ok())
+      return complain(written.error(), err);
+  }
+  if (!options.report.empty()) {
+    const Status written = write_file(
+        options.report,
+        plan::to_html(study, fmt::format("medley plan {}{}{} --report report.html", options.file,
+                                         options.no_proof ? " --no-proof" : "",
+                                         options.no_compare ? " --no-compare" : "")));
     if (!written.ok())
       return complain(written.error(), err);
   }

@@ -174,28 +174,32 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
   return drafts;
 }
 
-// Whether `a` in its place does all that `b` does, with no more devices, joules and watts: then a
-// fleet needs no `b`.
-bool beats(const PoolType& a, const PoolType& b) {
-  if (!a.device || a.device != b.device || a.pool.model.id != b.pool.model.id ||
-      a.pool.precision != b.pool.precision || a.pool.zone != b.pool.zone ||
-      a.devices >= b.devices || b.devices % a.devices != 0) {
+// Whether `a` does all that `b` does, on no more of the same devices, with no more joules and
+// watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals stays.
+bool beats(const PoolType& a, const PoolType& b, bool first) {
+  if (!a.device || a.device != b.device || a.pool.zone != b.pool.zone ||
+      b.devices % a.devices != 0) {
     return false;
   }
   const double copies = static_cast<double>(b.devices) / a.devices;
-  if (a.idle_w * copies > b.idle_w * (1 + 1e-12) || a.most_w * copies > b.most_w * (1 + 1e-12))
+  bool better = first || copies > 1;
+  const auto no_more = [&](double of_a, double of_b) {
+    better = better || of_a < of_b * (1 - 1e-12);
+    return of_a <= of_b * (1 + 1e-12);
+  };
+  if (!no_more(a.idle_w * copies, b.idle_w) || !no_more(a.most_w * copies, b.most_w))
     return false;
   for (std::size_t g = 0; g < b.uses.size(); ++g) {
+    better = better || (a.uses[g].ok() && !b.uses[g].ok());
     if (!b.uses[g].ok())
       continue;
-    if (!a.uses[g].ok() ||
-        a.uses[g].operation.requests_per_s * copies < b.uses[g].operation.requests_per_s ||
-        a.uses[g].operation.joules_per_request >
-            b.uses[g].operation.joules_per_request * (1 + 1e-12)) {
+    const Operation &of_a = a.uses[g].operation, &of_b = b.uses[g].operation;
+    if (!a.uses[g].ok() || !no_more(of_b.requests_per_s, of_a.requests_per_s * copies) ||
+        !no_more(of_a.joules_per_request, of_b.joules_per_request)) {
       return false;
     }
   }
-  return true;
+  return better;
 }
 
 }  // namespace
@@ -270,11 +274,12 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
     result.types.push_back(std::move(type));
   }
   std::vector<PoolType> kept;
-  for (const PoolType& type : result.types) {
-    if (std::none_of(result.types.begin(), result.types.end(),
-                     [&](const PoolType& other) { return beats(other, type); })) {
-      kept.push_back(type);
-    }
+  for (std::size_t b = 0; b < result.types.size(); ++b) {
+    bool beaten = false;
+    for (std::size_t a = 0; a < result.types.size() && !beaten; ++a)
+      beaten = a != b && beats(result.types[a], result.types[b], a < b);
+    if (!beaten)
+      kept.push_back(result.types[b]);
   }
   result.types = std::move(kept);
   return result;

@@ -415,8 +415,8 @@ void Program::add_training() {
 void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly,
                        int lost) {
   std::vector<bool> counts;
-  for (const Demand& demand : requirements_.demands)
-    counts.push_back(requirements_.redundant[index_of(demand.service_class)] && !demand.movable());
+  for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+    counts.push_back(is_protected(requirements_, g));
   int left = -1;
   if (partly) {
     // left <= most·some, left + lost·some <= n: all of it is lost where `some` is 0.
@@ -643,6 +643,11 @@ std::vector<Period> periods_of(const Requirements& requirements) {
     periods[at->second].hours.push_back(hour);
   }
   return periods;
+}
+
+bool is_protected(const Requirements& requirements, std::size_t demand) {
+  const Demand& of = requirements.demands[demand];
+  return requirements.redundant[index_of(of.service_class)] && !of.movable();
 }
 
 std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,

@@ -43,10 +43,13 @@ std::vector<Period> periods_of(const data::Requirements& requirements);
 std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
                                   const std::vector<bool>& counts);
 
+// Whether redundancy keeps the promises to a demand when something is lost.
+bool is_protected(const data::Requirements& requirements, std::size_t demand);
+
 struct PlanOptions {
   std::vector<double> safety;  // by demand: how much larger it counts; empty: 1
   double gap = 1e-4;           // relative
-  double time_limit_s = 20;
+  double time_limit_s = 8;
   std::vector<std::optional<int>> replicas;  // by pool type, held at; empty: free
   // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
   // demands as they are, and nothing is lost.

@@ -113,8 +113,9 @@ class Simulations {
     std::vector<bool> interactive, kept;
     for (const Demand& demand : requirements_.demands) {
       interactive.push_back(!demand.movable());
-      kept.push_back(requirements_.redundant[index_of(demand.service_class)] && !demand.movable());
     }
+    for (std::size_t g = 0; g < demands; ++g)
+      kept.push_back(is_protected(requirements_, g));
     std::vector<std::size_t> chosen = peaks_of(periods_, interactive);
     const std::vector<std::size_t> at_peak = peaks_of(periods_, kept);
     const auto include = [&](std::size_t period) {
@@ -366,9 +367,8 @@ Result<Proof> prove(const Requirements& requirements, const data::Catalog& catal
 std::vector<double> least_kept(const Requirements& requirements, const Proof& proof) {
   std::vector<double> kept;
   for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
-    const Demand& demand = requirements.demands[g];
     double least = proof.whole[g].share();
-    if (requirements.redundant[index_of(demand.service_class)] && !demand.movable()) {
+    if (is_protected(requirements, g)) {
       for (const Proof::Failure& failure : proof.failures)
         least = std::min(least, failure.demands[g].share());
     }
@@ -387,8 +387,46 @@ std::vector<bool> falls_short(const Requirements& requirements, const Proof& pro
 
 namespace {
 
+std::ptrdiff_t kinds_of(const Plan& plan) {
+  return std::count_if(plan.replicas.begin(), plan.replicas.end(), [](int of) { return of > 0; });
+}
+
 bool any(const std::vector<bool>& flags) {
   return std::find(flags.begin(), flags.end(), true) != flags.end();
+}
+
+// The cheapest plan, with fewer kinds of pools where that costs next to nothing: a spare of another
+// kind saves watts and makes work.
+Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
+                                   const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+                                   PlanOptions options) {
+  constexpr double kWorthAKind = 0.005;  // of the cost: our choice of what is next to nothing
+  MEDLEY_TRY(Plan plan, cheapest(requirements, types, solver, options));
+  if (plan.outcome != Plan::Outcome::kFound)
+    return plan;
+  const double bound = plan.total() * (1 - plan.gap);
+  options.replicas.resize(types.size());
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    const auto same_place = [&](std::size_t other) {
+      return other != p && plan.replicas[other] > 0 && types[other].device == types[p].device &&
+             types[other].pool.zone == types[p].pool.zone;
+    };
+    bool others = false;
+    for (std::size_t other = 0; other < types.size(); ++other)
+      others = others || same_place(other);
+    if (!types[p].device || plan.replicas[p] == 0 || !others)
+      continue;
+    PlanOptions without = options;
+    without.replicas[p] = 0;
+    MEDLEY_TRY(Plan fewer, cheapest(requirements, types, solver, without));
+    if (fewer.outcome == Plan::Outcome::kFound && fewer.total() <= bound * (1 + kWorthAKind) &&
+        kinds_of(fewer) < kinds_of(plan)) {
+      options = without;
+      fewer.gap = std::max(0.0, 1 - bound / fewer.total());
+      plan = std::move(fewer);
+    }
+  }
+  return plan;
 }
 
 // One replica less or more of what a proven plan has.
@@ -508,7 +546,7 @@ Result<Proven> cheapest_proven(const Requirements& requirements, const data::Cat
       }
       with.safety = proven.safety;
       if (growable) {
-        MEDLEY_TRY(plan, cheapest(requirements, types, solver, with));
+        MEDLEY_TRY(plan, cheapest_of_few_kinds(requirements, types, solver, with));
       }
       if (plan.outcome != Plan::Outcome::kFound) {
         if (round == 0) {

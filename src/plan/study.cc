@@ -25,7 +25,10 @@ class Studier {
  public:
   Studier(const Requirements& requirements, const data::Catalog& catalog,
           const StudyOptions& options)
-      : catalog_(catalog), options_(options), solver_(solve::make_integer_solver()) {
+      : catalog_(catalog),
+        options_(options),
+        checked_(solve::make_integer_solver()),
+        solver_(solve::make_integer_solver(solve::IntegerMethod::kCbc)) {
     out_.requirements = requirements;
   }
 
@@ -34,9 +37,9 @@ class Studier {
     MEDLEY_TRY(out_.pools, pool_types(asked, catalog_));
     if (options_.prove) {
       MEDLEY_TRY(out_.chosen,
-                 cheapest_proven(asked, catalog_, out_.pools.types, *solver_, {}, options_.proof));
+                 cheapest_proven(asked, catalog_, out_.pools.types, *checked_, {}, options_.proof));
     } else {
-      MEDLEY_TRY(out_.chosen.plan, cheapest(asked, out_.pools.types, *solver_));
+      MEDLEY_TRY(out_.chosen.plan, cheapest(asked, out_.pools.types, *checked_));
       out_.chosen.safety.assign(asked.demands.size(), 1);
     }
     for (const Period& period : periods_of(asked)) {
@@ -84,7 +87,7 @@ class Studier {
     out_.candidates.push_back({"cheapest of all", out_.pools.types, out_.chosen.plan, out_.fleet,
                                "chosen",
                                options_.prove ? std::optional(out_.chosen.proof) : std::nullopt});
-    std::set<std::string> fleets = {out_.fleet};
+    std::set<std::string> fleets = {order_of(asked, out_.pools.types, out_.chosen.plan)};
     const auto consider = [&](const std::string& name,
                               const std::function<bool(const DeviceOffer&)>& keep,
                               bool services) -> Status {
@@ -104,7 +107,7 @@ class Studier {
         candidate.why = why_none(changed, solved);
       } else {
         candidate.fleet = fleet_name(solved.pools.types, solved.plan.replicas);
-        if (!fleets.insert(candidate.fleet).second)
+        if (!fleets.insert(order_of(changed, solved.pools.types, solved.plan)).second)
           return Done{};
         const double more = solved.plan.total() - best;
         candidate.why = fmt::format("{:+.0f} a year ({:+.1f} %)", more, more / best * 100);
@@ -133,6 +136,17 @@ class Studier {
     return consider(
         "all bought", [](const DeviceOffer& of) { return of.deal == DeviceOffer::Deal::kBuy; },
         false);
+  }
+
+  // What would be ordered: fleets that only put models differently on the same devices are one.
+  static std::string order_of(const Requirements& of, const std::vector<PoolType>& types,
+                              const Plan& plan) {
+    std::string order;
+    for (const auto& [place, count] : plan.nodes)
+      order += fmt::format("{} {} {}\n", of.devices[place.first].name, place.second, count);
+    for (std::size_t p = 0; p < types.size(); ++p)
+      order += types[p].service && plan.replicas[p] > 0 ? types[p].pool.name + "\n" : "";
+    return order;
   }
 
   std::string why_none(const Requirements& changed, const Solved& solved) const {
@@ -499,7 +513,8 @@ class Studier {
 
   const data::Catalog& catalog_;
   const StudyOptions& options_;
-  std::unique_ptr<solve::IntegerSolver> solver_;
+  // The choice is checked by two methods; what it is compared with by one, and recomputed.
+  std::unique_ptr<solve::IntegerSolver> checked_, solver_;
   Study out_;
 };
 

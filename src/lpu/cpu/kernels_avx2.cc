@@ -96,7 +96,9 @@ inline V first(int n, V x, V y) {
 inline V to_float(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 
 inline __m256i broadcast(const std::int16_t* p) {
-  return _mm256_set1_epi32(*reinterpret_cast<const std::int32_t*>(p));
+  std::int32_t two;
+  __builtin_memcpy(&two, p, sizeof two);
+  return _mm256_set1_epi32(two);
 }
 // 16 rows times 32 columns of whole numbers: two columns of 8 rows a register, as words.
 inline I dot_q8(const std::uint8_t* w, const QuantisedBlock& x) {

@@ -71,7 +71,9 @@ inline I corrected(I high, I low) {
   return {_mm512_add_epi32(_mm512_slli_epi32(high.v, 7), low.v)};
 }
 inline __m512i broadcast(const std::int8_t* p) {
-  return _mm512_set1_epi32(*reinterpret_cast<const std::int32_t*>(p));
+  std::int32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  return _mm512_set1_epi32(four);
 }
 inline I dot_q8(const std::uint8_t* w, const QuantisedBlock& x) {
   I high{_mm512_setzero_si512()}, low{_mm512_set1_epi32(-128 * x.sum)};

@@ -71,7 +71,8 @@ inline V nearest(V a) {
 // taken.
 inline V scaled(V a, V n) {
   return each([&](int i) {
-    const float bounded = std::clamp(n.v[i], -127.0F, 127.0F);
+    // NaN becomes the least.
+    const float bounded = n.v[i] > -127 ? std::min(n.v[i], 127.0F) : -127.0F;
     return a.v[i] * std::bit_cast<float>((static_cast<std::int32_t>(bounded) + 127) << 23);
   });
 }

@@ -79,7 +79,8 @@ TEST(Machine, ComputesOddShapes) {
   for (const Isa isa : isas()) {
     for (const int units : {1, 2, 3}) {
       for (const int streams : {1, 2, 4})
-        EXPECT_LT(worst_error(*model, {isa, units, streams}), 2e-5) << units << " " << streams;
+        EXPECT_LT(worst_error(*model, {isa, units, streams}, units == 3 ? 8 : 40), 2e-5)
+            << units << " " << streams;
     }
   }
 }
@@ -103,7 +104,8 @@ TEST(Machine, ComputesEveryFormat) {
                                    .format = c.format});
     for (const Isa isa : isas()) {
       for (const int units : {1, 2})
-        EXPECT_LT(worst_error(*model, {.isa = isa, .units = units}), c.most) << name_of(c.format);
+        EXPECT_LT(worst_error(*model, {.isa = isa, .units = units}, 25), c.most)
+            << name_of(c.format);
     }
   }
   for (const TensorFormat format :

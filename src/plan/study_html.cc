@@ -1,0 +1,530 @@
+#include "plan/study_html.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "chart/chart.h"
+#include "chart/page.h"
+
+namespace medley::plan {
+namespace {
+
+using chart::Chart, chart::Colour, chart::Form, chart::HtmlTable, chart::Series;
+
+constexpr double kLittle = 1e-6;
+
+// 1234567 -> "1,234,567".
+std::string grouped(double value) {
+  std::string digits = fmt::format("{:.0f}", std::abs(value));
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return (value <= -0.5 ? "-" : "") + digits;
+}
+std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
+Colour colour(std::size_t i) { return static_cast<Colour>(i % 8); }
+
+double kw_of(const Plan& plan) {
+  double watts = 0;
+  for (const auto& [zone, drawn] : plan.watts)
+    watts += drawn;
+  return watts / 1000;
+}
+
+class Report {
+ public:
+  Report(const Study& study, const std::string& command)
+      : study_(study),
+        requirements_(study.requirements),
+        plan_(study.chosen.plan),
+        currency_(study.requirements.frame.site.currency),
+        periods_(periods_of(study.requirements)),
+        page_("Plan: " + study.requirements.name),
+        command_(command) {}
+
+  std::string html() {
+    head();
+    fleet();
+    proof();
+    day();
+    lpus();
+    candidates();
+    front();
+    what_moves_it();
+    assumptions();
+    return page_.html();
+  }
+
+ private:
+  std::string money(double value) const { return grouped(value) + " " + currency_; }
+
+  void head() {
+    page_.paragraph(in_words(study_));
+    if (!study_.chosen.rounds.empty() && !study_.chosen.agreed) {
+      page_.note(
+          "Simulation does not agree with this plan: some promises are kept less often than asked, "
+          "see below.");
+    }
+    std::vector<chart::Page::Fact> facts = {
+        {"a year", money(plan_.total())},
+        {"capital", money(plan_.capital)},
+        {"per million output tokens",
+         fmt::format("{:.3g} {}", study_.per_million_tokens(plan_.total()), currency_)},
+        {"draw at most", fmt::format("{:.1f} kW", kw_of(plan_))},
+        {"energy a year", fmt::format("{:.0f} MWh", plan_.kwh / 1000)}};
+    if (requirements_.frame.site.carbon_g_per_kwh)
+      facts.push_back({"carbon a year", fmt::format("{:.0f} t", plan_.carbon_kg / 1000)});
+    page_.facts(facts);
+    if (study_.price_range) {
+      page_.note(fmt::format(
+          "Some prices are known as ranges only: this fleet costs {} to {} a year by them. The "
+          "choice was made at their middles.",
+          grouped(study_.price_range->low), money(study_.price_range->high)));
+    }
+  }
+
+  void fleet() {
+    page_.heading("The fleet");
+    HtmlTable table{.columns = {{"pool"},
+                                {"zone"},
+                                {"replicas", true},
+                                {"devices", true},
+                                {"kW at most", true},
+                                {"busy at peak", true},
+                                {"serves"}}};
+    for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
+      if (plan_.replicas[p] == 0)
+        continue;
+      const PoolType& type = study_.pools.types[p];
+      std::string served;
+      for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+        const auto& rates = plan_.rate[g][p];
+        if (std::any_of(rates.begin(), rates.end(), [](double rate) { return rate > kLittle; }))
+          served += (served.empty() ? "" : ", ") + requirements_.demands[g].name;
+      }
+      for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
+        if (plan_.lent[p][j] > 0) {
+          served += fmt::format("{}{} ({} replicas lent)", served.empty() ? "" : ", ",
+                                requirements_.jobs[j].name, plan_.lent[p][j]);
+        }
+      }
+      const bool rented = type.service.has_value();
+      table.rows.push_back(
+          {type.pool.name, type.pool.zone, std::to_string(plan_.replicas[p]),
+           rented ? "-" : std::to_string(plan_.replicas[p] * type.devices),
+           rented ? "-" : fmt::format("{:.1f}", type.most_w * plan_.replicas[p] / 1000),
+           rented ? "-"
+                  : fmt::format("{:.0f} %",
+                                busy_at_peak(requirements_, study_.pools.types, plan_, p) * 100),
+           served});
+    }
+    page_.table(table);
+    HtmlTable order{
+        .columns = {
+            {"to order"}, {"zone"}, {"nodes", true}, {"devices", true}, {"each"}, {"wait"}}};
+    for (const auto& [place, count] : plan_.nodes) {
+      const data::DeviceOffer& offer = requirements_.devices[place.first];
+      const bool rent = offer.deal == data::DeviceOffer::Deal::kRent;
+      order.rows.push_back(
+          {(rent ? "rent " : "buy ") + offer.accelerator.name, place.second, std::to_string(count),
+           std::to_string(count * offer.per_node),
+           (offer.price.low < offer.price.high
+                ? fmt::format("{:.4g} to {:.4g} {}", offer.price.low, offer.price.high, currency_)
+                : fmt::format("{:.6g} {}", offer.price.middle(), currency_)) +
+               (rent ? " an hour" : ""),
+           offer.lead_weeks > 0 ? fmt::format("{:g} weeks", offer.lead_weeks) : "-"});
+    }
+    if (!order.rows.empty())
+      page_.table(order);
+    const Costs& costs = plan_.costs;
+    HtmlTable parts{.columns = {{"cost a year"}, {currency_, true}, {"share", true}}};
+    for (const auto& [name, value] : {std::pair{"capital, paid back with interest", costs.capital},
+                                      {"maintenance", costs.maintenance},
+                                      {"staff", costs.staff},
+                                      {"rent", costs.rent},
+                                      {"rented services", costs.metered},
+                                      {"energy", costs.energy}}) {
+      if (value > 0) {
+        parts.rows.push_back(
+            {name, grouped(value), fmt::format("{:.0f} %", value / costs.total() * 100)});
+      }
+    }
+    page_.table(parts);
+  }
+
+  void proof() {
+    if (study_.chosen.rounds.empty())
+      return;
+    page_.heading("What was promised and what simulation kept");
+    HtmlTable table{.columns = {{"demand"},
+                                {"class"},
+                                {"asked", true},
+                                {"simulated", true},
+                                {"in the worst failure", true},
+                                {"on fresh seeds", true},
+                                {"counted", true}}};
+    const Proven& chosen = study_.chosen;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      const data::Demand& demand = requirements_.demands[g];
+      double worst = 2;
+      for (const Proof::Failure& failure : chosen.proof.failures) {
+        if (is_protected(requirements_, g))
+          worst = std::min(worst, failure.demands[g].share());
+      }
+      table.rows.push_back(
+          {demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
+           percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
+           chosen.fresh.whole.empty() ? "-" : percent(chosen.fresh.whole[g].share()),
+           fmt::format("x {:.2f}", chosen.safety[g])});
+    }
+    page_.table(table);
+    page_.paragraph(fmt::format(
+        "The fleet was run by the scheduler that serves, in virtual time, through the hours that "
+        "press it most: {} requests, {} times solved and simulated. What was simulated is the "
+        "promise; fresh seeds had no part in the choice. Counted: how much larger the program took "
+        "a "
+        "demand to be in the end. Failures: {}.",
+        chosen.proof.requests, chosen.rounds.size(), failures()));
+    HtmlTable around{.columns = {{"neighbour"}, {currency_ + " a year", true}, {"keeps"}}};
+    for (const Proven::Neighbour& of : chosen.neighbours) {
+      std::string kept;
+      for (std::size_t g = 0; g < of.kept.size(); ++g) {
+        if (of.kept[g] < requirements_.demands[g].attain) {
+          kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ",
+                              requirements_.demands[g].name, percent(of.kept[g]),
+                              percent(requirements_.demands[g].attain));
+        }
+      }
+      around.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-",
+                             !of.cost ? "too small for the mean load, or not within the limits"
+                             : kept.empty() ? "every promise"
+                                            : kept});
+    }
+    if (!around.rows.empty())
+      page_.table(around);
+  }
+
+  std::string failures() const {
+    std::string out;
+    for (const Proof::Failure& failure : study_.chosen.proof.failures)
+      out += (out.empty() ? "" : ", ") + failure.what;
+    return out.empty() ? "none asked for" : out;
+  }
+
+  // A value by hour of day, as steps.
+  template <typename Value>
+  Series by_hour(const std::string& name, Colour in, const Value& value) const {
+    Series series{.name = name, .colour = in, .form = Form::kSteps};
+    for (int hour = 0; hour < 24; ++hour) {
+      for (std::size_t t = 0; t < periods_.size(); ++t) {
+        const auto& hours = periods_[t].hours;
+        if (std::find(hours.begin(), hours.end(), hour) != hours.end())
+          series.points.emplace_back(hour, value(t));
+      }
+    }
+    series.points.emplace_back(24, series.points.back().second);
+    return series;
+  }
+
+  static HtmlTable hourly(const std::vector<Series>& series) {
+    HtmlTable table{.columns = {{"hour", true}}};
+    for (const Series& of : series)
+      table.columns.push_back({of.name, true});
+    for (std::size_t hour = 0; hour < 24; ++hour) {
+      std::vector<std::string> row = {std::to_string(hour)};
+      for (const Series& of : series)
+        row.push_back(fmt::format("{:.3g}", of.points[hour].second));
+      table.rows.push_back(std::move(row));
+    }
+    return table;
+  }
+
+  void day() {
+    page_.heading("A day");
+    Chart asked{.id = "asked",
+                .title = "Requests a second, where the plan serves them",
+                .description = "Requests a second by demand over the hours of the day, stacked.",
+                .x = {.label = "hour of day", .min = 0, .max = 24},
+                .y = {.label = "requests a second"},
+                .stacked = true};
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      asked.series.push_back(by_hour(requirements_.demands[g].name, colour(g), [&](std::size_t t) {
+        double rate = 0;
+        for (const auto& by_period : plan_.rate[g])
+          rate += by_period[t];
+        return rate;
+      }));
+    }
+    page_.figure(chart::svg(asked, chart::Use::kPage), hourly(asked.series));
+    chart::Strips strips{.id = "busy",
+                         .title = "What the replicas of each pool do",
+                         .description =
+                             "Shares of each pool's replicas by hour: each demand, lent to "
+                             "training, free.",
+                         .x = {.label = "hour of day", .min = 0, .max = 24},
+                         .row_height = 34};
+    HtmlTable table{.columns = {{"pool"}, {"busy at peak", true}, {"lent", true}}};
+    for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
+      const PoolType& type = study_.pools.types[p];
+      if (!type.device || plan_.replicas[p] == 0)
+        continue;
+      chart::Strips::Row row{type.pool.name, {}};
+      const double replicas = plan_.replicas[p];
+      for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+        if (!type.uses[g].ok())
+          continue;
+        row.parts.push_back(by_hour(requirements_.demands[g].name, colour(g), [&](std::size_t t) {
+          return plan_.rate[g][p][t] / type.uses[g].operation.requests_per_s / replicas;
+        }));
+      }
+      int most_lent = 0;
+      for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
+        most_lent = std::max(most_lent, plan_.lent[p][j]);
+        const data::TrainingJob& job = requirements_.jobs[j];
+        row.parts.push_back(by_hour("lent to " + job.name, Colour::kLost, [&](std::size_t t) {
+          const bool on = (periods_[t].hours.front() - job.from_hour + 24) % 24 < job.hours;
+          return on ? plan_.lent[p][j] / replicas : 0;
+        }));
+      }
+      strips.rows.push_back(std::move(row));
+      table.rows.push_back({type.pool.name,
+                            percent(busy_at_peak(requirements_, study_.pools.types, plan_, p)),
+                            std::to_string(most_lent)});
+    }
+    if (!strips.rows.empty())
+      page_.figure(chart::svg(strips, chart::Use::kPage), table);
+  }
+
+  void lpus() {
+    page_.heading("Which demand needs which device");
+    HtmlTable table{.columns = {{"demand"},
+                                {"tokens/s asked", true},
+                                {"best GPU"},
+                                {"J/token there", true},
+                                {"best LPU"},
+                                {"J/token there", true},
+                                {"LPU share", true}}};
+    const auto joules = [](const std::optional<Truth::Reach>& of) {
+      if (!of)
+        return std::string("-");
+      return of->joules_per_token ? fmt::format("{:.2g}", *of->joules_per_token)
+                                  : fmt::format("not reached: {:.0f} tokens/s at {:.2g}",
+                                                of->fastest, of->joules_per_token_fastest);
+    };
+    for (const Truth& truth : study_.truths) {
+      table.rows.push_back(
+          {truth.demand,
+           truth.tokens_per_s_asked > 0 ? fmt::format("{:.0f}", truth.tokens_per_s_asked) : "any",
+           truth.batched ? truth.batched->pool : "none", joules(truth.batched),
+           truth.scheduled ? truth.scheduled->pool : "none", joules(truth.scheduled),
+           fmt::format("{:.0f} %", truth.scheduled_share * 100)});
+    }
+    page_.table(table);
+    for (const Truth& truth : study_.truths)
+      page_.paragraph(truth.demand + ": " + truth.verdict + ".");
+  }
+
+  void candidates() {
+    if (study_.candidates.empty())
+      return;
+    page_.heading("The other fleets, and why not");
+    HtmlTable table{.columns = {{"candidate"},
+                                {"verdict"},
+                                {currency_ + " a year", true},
+                                {"an hour", true},
+                                {"capital", true},
+                                {"per M tokens", true},
+                                {"MWh", true},
+                                {"kept", true}}};
+    for (const Candidate& of : study_.candidates) {
+      if (of.plan.outcome != Plan::Outcome::kFound) {
+        table.rows.push_back({of.name, of.why, "-", "-", "-", "-", "-", "-"});
+        continue;
+      }
+      std::string kept = "-";
+      if (of.proof) {
+        const auto least = least_kept(requirements_, *of.proof);
+        kept = percent(*std::min_element(least.begin(), least.end()));
+      }
+      table.rows.push_back({of.name, of.fleet + ": " + of.why, grouped(of.plan.total()),
+                            fmt::format("{:.2f}", of.plan.total() / kHoursAYear),
+                            grouped(of.plan.capital),
+                            fmt::format("{:.3g}", study_.per_million_tokens(of.plan.total())),
+                            fmt::format("{:.0f}", of.plan.kwh / 1000), kept});
+    }
+    page_.table(table);
+    HtmlTable why{.columns = {{"not in it"}, {"why not"}}};
+    for (const auto& [name, reason] : study_.why_not)
+      why.rows.push_back({name, reason});
+    if (!why.rows.empty())
+      page_.table(why);
+  }
+
+  void front() {
+    if (study_.front.size() < 2)
+      return;
+    page_.heading("Cost against interactivity");
+    Chart drawn{.id = "front",
+                .title = "What faster tokens cost",
+                .description =
+                    "The cheapest fleet's cost a year against the tokens a second that the "
+                    "tightest demand asks for; fleets with LPUs apart.",
+                .x = {.label = "tokens a second of one user", .scale = chart::Scale::kLog},
+                .y = {.label = currency_ + " a year"}};
+    Series without{.name = "without LPUs", .colour = Colour::k0, .form = Form::kDots};
+    Series with{.name = "with LPUs", .colour = Colour::k1, .form = Form::kDots};
+    Series line{.name = "cheapest", .colour = Colour::kMuted, .form = Form::kLine};
+    Series here{.name = "as asked", .colour = Colour::k3, .form = Form::kDots};
+    HtmlTable table{
+        .columns = {{"tokens/s", true}, {"TPOT targets"}, {currency_ + " a year", true}, {"LPUs"}}};
+    for (const FrontPoint& point : study_.front) {
+      table.rows.push_back({fmt::format("{:.0f}", point.tokens_per_s),
+                            fmt::format("x {:g}", point.factor),
+                            point.cost ? grouped(*point.cost) : "none can be",
+                            point.cost && point.has_scheduled ? "yes" : "no"});
+      if (!point.cost)
+        continue;
+      const std::pair<double, double> at{point.tokens_per_s, *point.cost};
+      line.points.push_back(at);
+      (point.factor == 1 ? here : point.has_scheduled ? with : without).points.push_back(at);
+    }
+    drawn.series.push_back(std::move(line));
+    for (Series* series : {&without, &with, &here}) {
+      if (!series->points.empty())
+        drawn.series.push_back(std::move(*series));
+    }
+    page_.figure(chart::svg(drawn, chart::Use::kPage), table);
+    if (!study_.front.back().cost)
+      page_.paragraph("Tighter than the last point no fleet within the limits can be.");
+  }
+
+  void what_moves_it() {
+    if (study_.sensitivity.empty())
+      return;
+    page_.heading("What moves the answer");
+    HtmlTable table{
+        .columns = {{"if"}, {currency_ + " a year", true}, {"change", true}, {"fleet"}}};
+    for (const Sensitivity& of : study_.sensitivity) {
+      table.rows.push_back(
+          {of.what, of.cost ? grouped(*of.cost) : "-",
+           of.cost ? fmt::format("{:+.0f} %", (*of.cost / plan_.total() - 1) * 100) : "-",
+           !of.cost        ? "none can be"
+           : of.same_fleet ? "the same"
+                           : "another"});
+    }
+    page_.table(table);
+    HtmlTable binding{.columns = {{"limit that binds"}, {"without it, a year less", true}}};
+    for (const Binding& of : study_.bindings)
+      binding.rows.push_back({of.limit, money(of.saving)});
+    if (binding.rows.empty()) {
+      page_.paragraph("No limit binds: lifting any one of them saves nothing.");
+    } else {
+      page_.table(binding);
+    }
+    for (const Duty& duty : study_.duties) {
+      page_.paragraph(
+          duty.break_even
+              ? fmt::format(
+                    "Owning {} is cheaper than renting it by the hour from a duty of {:.0f} % "
+                    "on; planned is {:.0f} %.",
+                    duty.bought, *duty.break_even * 100, duty.planned * 100)
+              : fmt::format("Renting {} by the hour is cheaper than owning {} at any duty.",
+                            duty.rented, duty.bought));
+    }
+  }
+
+  void assumptions() {
+    page_.heading("What this rests on");
+    const data::MoneySpec& of = requirements_.money;
+    page_.paragraph(fmt::format(
+        "Interest {:g} %, useful life {:g} years, maintenance {:g} % of the price a year; PUE "
+        "{:g}; "
+        "load of {:g} years from now at {:+.0f} % a year. The plan is at most {:.2g} % from the "
+        "cheapest that the program knows. Speeds, joules and watts come from step models of the "
+        "catalogue, none of which was measured by this project (docs/step-models.md); power counts "
+        "every replica at its busiest. Energy of rented devices is in their rent. Simulated "
+        "devices "
+        "are as fast as their models: the models' own error is not in the figures.",
+        of.interest * 100, of.useful_life_years, of.maintenance * 100, requirements_.frame.site.pue,
+        requirements_.growth_years, requirements_.growth_per_year * 100, plan_.gap * 100));
+    for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
+      const PoolType& type = study_.pools.types[p];
+      if (plan_.replicas[p] > 0 && type.device && type.pool.constants.class_default) {
+        page_.note(
+            fmt::format("{} was never measured: its constants are the default of its kind, good "
+                        "to ±{:.0f} %.",
+                        type.pool.device, type.pool.constants.error_bar * 100));
+      }
+    }
+    page_.code(command_);
+  }
+
+  const Study& study_;
+  const data::Requirements& requirements_;
+  const Plan& plan_;
+  const std::string currency_;
+  const std::vector<Period> periods_;
+  chart::Page page_;
+  const std::string command_;
+};
+
+}  // namespace
+
+std::string in_words(const Study& study) {
+  const Plan& plan = study.chosen.plan;
+  const data::Requirements& asked = study.requirements;
+  const std::string& currency = asked.frame.site.currency;
+  std::string orders;
+  for (const auto& [place, count] : plan.nodes) {
+    const data::DeviceOffer& offer = asked.devices[place.first];
+    orders += fmt::format("{}{} {} {} in {}", orders.empty() ? "" : ", ",
+                          offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy",
+                          count * offer.per_node, offer.accelerator.name, place.second);
+  }
+  for (std::size_t p = 0; p < study.pools.types.size(); ++p) {
+    if (study.pools.types[p].service && plan.replicas[p] > 0)
+      orders += fmt::format("{}use the service {}", orders.empty() ? "" : ", ",
+                            study.pools.types[p].pool.name);
+  }
+  if (!orders.empty())
+    orders[0] = static_cast<char>(orders[0] - 'a' + 'A');
+  std::string out = fmt::format(
+      "{}. That costs {} {} a year, of which {} capital is spent at the start, and draws at most "
+      "{:.1f} kW.",
+      orders, grouped(plan.total()), currency, grouped(plan.capital), kw_of(plan));
+  if (!study.chosen.rounds.empty()) {
+    out += " Simulated, it keeps";
+    for (std::size_t g = 0; g < asked.demands.size(); ++g) {
+      out += fmt::format("{} {} of the promises to {}", g == 0 ? "" : ",",
+                         percent(least_kept(asked, study.chosen.proof)[g]), asked.demands[g].name);
+    }
+    if (asked.redundancy != data::Redundancy::kNone)
+      out += fmt::format(", with a {} lost where that is asked for", name_of(asked.redundancy));
+    out += ".";
+  }
+  const Candidate* single = nullptr;
+  for (const Candidate& of : study.candidates) {
+    if (of.name.starts_with("only ") && of.plan.outcome == Plan::Outcome::kFound &&
+        (single == nullptr || of.plan.total() < single->plan.total()))
+      single = &of;
+  }
+  if (single != nullptr) {
+    out += fmt::format(" The best fleet of one kind of device ({}) costs {:.0f} % more.",
+                       single->fleet, (single->plan.total() / plan.total() - 1) * 100);
+  }
+  std::string fast;
+  for (const Truth& truth : study.truths) {
+    if (truth.needs_scheduled)
+      fast += (fast.empty() ? "" : ", ") + truth.demand;
+  }
+  out += fast.empty() ? " No demand needs an LPU."
+                      : fmt::format(" Only LPUs reach the token rate of {}.", fast);
+  return out;
+}
+
+std::string to_html(const Study& study, const std::string& command) {
+  return Report(study, command).html();
+}
+
+}  // namespace medley::plan

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""The worked plans of scenarios/plans: each is proved, keeps its promises to within a point on seeds that had
+no part in it, and its fleet file is read by simulate as it is. Then what cannot be, and what cannot be read."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+MEDLEY = os.environ["MEDLEY"]
+PLANS = pathlib.Path("scenarios/plans")
+
+
+def medley(*arguments):
+    return subprocess.run([MEDLEY, *map(str, arguments)], capture_output=True, text=True)
+
+
+def check(condition, message):
+    if not condition:
+        sys.exit(message)
+
+
+def worked(name, folder):
+    fleet = folder / "fleet.yaml"
+    run = medley("plan", PLANS / f"{name}.yaml", "--no-compare", "-o", "json", "--write-fleet", fleet)
+    check(run.returncode == 0, f"{name}: exit {run.returncode}: {run.stderr}")
+    plan = json.loads(run.stdout)
+    proof = plan["proof"]
+    check(proof["agreed"], f"{name}: simulation does not agree")
+    for promised, fresh in zip(proof["promised"]["demands"], proof["fresh_seeds"]["demands"]):
+        check(abs(promised["attainment"] - fresh["attainment"]) <= 0.01,
+              f"{name}: {promised['demand']}: {promised['attainment']} promised, {fresh['attainment']} kept")
+        check(fresh["requests"] > 1000, f"{name}: {promised['demand']}: too few requests to tell")
+    model = plan["plan"]["pools"][-1]["model"]
+    scenario = folder / "scenario.yaml"
+    scenario.write_text("fleet: fleet.yaml\nworkload: {requests: 5, rate_per_s: 1, prompt_tokens: 20, "
+                        f"output_tokens: 5, class: batch, model: {model}}}\n")
+    run = medley("simulate", scenario, "-o", "json")
+    check(run.returncode == 0, f"{name}: its fleet cannot be simulated: {run.stderr}")
+    return plan
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        plans = {of: worked(of, folder) for of in ("bank", "hospital", "university", "agents", "shop")}
+        for of, plan in plans.items():
+            lpu = any("groq_lpu_v1" in pool["name"] for pool in plan["plan"]["pools"])
+            needs = any(truth["needs_lpu"] for truth in plan["lpu"])
+            check(lpu == needs, f"{of}: LPUs {lpu}, needed {needs}")
+        check(plans["shop"]["plan"]["capital"] == 0, "shop: renting is the point of it")
+        check(any(pool.get("lent") for pool in plans["university"]["plan"]["pools"]),
+              "university: nothing is lent to training")
+
+        report = folder / "report.html"
+        run = medley("plan", PLANS / "shop.yaml", "--report", report)
+        check(run.returncode == 0 and "<script" not in report.read_text() and "<svg" in report.read_text(),
+              "shop: no page with a picture")
+
+        text = (PLANS / "bank.yaml").read_text()
+        tight = folder / "tight.yaml"
+        tight.write_text(text.replace("power_limit_kw: 60", "power_limit_kw: 6"))
+        run = medley("plan", tight, "-o", "json")
+        check(run.returncode == 3, f"too little power: exit {run.returncode}")
+        conflict = json.loads(run.stdout)
+        check("power in fra-1 (6 kW)" in conflict["conflict"], f"not named: {conflict}")
+        check(conflict["relaxations"][0]["a_year"] is not None, f"nothing helps: {conflict}")
+
+        wrong = folder / "wrong.yaml"
+        wrong.write_text(text.replace("price: [2000, 6000], ", ""))
+        run = medley("plan", wrong)
+        check(run.returncode == 2 and "price of groq_lpu_v1 is unknown" in run.stderr, f"unknown price: {run.stderr}")
+        check(medley("plan").returncode == 2, "neither FILE nor --cases")
+
+
+main()
