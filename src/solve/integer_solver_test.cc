@@ -178,7 +178,7 @@ TEST_P(IntegerSolverTest, AgreesWithTryingEveryAnswer) {
 
 // Wherever time ends, in CBC's preparations too, which once ended with the process.
 TEST_P(IntegerSolverTest, AnswersHoweverShortTheTime) {
-  Prng prng{Seed{7}};
+  Prng prng(7);
   IntegerProgram program;
   constexpr int kRows = 60, kColumns = 120;
   for (int row = 0; row < kRows; ++row)
