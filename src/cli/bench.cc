@@ -78,10 +78,11 @@ class Beat {
     }
   }
   void done(long long token, Clock::time_point now, Times& times) const {
-    if (window_.count() <= 0 || now <= at(token + 1))
+    if (window_.count() <= 0 || now <= at(token + ahead_))
       return;
     ++times.missed;
-    times.worst_late_us = std::max(times.worst_late_us, Seconds(now - at(token + 1)).count() * 1e6);
+    times.worst_late_us =
+        std::max(times.worst_late_us, Seconds(now - at(token + ahead_)).count() * 1e6);
   }
 
  private:
@@ -165,6 +166,13 @@ Result<Lane> open_lane(EngineType type, const BenchOptions& options) {
                                                    .flash_attention = flash,
                                                    .narrow = options.narrow}));
     lane.load_s = Seconds(Clock::now() - begin).count();
+    if (lane.stepper->vocabulary() <= kFirstToken) {
+      return Error{
+          ErrorCode::kInvalid,
+          fmt::format("'{}': a vocabulary of {} leaves no choice; benchmarks need at least {}",
+                      options.model, lane.stepper->vocabulary(), kFirstToken + 1),
+          {}};
+    }
     MEDLEY_TRY(const double first_us, quick_look(lane, options, 4));
     // Flash attention depends on the length: as long as sequences will be, where that is soon done.
     MEDLEY_TRY(const double us,

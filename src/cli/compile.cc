@@ -13,10 +13,10 @@
 #include "cli/compile_picture.h"
 #include "cli/table.h"
 #include "cli/write_file.h"
-#include "data/gguf.h"
 #include "data/json.h"
 #include "data/model_facts.h"
 #include "lpu/chip/compile.h"
+#include "lpu/graph.h"
 #include "lpu/verify/verify.h"
 #include "perf/dataflow.h"
 
@@ -146,13 +146,27 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   if (!shape)
     return refuse(shape.error());
   if (!facts->gguf_path.empty()) {
-    const auto gguf = data::read_gguf(facts->gguf_path);
-    if (!gguf)
-      return refuse(gguf.error());
-    for (const data::GgufTensor& tensor : gguf->tensors) {
-      shape->head_norms = shape->head_norms || tensor.name == "blk.0.attn_q_norm.weight";
-      shape->biases = shape->biases || tensor.name == "blk.0.attn_q.bias";
+    const auto file = lpu::ModelFile::open(facts->gguf_path);
+    if (!file)
+      return refuse(file.error());
+    // What the graph does not understand no schedule carries out. It knows no mixtures yet: of
+    // those the sizes alone count.
+    if (!facts->model.is_mixture()) {
+      const auto graph = lpu::build_graph(*file);
+      if (!graph)
+        return refuse(graph.error());
+      for (const lpu::Node& node : graph->nodes) {
+        if (node.bias != nullptr && node.role != "q" && node.role != "k" && node.role != "v") {
+          return refuse({ErrorCode::kInvalid,
+                         fmt::format("'{}': tensor '{}': schedules for chips have biases of "
+                                     "queries, keys and values only",
+                                     facts->gguf_path, node.bias->name),
+                         {}});
+        }
+      }
     }
+    shape->head_norms = file->find("blk.0.attn_q_norm.weight") != nullptr;
+    shape->biases = file->find("blk.0.attn_q.bias") != nullptr;
   }
   CompileOptions compile_options{.context = options.context,
                                  .streams = static_cast<int>(options.streams),

@@ -144,8 +144,12 @@ class Builder {
     rope.base = static_cast<float>(number(gguf, key("rope.freq_base")).value_or(10000));
     if (!(rope.base > 0 && std::isfinite(rope.base)))
       return fail(fmt::format("{}: expected a positive number", key("rope.freq_base")));
-    const std::string scaling = gguf.text(key("rope.scaling.type")).value_or("none");
-    double factor = number(gguf, key("rope.scaling.factor")).value_or(1);
+    const std::string scaling = gguf.text(key("rope.scaling.type")).value_or("linear");
+    // 0 says that there is none; the second name is the older one.
+    double factor = number(gguf, key("rope.scaling.factor"))
+                        .value_or(number(gguf, key("rope.scale_linear")).value_or(0));
+    if (factor == 0)
+      factor = 1;
     if (scaling == "none") {
       factor = 1;
     } else if (scaling != "linear" || !(factor > 0 && std::isfinite(factor))) {

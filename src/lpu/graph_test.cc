@@ -66,6 +66,39 @@ TEST(Graph, NamesWhatItDoesNotSupport) {
             "qwen3, gemma");
 }
 
+// The bytes of a small model with a number more among its facts. A fact without meaning beside it
+// makes 64 bytes of both, so that the tensors stay where they may be.
+std::string with_number(const std::string& key, float value) {
+  std::string more;
+  const auto put = [&more](const auto& number) {
+    more.append(reinterpret_cast<const char*>(&number), sizeof number);
+  };
+  for (const std::string& name : {key, std::string(32 - key.size(), 'x')}) {
+    put(static_cast<std::uint64_t>(name.size()));
+    more += name;
+    put(std::uint32_t{6});  // a float
+    put(value);
+  }
+  std::string bytes = *synthesise({});
+  std::uint64_t facts = 0;
+  std::memcpy(&facts, &bytes[16], sizeof facts);
+  facts += 2;
+  std::memcpy(&bytes[16], &facts, sizeof facts);
+  return bytes.insert(24, more);
+}
+
+// As libllama has it: files of long contexts with a factor alone are meant to be linear.
+TEST(Graph, AFactorOfPositionsWithoutAKindIsLinear) {
+  for (const char* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+    const std::string bytes = with_number(key, 4);
+    const auto file = ModelFile::parse(bytes, "m.gguf");
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    const auto graph = build_graph(*file);
+    ASSERT_TRUE(graph.ok()) << graph.error().message;
+    EXPECT_EQ(graph->rope.scale, 0.25F) << key;
+  }
+}
+
 TEST(Graph, NamesTensorsThatAreMissingOrStrange) {
   EXPECT_EQ(error_of(changed("blk.1.ffn_up.weight", "blk.1.ffn_uq.weight")),
             "m.gguf: tensor 'blk.1.ffn_up.weight' is missing");

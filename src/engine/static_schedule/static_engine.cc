@@ -122,7 +122,7 @@ class StaticEngine final : public ThreadedEngine {
 Result<std::unique_ptr<Engine>> make_static_engine(const EngineContext& context,
                                                    std::unique_ptr<TextCodec> codec) {
   MEDLEY_TRY(Loaded loaded, load(context.pool));
-  if (codec->vocabulary() > loaded.machine->vocabulary()) {
+  if (codec->vocabulary() != loaded.machine->vocabulary()) {
     return Error{
         ErrorCode::kInvalid,
         fmt::format("'{}': the tokenizer knows {} tokens, the matrices {}", context.pool.model_path,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace medley::lpu::chip {
 
@@ -27,6 +28,20 @@ Result<Shape> shape_of(const Model& model) {
               .vocabulary = model.vocabulary,
               .trained_context = model.max_context.value_or(0),
               .parameters = model.parameters};
+  constexpr int kMostLayers = 4096, kMostSize = 1 << 22;  // as of a graph
+  for (const auto& [what, size, most] :
+       {std::tuple("layers", shape.layers, kMostLayers),
+        std::tuple("width", shape.width, kMostSize), std::tuple("heads", shape.heads, kMostSize),
+        std::tuple("size of a head", shape.head_size, kMostSize),
+        std::tuple("size of the feed-forward", shape.inner, kMostSize),
+        std::tuple("vocabulary", shape.vocabulary, kMostSize),
+        std::tuple("experts", model.experts, kMostSize)}) {
+    if (size > most)
+      return fail(fmt::format("{} of {}: at most {} can be", what, size, most));
+  }
+  if (static_cast<long long>(shape.heads) * shape.head_size > kMostSize)
+    return fail(fmt::format("{} heads of {}: together at most {} can be", shape.heads,
+                            shape.head_size, kMostSize));
   if (shape.heads % shape.kv_heads != 0)
     return fail(
         fmt::format("{} heads are no multiple of {} KV heads", shape.heads, shape.kv_heads));
