@@ -11,8 +11,10 @@ int draw(std::span<const float> logits, double temperature, double top_p, Prng& 
   room.clear();
   double sum = 0;
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    const double weight =
+    double weight =
         std::exp((static_cast<double>(logits[i]) - static_cast<double>(most)) / temperature);
+    if (std::isnan(weight))  // weights of a file may be anything
+      weight = 0;
     room.emplace_back(static_cast<float>(weight), static_cast<int>(i));
     sum += weight;
   }

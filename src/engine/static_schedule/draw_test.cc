@@ -26,6 +26,17 @@ TEST(Draw, FollowsTheProbabilities) {
   EXPECT_NEAR(seen[2] / 20000.0, std::exp(4) / sum, 0.01);
 }
 
+TEST(Draw, WhatIsNoNumberIsDrawnOnlyWhereNothingElseIs) {
+  const float nan = std::nanf("");
+  Prng prng(9);
+  std::vector<std::pair<float, int>> room;
+  const std::array<float, 4> some = {1, nan, 2, nan};
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_EQ(draw(some, 1, 0.9, prng, room) % 2, 0);
+  const std::array<float, 4> none = {nan, nan, nan, nan};
+  EXPECT_LT(draw(none, 1, 0.9, prng, room), 4);
+}
+
 TEST(Draw, KeepsTheLikeliestThatTogetherHaveTopP) {
   // At temperature 1: 64, 24, 9 and 3 %.
   const std::array<int, 4> two = counts(1, 0.7);

@@ -93,14 +93,16 @@ StepWork Rotation::step(std::vector<Happening>& happenings) {
   return work;
 }
 
-// The beat goes on from where it was due, or from now where it came more than a window late.
+// The beat stays where it was due, whatever comes late: beats that passed without a token are
+// missed, each of them.
 void Rotation::wait_for_beat() {
   const auto window = std::chrono::duration_cast<Clock::duration>(pace_.window);
   Clock::time_point now = Clock::now();
-  beats_.all.fetch_add(1, std::memory_order_relaxed);
+  long long passed = 1;
   if (now > *beat_) {
+    passed += (now - *beat_) / window;
     const auto late = std::chrono::duration_cast<std::chrono::nanoseconds>(now - *beat_).count();
-    beats_.missed.fetch_add(1, std::memory_order_relaxed);
+    beats_.missed.fetch_add(static_cast<std::uint64_t>(passed), std::memory_order_relaxed);
     if (static_cast<std::uint64_t>(late) > beats_.worst_late_ns.load(std::memory_order_relaxed))
       beats_.worst_late_ns.store(static_cast<std::uint64_t>(late), std::memory_order_relaxed);
   } else {
@@ -109,7 +111,8 @@ void Rotation::wait_for_beat() {
     while ((now = Clock::now()) < *beat_) {
     }
   }
-  beat_ = std::max(*beat_ + window, now);
+  beats_.all.fetch_add(static_cast<std::uint64_t>(passed), std::memory_order_relaxed);
+  *beat_ += passed * window;
 }
 
 long long Rotation::kv_tokens() const {
