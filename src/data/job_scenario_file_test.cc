@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "data/testing_shared.h"
+
 namespace medley::data {
 namespace {
 
@@ -13,7 +15,7 @@ using ::testing::HasSubstr;
 
 class File {
  public:
-  File(const std::string& name, std::string_view text) : path_(::testing::TempDir() + name) {
+  File(const std::string& name, std::string_view text) : path_(own_temporary(name)) {
     std::ofstream(path_) << text;
   }
   ~File() { std::remove(path_.c_str()); }

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "data/testing_shared.h"
+
 namespace medley::data {
 namespace {
 
@@ -15,7 +17,7 @@ using ::testing::HasSubstr;
 
 class File {
  public:
-  explicit File(std::string_view text) : path_(::testing::TempDir() + "json_fields_test.json") {
+  explicit File(std::string_view text) : path_(own_temporary("json_fields_test.json")) {
     std::ofstream(path_) << text;
   }
   ~File() { std::remove(path_.c_str()); }

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "data/testing_shared.h"
+
 namespace medley::plan {
 namespace {
 
@@ -13,7 +15,7 @@ using ::testing::HasSubstr;
 
 class File {
  public:
-  explicit File(std::string_view text) : path_(::testing::TempDir() + "cases_file_test.json") {
+  explicit File(std::string_view text) : path_(data::own_temporary("cases_file_test.json")) {
     std::ofstream(path_) << text;
   }
   ~File() { std::remove(path_.c_str()); }
