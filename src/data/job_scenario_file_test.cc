@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 #include "data/testing_shared.h"
@@ -15,10 +16,16 @@ using ::testing::HasSubstr;
 
 class File {
  public:
-  File(const std::string& name, std::string_view text) : path_(own_temporary(name)) {
+  File(const std::string& name, std::string_view text) : path_(folder() + "/" + name) {
     std::ofstream(path_) << text;
   }
   ~File() { std::remove(path_.c_str()); }
+  // One of this process: files name one another.
+  static std::string folder() {
+    std::string folder = own_temporary("job_scenario");
+    std::filesystem::create_directories(folder);
+    return folder;
+  }
   const std::string& path() const { return path_; }
 
  private:
