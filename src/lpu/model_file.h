@@ -1,8 +1,8 @@
 // A GGUF file with its weights: the front as data/gguf.h reads it, the tensors mapped into memory.
 //
 // Nothing in the file is trusted: a tensor that is handed out lies inside the file, has a format
-// that can be dequantised, whole blocks in its rows and an aligned offset, and overlaps no other.
-// Pages are read as they are touched, so a hostile file costs the memory of its front alone.
+// that can be dequantised, whole blocks in its rows, an offset of a multiple of 32 and overlaps no
+// other. Pages are read as they are touched, so a hostile file costs the memory of its front alone.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -294,32 +293,6 @@ void Machine::copy_logits(std::span<float> out) const {
     std::copy(logits, logits + (program.logits_end - program.logits_begin),
               out.data() + program.logits_begin);
   }
-}
-
-std::vector<double> Machine::profile(int slot, int position, int rounds) {
-  MEDLEY_CHECK(units_.size() == 1 && rounds > 0);
-  using Clock = std::chrono::steady_clock;
-  Unit& unit = *units_[0];
-  const UnitProgram& program = program_.units[0];
-  Moment moment{.token = 1, .position = position};
-  moment.kv = unit.kv.data() + slot * program.kv_bytes;
-  std::vector<std::vector<double>> times(unit.steps.size());
-  for (int round = 0; round < rounds; ++round) {
-    Clock::time_point last = Clock::now();
-    for (std::size_t i = 0; i < unit.steps.size(); ++i) {
-      unit.steps[i].run(unit.steps[i], moment);
-      const Clock::time_point now = Clock::now();
-      times[i].push_back(std::chrono::duration<double>(now - last).count());
-      last = now;
-    }
-  }
-  std::vector<double> medians;
-  for (std::vector<double>& of_step : times) {
-    const auto middle = of_step.begin() + static_cast<std::ptrdiff_t>(of_step.size() / 2);
-    std::nth_element(of_step.begin(), middle, of_step.end());
-    medians.push_back(*middle);
-  }
-  return medians;
 }
 
 Machine::Place Machine::place(int slot, int layer, int kv_head, int position) const {

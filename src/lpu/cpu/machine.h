@@ -45,10 +45,6 @@ class Machine {
   // Precondition: room for the vocabulary.
   void copy_logits(std::span<float> out) const;
 
-  // Seconds that each instruction of unit 0 takes at `position`, the median of `rounds` runs.
-  // For programs of one unit.
-  std::vector<double> profile(int slot, int position, int rounds);
-
   // Keys and values of one position, layer and KV head, as F32; head_size numbers each.
   void read_kv(int slot, int layer, int kv_head, int position, float* key, float* value) const;
   void write_kv(int slot, int layer, int kv_head, int position, const float* key,

@@ -10,8 +10,8 @@
 //     before the unit can have it; no weights are replaced before they were multiplied with;
 //   - no two things share a place in SRAM, and all of it is there;
 //   - vectors follow each other on a link no faster than it carries them, and arrive no sooner;
-//   - runs and stages follow each other without overlap, every layer once, each finding what it
-//     needs where the one before left it.
+//   - runs and stages follow each other without overlap, each finding what it needs
+//     where the one before left it.
 #pragma once
 
 #include <string>
