@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
 #include "data/yaml.h"
+#include "plan/replay.h"
 #include "simulate/generator.h"
 #include "simulate/simulation.h"
 #include "simulate/workload.h"
@@ -209,27 +211,17 @@ class Simulations {
     return losses;
   }
 
-  // Rows of a trace at the rate asked for: its own times, stretched, from a place drawn by the seed
-  // on around its end.
-  void add_trace(std::size_t g, double rate, double start_s, std::uint64_t seed,
+  // Rows of the trace's own hours of the window's period; batch comes from any hour of its day.
+  void add_trace(std::size_t g, double rate, const Window& window, std::uint64_t seed,
                  std::vector<Drawn>& drawn) const {
-    const std::vector<data::TraceRequest>& rows = traces_[g];
-    const double first = rows.front().arrived_s, span = rows.back().arrived_s - first;
-    const double stretch = static_cast<double>(rows.size()) / span / rate;
-    Prng prng = Prng::stream(seed, 0x7ace, g);
-    const auto begin = static_cast<std::size_t>(prng.below(rows.size()));
-    double at = 0, before = rows[begin].arrived_s;
-    for (std::size_t i = begin; at < window_s_; i = (i + 1) % rows.size()) {
-      at += std::max(0.0, rows[i].arrived_s - before) * stretch;
-      before = rows[i].arrived_s;
-      if (at >= window_s_)
-        break;
-      add(drawn, g, start_s, start_s + at, rows[i].prompt.count(), rows[i].output.count());
-      if (i + 1 == rows.size()) {
-        before = rows.front().arrived_s;
-        at += span / static_cast<double>(rows.size()) * stretch;
-      }
+    std::vector<int> hours = periods_[window.period].hours;
+    if (requirements_.demands[g].movable()) {
+      hours.resize(24);
+      std::iota(hours.begin(), hours.end(), 0);
     }
+    for (const ReplayedRow& row :
+         replay(traces_[g], hours, rate, window_s_, Prng::stream(seed, 0x7ace, g)))
+      add(drawn, g, window.start_s, window.start_s + row.at_s, row.prompt, row.output);
   }
 
   void add(std::vector<Drawn>& drawn, std::size_t g, double window_s, double at_s, long long prompt,
@@ -267,7 +259,7 @@ class Simulations {
         if (rate <= kLittle)
           continue;
         if (demand.trace) {
-          add_trace(g, rate, window.start_s, of_window, drawn);
+          add_trace(g, rate, window, of_window, drawn);
           continue;
         }
         data::WorkloadStream stream;
