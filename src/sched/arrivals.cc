@@ -27,9 +27,11 @@ double decayed(double sum, double seconds) { return sum * std::exp(-seconds / kW
 
 }  // namespace
 
-Arrivals::Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predictor& predictor)
+Arrivals::Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
+                   const Predictor& predictor)
     : fleet_(fleet),
       perf_(perf),
+      ledger_(ledger),
       predictor_(predictor),
       lanes_(fleet.pools.size()),
       limits_(fleet.pools.size()) {}
@@ -98,13 +100,13 @@ void Arrivals::refresh(Instant now) {
       double all = 0;
       for (std::size_t i = 0; i < pools; ++i) {
         const PoolId pool(i);
-        if (forbidden_by_law(fleet_, perf_, typical, pool) != Forbidden::kNo)
+        const double replicas = ledger_.live(pool);
+        if (replicas == 0 || forbidden_by_law(fleet_, perf_, typical, pool) != Forbidden::kNo)
           continue;
         idle[i] = predictor_.forecast_alone(now, typical, pool);
         if (predictor_.probability(now, typical, pool, idle[i]) < kLeastProbability)
           continue;
         usage[i] = predictor_.usage_s(pool, typical);
-        const double replicas = fleet_.pool(pool).replicas;
         room[i] = std::max(kLeastLeft * replicas, replicas - used[i]) / usage[i];
         all += room[i];
       }
@@ -114,7 +116,7 @@ void Arrivals::refresh(Instant now) {
         const double here = rate * room[i] / all;
         joins[i] += here * usage[i];
         Lane& lane = lanes[i];
-        const double per_replica = here / fleet_.pools[i].replicas;
+        const double per_replica = here / ledger_.live(PoolId(i));
         lane.rate += per_replica;
         lane.work_s += per_replica * idle[i].work_s;
         lane.work_squared += per_replica * idle[i].work_s * idle[i].work_s * spread;

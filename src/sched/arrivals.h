@@ -34,7 +34,8 @@ namespace medley::sched {
 class Arrivals {
  public:
   // All three must outlive it.
-  Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Predictor& predictor);
+  Arrivals(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
+           const Predictor& predictor);
 
   void arrived(Instant now, const Request& request);
   // Brings what standing() and harm() go by up to date once a second; asked for at every event.
@@ -85,6 +86,7 @@ class Arrivals {
 
   const Fleet& fleet_;
   const perf::PerfModel& perf_;
+  const Ledger& ledger_;
   const Predictor& predictor_;
   std::optional<Instant> first_;
   // By class, offer, label and the power of two above the prompt's length.

@@ -50,7 +50,7 @@ class ArrivalsTest : public testing::Test {
   TestFleet made = fleet();
   Ledger ledger{made.fleet};
   Predictor predictor{made.fleet, made.perf, ledger};
-  Arrivals arrivals{made.fleet, made.perf, predictor};
+  Arrivals arrivals{made.fleet, made.perf, ledger, predictor};
   Instant now{};
 };
 
@@ -122,6 +122,34 @@ TEST_F(ArrivalsTest, WhatCameLongAgoIsForgotten) {
   now = at(1000);
   arrivals.refresh(now);
   EXPECT_LT(harm(1000, 0.3), then / 100);
+}
+
+TEST(Arrivals, WhatIsLostTakesNoShareOfWhatComes) {
+  // Two lanes, of which `lost` are gone, where 20 guaranteed prompts a second come.
+  const auto harm = [](int replicas, int lost) {
+    TestFleet made = make_test_fleet({{.name = "a",
+                                       .replicas = replicas,
+                                       .step_s = 0.001,
+                                       .kind = perf::ServingKind::kSlotted}});
+    made.fleet.classes[index_of(ServiceClass::kGuaranteed)] = {
+        {.ttft = std::chrono::milliseconds(500)}, Money(0.02)};
+    Ledger ledger(made.fleet);
+    for (int i = 0; i < lost; ++i)
+      ledger.set_live(ReplicaId(static_cast<std::uint64_t>(i)), false);
+    const Predictor predictor(made.fleet, made.perf, ledger);
+    Arrivals arrivals(made.fleet, made.perf, ledger, predictor);
+    Request request;
+    request.service_class = ServiceClass::kGuaranteed;
+    request.label = LabelId(1);
+    request.prompt_tokens = Tokens(1000);
+    for (double t = 0; t < 60; t += 0.05)
+      arrivals.arrived(at(t), request);
+    arrivals.refresh(at(60));
+    return arrivals.harm(0.005, PoolId(0), {.wait_s = 0.3, .work_s = 0.02, .ttft_s = 0.32});
+  };
+  EXPECT_GT(harm(1, 0), harm(2, 0));
+  EXPECT_EQ(harm(2, 1), harm(1, 0));
+  EXPECT_EQ(harm(2, 2), 0);
 }
 
 }  // namespace

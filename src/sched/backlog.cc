@@ -189,4 +189,11 @@ long long Backlog::prompt_tokens_ahead(ServiceClass service_class) const {
   return sum;
 }
 
+std::size_t Backlog::requests_ahead(ServiceClass service_class) const {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i <= index_of(service_class); ++i)
+    sum += sizes_[i];
+  return sum;
+}
+
 }  // namespace medley::sched

@@ -93,6 +93,7 @@ class Backlog {
   std::optional<std::pair<Instant, RequestId>> next_expiry() const;
   // Prompt tokens waiting in this class and those before it.
   long long prompt_tokens_ahead(ServiceClass service_class) const;
+  std::size_t requests_ahead(ServiceClass service_class) const;  // likewise
   FairShares& shares() { return shares_; }
 
   static std::size_t capacity(ServiceClass service_class);

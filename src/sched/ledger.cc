@@ -1,5 +1,7 @@
 #include "sched/ledger.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/plant.h"
 
@@ -23,8 +25,20 @@ void ReplicaAccount::forget(const Resident& resident) {
     pending_cached_tokens -= resident.cached_tokens;
   }
   --by_class[index_of(resident.request.service_class)];
+  if (resident.own_tpot) {
+    const auto found =
+        std::find(own_tpots.begin(), own_tpots.end(),
+                  OwnTpot{resident.request.service_class, resident.request.targets.tpot});
+    MEDLEY_CHECK(found != own_tpots.end());
+    own_tpots.erase(found);
+  }
   if (!planted(Bug::kRoomLeak) || resident.first_token_at)
     reserved_tokens -= resident.reserved_tokens;
+  dispatched_at_sum_s -= to_seconds(resident.dispatched_at - Instant{}).value();
+}
+
+double ReplicaAccount::mean_age_s(Instant now) const {
+  return to_seconds(now - Instant{}).value() - dispatched_at_sum_s / outstanding();
 }
 
 Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(prefixes)) {
@@ -38,6 +52,8 @@ Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(p
   }
   is_changed_.assign(replicas_.size(), true);
   movable_.resize(replicas_.size());
+  for (const ServiceClass service_class : kServiceClasses)
+    tpot_of_class_[index_of(service_class)] = fleet.policy(service_class).targets.tpot;
 }
 
 ReplicaAccount& Ledger::replica(ReplicaId id) {
@@ -75,12 +91,17 @@ void Ledger::dispatched(Resident resident) {
   ReplicaAccount& account = replica(resident.replica);
   ++account.prefilling;
   ++account.dispatched_since_signal;
-  ++account.by_class[index_of(resident.request.service_class)];
+  const ServiceClass service_class = resident.request.service_class;
+  ++account.by_class[index_of(service_class)];
+  resident.own_tpot = resident.request.targets.tpot != tpot_of_class_[index_of(service_class)];
+  if (resident.own_tpot)
+    account.own_tpots.push_back({service_class, resident.request.targets.tpot});
   account.pending_prompt_tokens += resident.request.prompt_tokens.count();
   resident.cached_tokens = prefixes_.cached_tokens(resident.request, resident.replica);
   account.pending_cached_tokens += resident.cached_tokens;
   prefixes_.dispatched(resident.request, resident.replica, resident.reserved_tokens);
   account.reserved_tokens += resident.reserved_tokens;
+  account.dispatched_at_sum_s += to_seconds(resident.dispatched_at - Instant{}).value();
   const RequestId id = resident.request.id;
   const auto [held, is_new] = residents_.emplace(id, std::move(resident));
   MEDLEY_CHECK(is_new, "a request is dispatched twice");

@@ -32,7 +32,10 @@ struct Resident {
   double ttft_ratio = 1;                      // the correction's: observed to predicted
   double load_error = 0;                      // and how uncertain it was what others had there
   double money = 0;                           // predicted with them
-  long long cached_tokens = 0;                // of its prompt; the ledger's to fill in
+  // The ledger's to fill in: what is cached of its prompt, and whether its target for a time per
+  // token is another than its class's.
+  long long cached_tokens = 0;
+  bool own_tpot = false;
 
   long long tokens_to_prefill() const { return request.prompt_tokens.count() - cached_tokens; }
 };
@@ -60,6 +63,14 @@ struct ReplicaAccount {
   long long decode_context =
       0;  // expected context of the decoding ones: prompt and half the answer
   std::array<int, kServiceClassCount> by_class{};
+  // Of those whose target for a time per token is not their class's.
+  struct OwnTpot {
+    ServiceClass service_class;
+    std::optional<Duration> target;
+    bool operator==(const OwnTpot&) const = default;
+  };
+  std::vector<OwnTpot> own_tpots;
+  double dispatched_at_sum_s = 0;    // over medley's own, of their dispatches' instants
   Instant prefill_free_at;           // when the prompts dispatched so far are expected to be done
   std::optional<LoadSignal> signal;  // the last report
   int dispatched_since_signal = 0, left_since_signal = 0;
@@ -78,6 +89,8 @@ struct ReplicaAccount {
   }
   // Of medley's own.
   long long tokens_to_prefill() const { return pending_prompt_tokens - pending_cached_tokens; }
+  // How long medley's own have been there, a mean. Precondition: there are some.
+  double mean_age_s(Instant now) const;
   // It leaves, at whatever stage it is. prefill_free_at stays.
   void forget(const Resident& resident);
 };
@@ -125,6 +138,7 @@ class Ledger {
   std::vector<ReplicaId> first_;
   std::vector<int> live_;                              // by pool
   std::vector<std::vector<const Resident*>> movable_;  // by replica
+  std::array<std::optional<Duration>, kServiceClassCount> tpot_of_class_{};
   std::unordered_map<RequestId, Resident> residents_;
   PrefixIndex prefixes_;
 };

@@ -7,7 +7,8 @@
 // follows a tail that is heavy, but not a single runaway.
 //
 // Means, not quantiles: what adds up over the requests of a replica (time, energy, tokens of KV
-// cache) goes by the mean (docs/decisions/0063-expected-lengths.md).
+// cache) goes by the mean (docs/decisions/0063-expected-lengths.md). Whether one answer ends in
+// time goes by the mean and by how far answers stray from it.
 #pragma once
 
 #include <array>
@@ -23,14 +24,17 @@ class Lengths {
   explicit Lengths(const Fleet& fleet) : tenants_(fleet.tenants.size()) {}
 
   // Tokens, without a look at the request's own limit.
-  double expected(const Request& request) const;
+  double expected(const Request& request) const { return of(request).tokens; }
+  // Mean square of an answer's length's relative deviation from what was expected of it.
+  double spread(const Request& request) const { return of(request).spread; }
   void ended(const Request& request, long long tokens);
 
  private:
   struct Mean {
-    double tokens = 0;
+    double tokens = 0, spread = 0;
     int count = 0;  // no more than counts
   };
+  Mean of(const Request& request) const;
   static constexpr std::size_t kLevels = 4;
   // Its place in each of levels_, from the coarsest.
   std::array<std::size_t, kLevels> places(const Request& request) const;

@@ -48,7 +48,7 @@ class MarketTest : public testing::Test {
   TestFleet made = fleet();
   Ledger ledger{made.fleet};
   Predictor predictor{made.fleet, made.perf, ledger};
-  Arrivals arrivals{made.fleet, made.perf, predictor};
+  Arrivals arrivals{made.fleet, made.perf, ledger, predictor};
   Market market{made.fleet, made.perf, predictor, ledger, arrivals};
   Instant now{};
 };

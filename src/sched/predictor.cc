@@ -18,6 +18,8 @@ double normal_cdf(double z) {
   return z > kCertain ? 1 : z < -kCertain ? 0 : 0.5 * std::erfc(-z / std::sqrt(2.0));
 }
 
+constexpr int kMostStays = 50;  // requests that a mean stay is over
+
 // Probability that something predicted at `predicted` stays within `limit`, where the logarithm of
 // what comes deviates by `error`.
 double within(double predicted, double error, double limit) {
@@ -341,6 +343,29 @@ double Predictor::ttft_probability(Instant now, const Request& request, PoolId p
   return within(forecast.ttft_s, with_load(ttft_error(pool), forecast.load_error), left);
 }
 
+double Predictor::end_probability(const Request& request, PoolId pool, const Forecast& forecast,
+                                  double left_s) const {
+  const double error = std::max(ttft_error(pool), tpot_error(pool));
+  const auto ends_within = [&](double tokens, double spread) {
+    const double answer_s = forecast.tpot_s * tokens, end_s = forecast.ttft_s + answer_s;
+    const double of_length = end_s > 0 ? spread * answer_s / end_s : 0;
+    return within(end_s, with_load(std::hypot(error, of_length), forecast.load_error), left_s);
+  };
+  const auto expected = static_cast<double>(output_tokens(request));
+  if (request.output_known)
+    return ends_within(expected, 0);
+  // Log-normal with this mean: its logarithm's variance is ln(1 + spread), its median below the
+  // mean.
+  const double variance = std::log1p(lengths_.spread(request));
+  const double whatever = ends_within(expected * std::exp(-variance / 2), std::sqrt(variance));
+  // No answer is longer than its own cap.
+  return request.output_cap
+             ? std::max(
+                   whatever,
+                   ends_within(static_cast<double>(std::max(1LL, request.output_cap->count())), 0))
+             : whatever;
+}
+
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
                               const Forecast& forecast) const {
   double probability = ttft_probability(now, request, pool, forecast);
@@ -350,12 +375,14 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
   }
   if (request.targets.deadline) {
     const double left = to_seconds(request.arrived_at + *request.targets.deadline - now).value();
-    const double end =
-        forecast.ttft_s + forecast.tpot_s * static_cast<double>(output_tokens(request));
-    const double error = std::max(ttft_error(pool), tpot_error(pool));
-    probability *= within(end, with_load(error, forecast.load_error), left);
+    probability *= end_probability(request, pool, forecast, left);
   }
   return probability;
+}
+
+std::optional<double> Predictor::stay_s(PoolId pool) const {
+  const Observed& observed = observed_[pool.number()];
+  return observed.stays > 0 ? std::optional(observed.stay_s) : std::nullopt;
 }
 
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
@@ -380,6 +407,10 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   // every quota.
   const long long length = std::min(generated.count(), perf_.pool(pool).max_context);
   lengths_.ended(resident.request, length);
+  Observed& observed = observed_[pool.number()];
+  observed.stays = std::min(observed.stays + 1, kMostStays);
+  observed.stay_s +=
+      (to_seconds(at - resident.dispatched_at).value() - observed.stay_s) / observed.stays;
   if (!resident.first_token_at || generated.count() < 2)
     return;
   observed_[pool.number()].tpot.observe(resident.model_tpot_s,

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "sched/correction.h"
@@ -71,6 +72,10 @@ class Predictor {
   // Probability of the first token alone, where there is a target for it; else 1.
   double ttft_probability(Instant now, const Request& request, PoolId pool,
                           const Forecast& forecast) const;
+  // Probability that it ends within `left_s` from now, by the error bars of times and by how far
+  // answers of its kind stray from their mean length.
+  double end_probability(const Request& request, PoolId pool, const Forecast& forecast,
+                         double left_s) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target, double load_error = 0) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
@@ -80,6 +85,10 @@ class Predictor {
   double operating_watts(PoolId pool) const { return operating_watts_.at(pool.number()); }
   // Prompt tokens per second of an idle replica: what empties a backlog of prompts.
   double prefill_tokens_per_s(PoolId pool) const { return prefill_tokens_per_s_.at(pool.number()); }
+
+  // How long a request stays on a replica of the pool, from its dispatch to its end: a mean of
+  // those that ended lately. Empty: none has yet.
+  std::optional<double> stay_s(PoolId pool) const;
 
   // Seconds of a replica at its operating point that the request takes: of the prefill lane where
   // that is what runs out (slotted), of the whole elsewhere.
@@ -104,6 +113,8 @@ class Predictor {
   struct Observed {
     Correction ttft, tpot;
     PromptRate prompts;
+    double stay_s = 0;
+    int stays = 0;  // no more than counts
   };
   // forecast(), where so many prompt tokens a second are to be expected. On a real replica with the
   // error put upon it, and corrected by what was learned; nothing was learned of imagined ones but

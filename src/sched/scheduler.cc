@@ -54,7 +54,7 @@ class Scheduler::Impl {
         ledger_(fleet_, fleet_.placement.has(ScorePart::kPrefixes) ? PrefixIndex(fleet_, perf_)
                                                                    : PrefixIndex()),
         predictor_(fleet_, perf_, ledger_, options.forecast_error),
-        arrivals_(fleet_, perf_, predictor_),
+        arrivals_(fleet_, perf_, ledger_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),
         outside_(fleet_, perf_, ledger_),
@@ -803,10 +803,13 @@ class Scheduler::Impl {
   }
 
   // When the work ahead of it may be done: waiting prompts over what the lawful live fleet can do,
-  // plus the shortest prefill lane.
+  // plus the shortest prefill lane. Where all of it is full, no sooner than those that are there
+  // leave, for those that wait and then for it.
   Duration retry_after(const Request& request) {
     const std::vector<Forbidden>& filtered = filter(request);
-    double tokens_per_s = 0;
+    const long long need = request.prompt_tokens.count() + predictor_.output_tokens(request);
+    double tokens_per_s = 0, leave_per_s = 0;
+    bool full = true;
     std::optional<Duration> shortest;
     for (const ReplicaAccount& account : ledger_.replicas()) {
       if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
@@ -815,6 +818,16 @@ class Scheduler::Impl {
       const Duration lane = std::max(Duration(0), account.prefill_free_at - now_);
       if (!shortest || lane < *shortest)
         shortest = lane;
+      const perf::PoolModel& model = perf_.pool(account.pool);
+      full = full && (account.sequences() >= model.max_running ||
+                      (model.kv_tokens > 0 && account.tokens_taken() + need > model.kv_tokens));
+      // Who has been there for so long already stays as long again: answers' lengths have long
+      // tails, and the first ones may be nothing like what ended before.
+      if (account.outstanding() > 0) {
+        leave_per_s +=
+            account.outstanding() / std::max({1e-3, predictor_.stay_s(account.pool).value_or(0),
+                                              2 * account.mean_age_s(now_)});
+      }
     }
     if (!shortest) {
       const bool lost =
@@ -822,8 +835,12 @@ class Scheduler::Impl {
       return lost ? kLostRetryAfter : kMostRetryAfter;
     }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
-    return std::clamp(*shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s))),
-                      kLeastRetryAfter,
+    Duration wait = *shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s)));
+    if (full && leave_per_s > 0) {
+      const auto first = static_cast<double>(backlog_.requests_ahead(request.service_class)) + 1;
+      wait = std::max(wait, round_to_duration(Seconds(std::min(first / leave_per_s, 3600.0))));
+    }
+    return std::clamp(wait, kLeastRetryAfter,
                       planted(Bug::kRetryAfterUnbounded) ? Duration::max() : kMostRetryAfter);
   }
 

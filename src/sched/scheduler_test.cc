@@ -125,6 +125,27 @@ TEST(Scheduler, RefusesAfterItsTargetIsOutOfReachAndSaysWhenToComeBack) {
   EXPECT_LT(core.last_retry_after, seconds(60));
 }
 
+TEST(Scheduler, SaysToComeBackWhenSomebodyLeavesWhereAllIsFull) {
+  // Both have been there for 20 s, so they are taken to stay for 40: one leaves every 20 s.
+  const auto refused_at = [](Duration at, bool knows_stays) {
+    Core core(Pools{{.name = "a", .max_running = 2}});
+    if (knows_stays) {
+      core.arrive(seconds(1), make_request(8));
+      core.tell(seconds(61), FirstTokenEmitted{RequestId(8)});
+      core.tell(seconds(91), RequestFinished{RequestId(8), Tokens(20)});
+    }
+    for (std::uint64_t id = 1; id <= 2; ++id) {
+      core.arrive(seconds(100), make_request(id));
+      core.tell(seconds(101), FirstTokenEmitted{RequestId(id)});
+    }
+    core.arrive(at, make_request(3));
+    EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
+    return to_seconds(core.last_retry_after).value();
+  };
+  EXPECT_NEAR(refused_at(seconds(120), false), 20, 2);
+  EXPECT_NEAR(refused_at(seconds(102), true), 45, 1) << "one stayed for 90 s";
+}
+
 TEST(Scheduler, DearerWorkIsReleasedFirst) {
   Core core(Pools{{.name = "a", .max_running = 1}});
   core.arrive(seconds(1), make_request(1));

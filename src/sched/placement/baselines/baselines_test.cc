@@ -21,7 +21,7 @@ class Stand {
       : made_(std::move(made)),
         ledger_(made_.fleet, PrefixIndex(made_.fleet, made_.perf)),
         predictor_(made_.fleet, made_.perf, ledger_),
-        arrivals_(made_.fleet, made_.perf, predictor_),
+        arrivals_(made_.fleet, made_.perf, ledger_, predictor_),
         market_(made_.fleet, made_.perf, predictor_, ledger_, arrivals_),
         quotas_(made_.fleet),
         policy_(std::move(policy)) {}

@@ -176,17 +176,25 @@ double probability_of(const View& view, const Request& request, PoolId pool,
 
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
                       const Forecast& forecast, bool sharp) {
+  const auto harm_of = [&](ServiceClass service_class, const std::optional<Duration>& target) {
+    if (!target)
+      return 0.0;
+    const double before =
+        tpot_probability(view, pool, forecast.tpot_before_s, *target, forecast.load_error, sharp);
+    const double after =
+        tpot_probability(view, pool, forecast.tpot_s, *target, forecast.load_error, sharp);
+    return view.fleet.policy(service_class).value.value() * std::max(0.0, before - after);
+  };
+  std::array<int, kServiceClassCount> count = account.by_class;
   double harm = 0;
+  for (const ReplicaAccount::OwnTpot& own : account.own_tpots) {
+    --count[index_of(own.service_class)];
+    harm += harm_of(own.service_class, own.target);
+  }
   for (const ServiceClass service_class : kServiceClasses) {
-    const int count = account.by_class[index_of(service_class)];
-    const ClassPolicy& policy = view.fleet.policy(service_class);
-    if (count == 0 || !policy.targets.tpot)
-      continue;
-    const double before = tpot_probability(view, pool, forecast.tpot_before_s, *policy.targets.tpot,
-                                           forecast.load_error, sharp);
-    const double after = tpot_probability(view, pool, forecast.tpot_s, *policy.targets.tpot,
-                                          forecast.load_error, sharp);
-    harm += count * policy.value.value() * std::max(0.0, before - after);
+    if (count[index_of(service_class)] > 0)
+      harm += count[index_of(service_class)] *
+              harm_of(service_class, view.fleet.policy(service_class).targets.tpot);
   }
   return harm;
 }
@@ -432,11 +440,11 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
           continue;
         }
       }
-      // What it costs itself counts, too, where hardware that is busy now may come free and cost
-      // less. But who waits for an answer is not refused for it, and neither is what would come
-      // late even from an idle fleet.
+      // What patient work costs itself counts, too, where hardware that is busy now may come free
+      // and cost less. Who waits for an answer is not kept waiting for that: each moment of it is
+      // one less before its target.
       const auto costs_too_much = [&](double worth, double harm, double cost) {
-        const bool costly = (patient || !last_chance) && worth <= harm + cost;
+        const bool costly = patient && worth <= harm + cost;
         const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
                                      offer < harm + (facts.metered ? cost : 0);
         if (!costly && !better_may_come)

@@ -1,0 +1,48 @@
+#include "sched/predictor.h"
+
+#include <gtest/gtest.h>
+
+#include "sched/test_core.h"
+
+namespace medley::sched {
+namespace {
+
+using std::chrono::seconds;
+
+// A replica that needs 10 ms a token, whose answers are of `lengths`, over and over.
+double probability_of_end(const std::vector<long long>& lengths, Duration deadline,
+                          std::optional<Tokens> cap = {}) {
+  const TestFleet made = make_test_fleet({{.name = "a", .step_s = 0.01}});
+  Ledger ledger(made.fleet);
+  Predictor predictor(made.fleet, made.perf, ledger);
+  Resident resident;
+  resident.request = test_request(1, ServiceClass::kStandard, 10);
+  resident.replica = ReplicaId(0);
+  for (int i = 0; i < 300; ++i) {
+    predictor.finished(resident, PoolId(0), Instant{},
+                       Tokens(lengths[static_cast<std::size_t>(i) % lengths.size()]));
+  }
+  Request request = test_request(2, ServiceClass::kStandard, 10);
+  request.targets.deadline = deadline;
+  request.output_cap = cap;
+  return predictor.probability(Instant{}, request, PoolId(0), {.ttft_s = 0.01, .tpot_s = 0.01});
+}
+
+TEST(Predictor, WhetherAnAnswerEndsInTimeDependsOnHowFarAnswersStray) {
+  // Means of 200 tokens: two seconds, where three are left.
+  EXPECT_GT(probability_of_end({200}, seconds(3)), 0.97);  // times err, too
+  const double straying = probability_of_end({50, 50, 50, 100, 150, 200, 300, 700}, seconds(3));
+  EXPECT_LT(straying, 0.95);
+  EXPECT_GT(straying, 0.75);  // 7 of 8 end by then
+  // Lengths that stray leave a chance where the mean is too long.
+  EXPECT_LT(probability_of_end({200}, seconds(1)), 0.01);
+  EXPECT_GT(probability_of_end({50, 50, 50, 100, 150, 200, 300, 700}, seconds(1)), 0.3);
+}
+
+TEST(Predictor, NoAnswerIsTakenToBeLongerThanItsCap) {
+  EXPECT_GT(probability_of_end({50, 50, 50, 100, 150, 200, 300, 700}, seconds(3), Tokens(200)),
+            0.97);
+}
+
+}  // namespace
+}  // namespace medley::sched
