@@ -138,6 +138,8 @@ TEST(Scheduler, SaysToComeBackWhenSomebodyLeavesWhereAllIsFull) {
       core.arrive(seconds(100), make_request(id));
       core.tell(seconds(101), FirstTokenEmitted{RequestId(id)});
     }
+    while (core.alarm && *core.alarm < at)
+      core.tell(*std::exchange(core.alarm, {}), AlarmRang{});
     core.arrive(at, make_request(3));
     EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
     return to_seconds(core.last_retry_after).value();
