@@ -564,6 +564,20 @@ std::string_view name_of(Redundancy redundancy) {
   return kRedundancies[static_cast<std::size_t>(redundancy)];
 }
 
+int Demand::hours_to_serve() const {
+  if (service_class != ServiceClass::kBatch)
+    return 1;
+  if (!targets.deadline)
+    return 24;
+  return static_cast<int>(std::clamp<long long>(*targets.deadline / std::chrono::hours(1), 1, 24));
+}
+
+std::optional<Duration> Demand::deadline_left() const {
+  if (!targets.deadline)
+    return std::nullopt;
+  return *targets.deadline - std::chrono::hours(hours_to_serve() - 1);
+}
+
 double Requirements::growth() const { return std::pow(1 + growth_per_year, growth_years); }
 
 double mean_of(const LengthLaw& law) {

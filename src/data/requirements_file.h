@@ -36,7 +36,12 @@ struct Demand {
   double attain = 0.99;            // share of its promises that the plan is to keep
   std::optional<TraceSpec> trace;  // where rates and lengths come from one
 
-  bool movable() const { return service_class == ServiceClass::kBatch; }  // within its day
+  // Hours in which it may be served, from the one it comes in on: batch may be moved as far as what
+  // came at the beginning of its hour is still done by its deadline, and no farther than a day.
+  int hours_to_serve() const;
+  bool movable() const { return hours_to_serve() > 1; }
+  // What is left of its deadline when it is served as late as that. Empty: no deadline.
+  std::optional<Duration> deadline_left() const;
 };
 
 // Training and fine-tuning that comes back every day.

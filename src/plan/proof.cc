@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
 #include "data/yaml.h"
+#include "plan/replay.h"
 #include "simulate/generator.h"
 #include "simulate/simulation.h"
 #include "simulate/workload.h"
@@ -19,16 +21,19 @@ namespace {
 using data::Demand, data::Redundancy, data::Requirements;
 
 constexpr double kDay = 86400;
-constexpr double kShortest = 600, kLongest = 14400;  // seconds of a window
+constexpr double kShortest = 600, kLongest = 21600;  // seconds of a window
 // Nobody waits when a window opens; what comes in this part of it is not counted.
 constexpr double kWarmUp = 0.1;
+// What is planned for an hour is to be done in it: deadlines are no later than the window's end,
+// and what comes so late that it could hardly be done by then is not counted.
+constexpr double kClosing = 0.1;
 constexpr double kLittle = 1e-6;
 
 // A window of the day: a period that presses the fleet, simulated on a day of its own.
 struct Window {
   std::size_t period = 0;
   double start_s = 0;
-  bool at_peak = false;  // of the demands that redundancy protects
+  bool at_peak = false;  // of what redundancy protects
 };
 
 bool active(const data::TrainingJob& job, int hour) {
@@ -65,6 +70,8 @@ class Simulations {
       first += types_[p].service ? (plan_.replicas[p] > 0 ? 1 : 0) : plan_.replicas[p];
     }
     choose_windows();
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+      closing_s_.push_back(closing_s(g));
     return Done{};
   }
 
@@ -91,7 +98,7 @@ class Simulations {
     std::vector<int> replicas;
   };
   struct Drawn {
-    double at_s = 0;
+    double at_s = 0, left_s = 0;  // of the window
     std::size_t demand = 0;
     bool counted = false;
     long long prompt = 1, output = 1;
@@ -106,8 +113,36 @@ class Simulations {
     return rate;
   }
 
+  // The end of a window that is not counted for a demand: as long as a long answer takes alone.
+  double closing_s(std::size_t g) const {
+    const Demand& demand = requirements_.demands[g];
+    if (!demand.targets.deadline && !demand.movable())
+      return 0;
+    double longest = kClosing * window_s_;
+    const auto output = static_cast<double>(data::long_of(demand.output_tokens.back().tokens));
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      const Operation& state = types_[p].uses[g].operation;
+      if (plan_.replicas[p] > 0 && types_[p].uses[g].ok())
+        longest = std::max(longest, state.ttft_s + output * state.tpot_s);
+    }
+    return std::min(longest, window_s_ / 2);
+  }
+
+  // Replica time that a period takes, by devices.
+  double busy(std::size_t t) const {
+    double devices = 0;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (types_[p].uses[g].ok())
+          devices +=
+              plan_.rate[g][p][t] * types_[p].devices / types_[p].uses[g].operation.requests_per_s;
+      }
+    }
+    return devices;
+  }
+
   // Periods that no other covers in the demands that cannot wait, those in which replicas are lent,
-  // and the fullest one of batch.
+  // and the fullest one of those with batch.
   void choose_windows() {
     const std::size_t demands = requirements_.demands.size();
     std::vector<bool> interactive, kept;
@@ -132,8 +167,8 @@ class Simulations {
         batch += interactive[g] ? 0 : planned_rate(g, t);
         all += planned_rate(g, t);
       }
-      if (batch > most) {
-        most = batch;
+      if (batch > kLittle && busy(t) > most) {
+        most = busy(t);
         fullest = t;
       }
       if (lends(t) && all > most_lent) {
@@ -141,7 +176,7 @@ class Simulations {
         lent = t;
       }
     }
-    if (most > kLittle)
+    if (most >= 0)
       include(fullest);
     if (lent < periods_.size())
       include(lent);
@@ -151,10 +186,13 @@ class Simulations {
         rate += planned_rate(g, period);
     }
     window_s_ = std::clamp(options_.requests / std::max(rate, 1e-9), kShortest, kLongest);
+    bool batch_kept = false;  // batch presses where it was moved to
+    for (std::size_t g = 0; g < demands; ++g)
+      batch_kept = batch_kept || (kept[g] && !interactive[g]);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       windows_.push_back(
           {chosen[i], static_cast<double>(i) * kDay + periods_[chosen[i]].hours.front() * 3600.0,
-           std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
+           batch_kept || std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
     }
   }
 
@@ -209,32 +247,24 @@ class Simulations {
     return losses;
   }
 
-  // Rows of a trace at the rate asked for: its own times, stretched, from a place drawn by the seed
-  // on around its end.
-  void add_trace(std::size_t g, double rate, double start_s, std::uint64_t seed,
+  // Rows of the trace's own hours of the window's period, batch of all that it comes from.
+  void add_trace(std::size_t g, double rate, const Window& window, std::uint64_t seed,
                  std::vector<Drawn>& drawn) const {
-    const std::vector<data::TraceRequest>& rows = traces_[g];
-    const double first = rows.front().arrived_s, span = rows.back().arrived_s - first;
-    const double stretch = static_cast<double>(rows.size()) / span / rate;
-    Prng prng = Prng::stream(seed, 0x7ace, g);
-    const auto begin = static_cast<std::size_t>(prng.below(rows.size()));
-    double at = 0, before = rows[begin].arrived_s;
-    for (std::size_t i = begin; at < window_s_; i = (i + 1) % rows.size()) {
-      at += std::max(0.0, rows[i].arrived_s - before) * stretch;
-      before = rows[i].arrived_s;
-      if (at >= window_s_)
-        break;
-      add(drawn, g, start_s, start_s + at, rows[i].prompt.count(), rows[i].output.count());
-      if (i + 1 == rows.size()) {
-        before = rows.front().arrived_s;
-        at += span / static_cast<double>(rows.size()) * stretch;
-      }
+    std::vector<int> hours;
+    for (const int hour : periods_[window.period].hours) {
+      for (int before = 0; before < requirements_.demands[g].hours_to_serve(); ++before)
+        hours.push_back((hour - before + 24) % 24);
     }
+    for (const ReplayedRow& row :
+         replay(traces_[g], hours, rate, window_s_, Prng::stream(seed, 0x7ace, g)))
+      add(drawn, g, window.start_s, window.start_s + row.at_s, row.prompt, row.output);
   }
 
   void add(std::vector<Drawn>& drawn, std::size_t g, double window_s, double at_s, long long prompt,
            long long output) const {
-    drawn.push_back({at_s, g, at_s >= window_s + kWarmUp * window_s_, prompt, output});
+    const double left_s = window_s + window_s_ - at_s;
+    const bool counted = at_s >= window_s + kWarmUp * window_s_ && left_s >= closing_s_[g];
+    drawn.push_back({at_s, left_s, g, counted, prompt, output});
   }
 
   simulate::Arrival arrival(std::size_t id, const Drawn& drawn) const {
@@ -247,6 +277,10 @@ class Simulations {
     of.request.model = offers_[drawn.demand];
     of.request.prompt_tokens = Tokens(drawn.prompt);
     of.request.targets = demand.targets;
+    if (demand.targets.deadline || demand.movable()) {
+      const Duration left = round_to_duration(Seconds(drawn.left_s));
+      of.request.targets.deadline = std::min(demand.deadline_left().value_or(left), left);
+    }
     of.output_tokens = drawn.output;
     return of;
   }
@@ -267,7 +301,7 @@ class Simulations {
         if (rate <= kLittle)
           continue;
         if (demand.trace) {
-          add_trace(g, rate, window.start_s, of_window, drawn);
+          add_trace(g, rate, window, of_window, drawn);
           continue;
         }
         data::WorkloadStream stream;
@@ -352,6 +386,7 @@ class Simulations {
   std::vector<int> first_;
   std::vector<Window> windows_;
   double window_s_ = kShortest;
+  std::vector<double> closing_s_;  // by demand
 };
 
 }  // namespace

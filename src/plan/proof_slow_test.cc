@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "plan/proof.h"
 #include "plan/study.h"
@@ -140,6 +141,37 @@ TEST(PlanProof, LentReplicasAreMissingWhileTheyAreLent) {
   const auto proof = prove(plan.requirements, test_catalog(), plan.types, greedy, {});
   ASSERT_TRUE(proof.ok());
   EXPECT_TRUE(falls_short(plan.requirements, *proof)[0]);
+}
+
+TEST(PlanProof, BatchThatDoesNotKeepPaceIsSeen) {
+  const Made plan = made(
+      "demands: [{name: letters, class: batch, model: llama-3.1-8b, rate_per_s: 80, "
+      "prompt_tokens: 500, output_tokens: 200}]\n"
+      "devices: [{device: h100_sxm, price: 30000}]\n");
+  ASSERT_TRUE(plan.proven.agreed);
+  EXPECT_GE(plan.proven.proof.whole[0].share(), 0.95);
+  EXPECT_GT(plan.proven.proof.whole[0].requests, 10000);
+  // Its deadline is a day away, but the next hour's work comes in an hour.
+  Plan small = plan.proven.plan;
+  ASSERT_GE(small.replicas[0], 3);
+  small.replicas[0] = small.replicas[0] * 2 / 3;
+  const auto proof = prove(plan.requirements, test_catalog(), plan.types, small, {});
+  ASSERT_TRUE(proof.ok());
+  EXPECT_LT(proof->whole[0].share(), 0.85);
+}
+
+TEST(PlanProof, ATraceOfDaysIsSimulatedAtTheRateOfTheHour) {
+  const std::string path = testing::TempDir() + "/plan_proof_two_days.csv";
+  std::string trace = "arrived_s,prompt_tokens,output_tokens\n";
+  for (int at = 0; at <= 2 * 86400; at += at / 3600 % 24 >= 8 && at / 3600 % 24 < 18 ? 1 : 60)
+    trace += fmt::format("{},300,50\n", at);
+  std::ofstream(path) << trace;
+  const Made plan = made("demands: [{name: desk, model: llama-3.1-8b, trace: {path: " + path +
+                         "}, ttft_s: 2, tpot_s: 50ms}]\n"
+                         "devices: [{device: h100_sxm, price: 30000}]\n");
+  ASSERT_TRUE(plan.proven.agreed);
+  const Proof& proof = plan.proven.proof;
+  EXPECT_NEAR(static_cast<double>(proof.requests) / (proof.hours * 3600), 1, 0.01);
 }
 
 TEST(PlanProof, TheSameSeedsGiveTheSameProof) {
