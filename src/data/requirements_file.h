@@ -5,6 +5,7 @@
 // since the answer is one.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -35,7 +36,12 @@ struct Demand {
   double attain = 0.99;            // share of its promises that the plan is to keep
   std::optional<TraceSpec> trace;  // where rates and lengths come from one
 
-  bool movable() const { return service_class == ServiceClass::kBatch; }  // within its day
+  // Hours in which it may be served, from the one it comes in on: batch may be moved as far as what
+  // came at the beginning of its hour is still done by its deadline, and no farther than a day.
+  int hours_to_serve() const;
+  bool movable() const { return hours_to_serve() > 1; }
+  // What is left of its deadline when it is served as late as that. Empty: no deadline.
+  std::optional<Duration> deadline_left() const;
 };
 
 // Training and fine-tuning that comes back every day.
@@ -86,7 +92,11 @@ struct MoneySpec {
   double staff_per_year = 0;      // shared by all that is owned, whenever anything is
   std::optional<double> budget;   // capital at most
   std::optional<double> per_usd;  // the site's currency for a dollar of the catalogue
-  double horizon_years = 3;       // over which totals are told
+  // After so many years nothing of what is bought is of use any more, whatever its life.
+  std::optional<double> horizon_years;
+  double years_paid_back() const {
+    return horizon_years ? std::min(*horizon_years, useful_life_years) : useful_life_years;
+  }
 };
 
 enum class Redundancy { kNone, kReplica, kNode, kZone };

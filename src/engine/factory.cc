@@ -36,6 +36,9 @@ Result<std::unique_ptr<Engine>> make_openai_http(const EngineContext& context) {
   }
   OpenaiHttpEngine::Options options;
   options.key = spec.key;
+  // What is behind one address for several replicas says nothing of any one of them.
+  if (spec.urls.size() == 1 || spec.urls[0] != spec.urls[1])
+    options.metrics = spec.metrics;
   options.model = spec.upstream_model.empty() ? context.pool.model.id : spec.upstream_model;
   return std::unique_ptr<Engine>(
       std::make_unique<OpenaiHttpEngine>(*loop, std::move(*url), std::move(options)));

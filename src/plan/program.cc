@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <tuple>
 
 #include "base/check.h"
@@ -18,6 +19,18 @@ constexpr double kLittle = 1e-6;
 
 bool active(const data::TrainingJob& job, int hour) {
   return (hour - job.from_hour + 24) % 24 < job.hours;
+}
+
+// Whether work of `demand` that comes in one hour of the day may be served in another.
+bool reaches(const Demand& demand, int from, int to) {
+  return (to - from + 24) % 24 < demand.hours_to_serve();
+}
+
+double volume_a_day(const std::vector<Period>& periods, std::size_t g) {
+  double day = 0;
+  for (const Period& period : periods)
+    day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
+  return day;
 }
 
 // States the program and reads its solution back.
@@ -98,6 +111,7 @@ class Program {
   std::vector<int> most_replicas() const;
   void make_rows();
   void make_columns();
+  void meet(std::size_t g);
   void add_training();
   void add_losses();
   void add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly, int lost);
@@ -113,12 +127,12 @@ class Program {
 
   std::vector<double> least_, most_of_row_;
   std::vector<Draft> drafts_;
-  std::vector<std::vector<int>> met_, capacity_;  // rows: by demand and period; by type and period
-  std::vector<std::vector<int>> devices_;         // rows: by place and period
-  std::map<std::string, int> racks_, power_;      // rows: by zone
-  std::vector<int> stock_;                        // rows: by offer; -1: none
-  std::vector<int> tokens_, requests_;            // rows: by type; -1: none
-  std::vector<int> job_;                          // rows: by job
+  std::vector<std::vector<int>> capacity_;    // rows: by type and period
+  std::vector<std::vector<int>> devices_;     // rows: by place and period
+  std::map<std::string, int> racks_, power_;  // rows: by zone
+  std::vector<int> stock_;                    // rows: by offer; -1: none
+  std::vector<int> tokens_, requests_;        // rows: by type; -1: none
+  std::vector<int> job_;                      // rows: by job
   int budget_ = -1, staff_row_ = -1;
   std::vector<int> replicas_, nodes_, bought_;    // columns: by type, place, offer (-1: none)
   std::vector<std::vector<std::vector<int>>> x_;  // columns; -1: none
@@ -140,13 +154,13 @@ std::vector<int> Program::most_replicas() const {
     for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
       if (!types_[p].uses[g].ok())
         continue;
-      double peak = 0, day = 0;
-      for (const Period& period : periods_) {
+      double peak = 0;
+      for (const Period& period : periods_)
         peak = std::max(peak, period.rate_per_s[g]);
-        day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
-      }
       // Batch may be moved into one hour.
-      need += (requirements_.demands[g].movable() ? day : peak) * load(g, p);
+      const double most_rate =
+          requirements_.demands[g].movable() ? volume_a_day(periods_, g) : peak;
+      need += most_rate * load(g, p);
     }
     const DeviceOffer& of = requirements_.devices[*types_[p].device];
     double spare = 0;
@@ -165,19 +179,6 @@ std::vector<int> Program::most_replicas() const {
 }
 
 void Program::make_rows() {
-  const std::size_t demands = requirements_.demands.size();
-  met_.assign(demands, {});
-  for (std::size_t g = 0; g < demands; ++g) {
-    if (requirements_.demands[g].movable()) {
-      double day = 0;
-      for (const Period& period : periods_)
-        day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
-      met_[g].assign(periods_.size(), row(day, day));
-      continue;
-    }
-    for (const Period& period : periods_)
-      met_[g].push_back(row(period.rate_per_s[g], period.rate_per_s[g]));
-  }
   for (const PoolType& type : types_) {
     capacity_.emplace_back();
     for (std::size_t t = 0; t < periods_.size(); ++t)
@@ -325,7 +326,6 @@ void Program::make_columns() {
         }
         const int made = column({.cost = cost * period.seconds_a_year()});
         x_[g][p][t] = made;
-        entry(made, met_[g][t], demand.movable() ? static_cast<double>(period.hours.size()) : 1);
         if (type.device)
           entry(made, capacity_[p][t], load(g, p));
         if (tokens_[p] >= 0) {
@@ -335,6 +335,7 @@ void Program::make_columns() {
           entry(made, requests_[p], static_cast<double>(period.hours.size()) * 3600);
       }
     }
+    meet(g);
   }
   add_training();
   if (!options_.given_fleet)
@@ -359,6 +360,48 @@ void Program::make_columns() {
       const int made = row(-kUnlimited, 0);
       entry(nodes_[i], made, 1);
       entry(any, made, -most);
+    }
+  }
+}
+
+// All of a demand is served: when it comes, or in the hours it may be moved to.
+void Program::meet(std::size_t g) {
+  const Demand& demand = requirements_.demands[g];
+  const auto serve = [&](int row, std::size_t t, double amount) {
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (x_[g][p][t] >= 0)
+        entry(x_[g][p][t], row, amount);
+    }
+  };
+  if (!demand.movable()) {
+    for (std::size_t t = 0; t < periods_.size(); ++t)
+      serve(row(periods_[t].rate_per_s[g], periods_[t].rate_per_s[g]), t, 1);
+    return;
+  }
+  const auto hours = [&](std::size_t t) { return static_cast<double>(periods_[t].hours.size()); };
+  if (demand.hours_to_serve() == 24) {
+    const double day = volume_a_day(periods_, g);
+    const int all = row(day, day);
+    for (std::size_t t = 0; t < periods_.size(); ++t)
+      serve(all, t, hours(t));
+    return;
+  }
+  // What comes in each hour is divided among the periods it reaches.
+  std::vector<int> moved_here;
+  for (std::size_t t = 0; t < periods_.size(); ++t) {
+    moved_here.push_back(row(0, 0));
+    serve(moved_here.back(), t, -hours(t));
+  }
+  for (const Period& from : periods_) {
+    for (const int hour : from.hours) {
+      const int all = row(from.rate_per_s[g], from.rate_per_s[g]);
+      for (std::size_t t = 0; t < periods_.size(); ++t) {
+        if (from.rate_per_s[g] <= 0 || !reaches(demand, hour, periods_[t].hours.front()))
+          continue;
+        const int moved = column({});
+        entry(moved, all, 1);
+        entry(moved, moved_here[t], 1);
+      }
     }
   }
 }
@@ -415,8 +458,17 @@ void Program::add_training() {
 void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly,
                        int lost) {
   std::vector<bool> counts;
-  for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+  bool movable = false;
+  for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
     counts.push_back(is_protected(requirements_, g));
+    movable = movable || (counts.back() && requirements_.demands[g].movable());
+  }
+  // Batch presses in the hours it is moved to, which need be no peak of its own.
+  std::vector<std::size_t> pressed = peaks_of(periods_, counts);
+  if (movable) {
+    pressed.resize(periods_.size());
+    std::iota(pressed.begin(), pressed.end(), 0);
+  }
   int left = -1;
   if (partly) {
     // left <= most·some, left + lost·some <= n: all of it is lost where `some` is 0.
@@ -430,7 +482,7 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
     entry(some, less, lost);
     entry(replicas_[*partly], less, -1);
   }
-  for (const std::size_t t : peaks_of(periods_, counts)) {
+  for (const std::size_t t : pressed) {
     std::vector<int> room(types_.size(), -1), quota(types_.size(), -1);
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (lost_types[p])
@@ -446,9 +498,14 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
     }
     for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
       const double rate = periods_[t].rate_per_s[g];
-      if (!counts[g] || rate <= 0)
+      const bool moved = requirements_.demands[g].movable();
+      if (!counts[g] || (!moved && rate <= 0))
         continue;
-      const int met = row(rate, rate);
+      const int met = moved ? row(0, 0) : row(rate, rate);
+      for (std::size_t p = 0; p < types_.size() && moved; ++p) {
+        if (x_[g][p][t] >= 0)
+          entry(x_[g][p][t], met, -1);  // as much as is planned here with nothing lost
+      }
       const double tokens = data::mean_of(requirements_.demands[g], false) +
                             data::mean_of(requirements_.demands[g], true);
       for (std::size_t p = 0; p < types_.size(); ++p) {
@@ -624,7 +681,8 @@ Plan Program::read(const IntegerSolution& solution) const {
 std::vector<Period> periods_of(const Requirements& requirements) {
   const Site& site = requirements.frame.site;
   std::vector<Period> periods;
-  using Key = std::tuple<std::vector<double>, double, double, std::vector<bool>>;
+  using Key =
+      std::tuple<std::vector<double>, double, double, std::vector<bool>, std::vector<std::string>>;
   std::map<Key, std::size_t> known;
   for (int hour = 0; hour < 24; ++hour) {
     const auto h = static_cast<std::size_t>(hour);
@@ -636,8 +694,21 @@ std::vector<Period> periods_of(const Requirements& requirements) {
     std::vector<bool> jobs;
     for (const data::TrainingJob& job : requirements.jobs)
       jobs.push_back(active(job, hour));
+    // From which hours batch may come here, where that is not any.
+    std::vector<std::string> origins;
+    for (const Demand& demand : requirements.demands) {
+      if (!demand.movable() || demand.hours_to_serve() == 24)
+        continue;
+      origins.emplace_back(24, '-');
+      for (int from = 0; from < 24; ++from) {
+        const auto f = static_cast<std::size_t>(from);
+        if (demand.rate_per_s[f] > 0 && reaches(demand, from, hour))
+          origins.back()[f] = '+';
+      }
+    }
     const auto [at, fresh] = known.emplace(
-        Key{period.rate_per_s, period.per_kwh, period.carbon_g_per_kwh, jobs}, periods.size());
+        Key{period.rate_per_s, period.per_kwh, period.carbon_g_per_kwh, jobs, origins},
+        periods.size());
     if (fresh)
       periods.push_back(std::move(period));
     periods[at->second].hours.push_back(hour);
@@ -647,7 +718,7 @@ std::vector<Period> periods_of(const Requirements& requirements) {
 
 bool is_protected(const Requirements& requirements, std::size_t demand) {
   const Demand& of = requirements.demands[demand];
-  return requirements.redundant[index_of(of.service_class)] && !of.movable();
+  return requirements.redundant[index_of(of.service_class)];
 }
 
 std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,

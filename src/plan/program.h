@@ -5,12 +5,12 @@
 // demand g on pool type p in period t. Rows, with X the requests a second of a replica (capacity.h)
 // and u the utilisation planned with:
 //
-//   Σ_p x_gpt = rate_gt;  over the day for batch
+//   Σ_p x_gpt = rate_gt;  batch: what comes in an hour, over the hours that its deadline leaves
 //   Σ_g safety_g·x_gpt/(u·X_gp) + lent_pt <= n_p
 //   Σ_p devices_p·n_p + training <= per_node·N             by device and zone, every period
 //   nodes <= stock, racks; watts·PUE <= limit; capital <= budget; tokens and requests <= quotas
-//   by what may be lost: the protected demands' rates again, on n_p less what is lost; where that
-//   is a node, nodes hold one pool each
+//   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
+//   on n_p less what is lost; where that is a node, nodes hold one pool each
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
