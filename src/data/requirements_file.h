@@ -103,7 +103,11 @@ struct MoneySpec {
   double staff_per_year = 0;      // shared by all that is owned, whenever anything is
   std::optional<double> budget;   // capital at most
   std::optional<double> per_usd;  // the site's currency for a dollar of the catalogue
-  double horizon_years = 3;       // over which totals are told
+  // After so many years nothing of what is bought is of use any more, whatever its life.
+  std::optional<double> horizon_years;
+  double years_paid_back() const {
+    return horizon_years ? std::min(*horizon_years, useful_life_years) : useful_life_years;
+  }
 };
 
 enum class Redundancy { kNone, kReplica, kNode, kZone };

@@ -70,6 +70,15 @@ TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
   EXPECT_GT(found.plan.costs.maintenance, 0);
 }
 
+TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
+  const auto capital = [](const std::string& money) {
+    return answer(requirements(std::string(kDesk) + "money: {useful_life_years: 5" + money + "}\n"))
+        .plan.costs.capital;
+  };
+  EXPECT_NEAR(capital(", horizon_years: 2"), 60000 * capital_recovery(0.08, 2), 1e-6);
+  EXPECT_NEAR(capital(", horizon_years: 9"), capital(""), 1e-6);
+}
+
 TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   const Answer found = answer(requirements(std::string(kDesk) + "redundancy: replica\n"));
   EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 2);
