@@ -547,9 +547,9 @@ class Calibration {
             growable = true;
           }
         }
-        if (growable) {
-          MEDLEY_TRY(plan, plan_with(safety));
-        }
+        if (!growable)
+          return Done{};
+        MEDLEY_TRY(plan, plan_with(safety));
         if (plan.outcome != Plan::Outcome::kFound) {
           if (round == 0)
             out_.plan = std::move(plan);
@@ -558,6 +558,8 @@ class Calibration {
       } while (!grow.empty() && plan.replicas == out_.plan.replicas && plan.lent == out_.plan.lent);
       MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
       grow = falls_short(requirements_, proof);
+      if (any(grow))
+        refused_.push_back(fleet_of(plan));
       take(safety, std::move(plan), std::move(proof));
     }
     return Done{};
@@ -566,22 +568,28 @@ class Calibration {
   // The mirror of it: counts demands for less, just so far that the program finds something
   // cheaper, as long as simulation agrees with what it finds.
   Status loosen() {
+    constexpr int kMostRefused = 3;
     for (bool again = true; again;) {
       again = false;
       for (const std::vector<bool>& some : groups()) {
-        std::vector<double> safety;
-        Plan plan;
-        MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
-        if (!found || std::find(refused_.begin(), refused_.end(), fleet_of(plan)) != refused_.end())
-          continue;
-        MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
-        if (any(falls_short(requirements_, proof))) {
-          refused_.push_back(fleet_of(plan));
-          continue;
+        // A fleet that simulation refuses may hide another kind of fleet behind it, which it would
+        // not refuse: some further steps.
+        for (int refused = 0; refused < kMostRefused && !again; ++refused) {
+          std::vector<double> safety;
+          Plan plan;
+          MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
+          if (!found)
+            break;
+          MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+          if (any(falls_short(requirements_, proof))) {
+            refused_.push_back(fleet_of(plan));
+          } else {
+            take(std::move(safety), std::move(plan), std::move(proof));
+            again = true;
+          }
         }
-        take(std::move(safety), std::move(plan), std::move(proof));
-        again = true;
-        break;
+        if (again)
+          break;
       }
     }
     return Done{};
@@ -611,8 +619,8 @@ class Calibration {
     return groups;
   }
 
-  // The least loosening of some demands with which the program finds a cheaper fleet. Answers
-  // whether there is one.
+  // The least loosening of some demands with which the program finds a cheaper fleet that was not
+  // refused. Answers whether there is one.
   Result<bool> find_cheaper(const std::vector<bool>& some, std::vector<double>& safety,
                             Plan& plan) {
     constexpr double kClose = 1.02;  // the factors are told to two digits
@@ -625,8 +633,10 @@ class Calibration {
       }
       MEDLEY_TRY(Plan found, plan_with(with));
       if (found.outcome != Plan::Outcome::kFound || found.total() >= cheaper ||
-          found.replicas == out_.plan.replicas)
+          found.replicas == out_.plan.replicas ||
+          std::find(refused_.begin(), refused_.end(), fleet_of(found)) != refused_.end()) {
         return false;
+      }
       safety = std::move(with);
       plan = std::move(found);
       return true;
