@@ -530,11 +530,11 @@ class Calibration {
     out_.proof = std::move(proof);
   }
 
-  // Counts what falls short for more until one replica more is bought, and again until nothing
-  // does, or nothing larger can be.
+  // Counts what falls short for more until one replica more is bought, or batch that falls short is
+  // given other hours, and again until nothing does, or nothing larger can be.
   Status tighten() {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
-    constexpr int kMostRounds = 16;
+    constexpr int kMostRounds = 32;
     std::vector<double> safety = out_.safety;
     std::vector<bool> grow;
     for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
@@ -555,14 +555,34 @@ class Calibration {
             out_.plan = std::move(plan);
           return Done{};
         }
-      } while (!grow.empty() && plan.replicas == out_.plan.replicas && plan.lent == out_.plan.lent);
+      } while (!grow.empty() && fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
       MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
       grow = falls_short(requirements_, proof);
-      if (any(grow))
-        refused_.push_back(fleet_of(plan));
       take(safety, std::move(plan), std::move(proof));
     }
     return Done{};
+  }
+
+  // Whether some of these demands are planned for other hours than they were.
+  bool moves(const std::vector<bool>& some, const Plan& plan) const {
+    constexpr double kNoticed = 0.01;  // of its largest rate
+    for (std::size_t g = 0; g < some.size(); ++g) {
+      if (!some[g] || !requirements_.demands[g].movable())
+        continue;
+      std::vector<double> change(periods_of(requirements_).size(), 0);
+      double most = 0;
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        for (std::size_t t = 0; t < change.size(); ++t) {
+          change[t] += plan.rate[g][p][t] - out_.plan.rate[g][p][t];
+          most = std::max(most, plan.rate[g][p][t]);
+        }
+      }
+      for (const double of : change) {
+        if (std::abs(of) > most * kNoticed)
+          return true;
+      }
+    }
+    return false;
   }
 
   // The mirror of it: counts demands for less, just so far that the program finds something
