@@ -18,7 +18,7 @@
 namespace medley::plan {
 namespace {
 
-using data::Demand, data::Redundancy, data::Requirements;
+using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
 
 constexpr double kDay = 86400;
 constexpr double kShortest = 600, kLongest = 21600;  // seconds of a window
@@ -110,7 +110,8 @@ class Simulations {
     double rate = 0;
     for (const std::vector<double>& by_period : plan_.rate[g])
       rate += by_period[t];
-    return rate;
+    // The solver's dust is no work.
+    return rate > kLittle * volume_a_day(periods_, g) ? rate : 0;
   }
 
   // The end of a window that is not counted for a demand: as long as a long answer takes alone.
@@ -167,7 +168,7 @@ class Simulations {
         batch += interactive[g] ? 0 : planned_rate(g, t);
         all += planned_rate(g, t);
       }
-      if (batch > kLittle && busy(t) > most) {
+      if (batch > 0 && busy(t) > most) {
         most = busy(t);
         fullest = t;
       }
@@ -221,8 +222,7 @@ class Simulations {
       for (const auto& [zone, limits] : requirements_.zones) {
         Loss loss{"all of zone " + zone, {}};
         for (std::size_t p = 0; p < types_.size(); ++p) {
-          for (int i = 0; types_[p].device && types_[p].pool.zone == zone && i < plan_.replicas[p];
-               ++i)
+          for (int i = 0; types_[p].pool.zone == zone && i < plan_.replicas[p]; ++i)
             loss.replicas.push_back(first_[p] + i);
         }
         if (!loss.replicas.empty())
@@ -233,10 +233,8 @@ class Simulations {
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (!types_[p].device || plan_.replicas[p] == 0)
         continue;
-      const int per_node = requirements_.devices[*types_[p].device].per_node;
-      const int lost = redundancy == Redundancy::kReplica
-                           ? 1
-                           : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+      const DeviceOffer& of = requirements_.devices[*types_[p].device];
+      const int lost = redundancy == Redundancy::kReplica ? 1 : of.replicas_lost(types_[p].devices);
       Loss loss{fmt::format("a {} of {}", redundancy == Redundancy::kReplica ? "replica" : "node",
                             types_[p].pool.name),
                 {}};
@@ -298,7 +296,7 @@ class Simulations {
       for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
         const Demand& demand = requirements_.demands[g];
         const double rate = planned_rate(g, window.period);
-        if (rate <= kLittle)
+        if (rate <= 0)
           continue;
         if (demand.trace) {
           add_trace(g, rate, window, of_window, drawn);
