@@ -88,6 +88,8 @@ class Service {
     MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines, make_engines());
     driver_.emplace(loop_, fleet_, perf_, std::move(engines),
                     serve::make_threaded_price_solver(loop_));
+    driver_->warn_to(
+        [err](const std::string& line) { fmt::print(err, "medley: warning: {}\n", line); });
     MEDLEY_TRY_STATUS(open_log());
     gateway_.emplace(
         loop_, fleet_, *driver_, metrics_,

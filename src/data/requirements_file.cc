@@ -115,7 +115,7 @@ class Reader {
     money.staff_per_year = fields.number("staff_per_year", money.staff_per_year);
     money.budget = fields.number("budget", Bounds{});
     money.per_usd = fields.number("per_usd", kPositive);
-    money.horizon_years = fields.number("horizon_years", money.horizon_years, years);
+    money.horizon_years = fields.number("horizon_years", years);
     return fields.finish();
   }
 
@@ -291,6 +291,11 @@ class Reader {
                       offer.accelerator.id)));
     }
     offer.per_node = static_cast<int>(fields.whole("per_node", 1, {1, 100'000}));
+    if (offer.owned % offer.per_node != 0) {
+      fields.fail(fields.child("owned")->key_error(
+          fmt::format("{} devices are no whole number of nodes of {} (per_node)", offer.owned,
+                      offer.per_node)));
+    }
     offer.host_w = fields.number("host_w", 0, {.max = 1e5});
     const auto optional_int = [&](const char* key, const Whole& range) -> std::optional<int> {
       const auto value = fields.whole(key, range);
@@ -557,6 +562,20 @@ double normal_share(double z) { return 0.5 * std::erfc(-z / std::sqrt(2)); }
 
 std::string_view name_of(Redundancy redundancy) {
   return kRedundancies[static_cast<std::size_t>(redundancy)];
+}
+
+int Demand::hours_to_serve() const {
+  if (service_class != ServiceClass::kBatch)
+    return 1;
+  if (!targets.deadline)
+    return 24;
+  return static_cast<int>(std::clamp<long long>(*targets.deadline / std::chrono::hours(1), 1, 24));
+}
+
+std::optional<Duration> Demand::deadline_left() const {
+  if (!targets.deadline)
+    return std::nullopt;
+  return *targets.deadline - std::chrono::hours(hours_to_serve() - 1);
 }
 
 double Requirements::growth() const { return std::pow(1 + growth_per_year, growth_years); }

@@ -1,6 +1,7 @@
 // What produces tokens: the last stop of the main path. One Engine object serves one replica.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,6 +64,9 @@ class GenerationSink {
   virtual void on_failed(RequestId request, const Error& error) = 0;
 };
 
+// What an engine was asked of its load and answered: a report, or why there is none.
+using LoadHeard = std::function<void(const Result<LoadSignal>&)>;
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -75,6 +79,10 @@ class Engine {
   // Prompt tokens as this engine's tokenizer counts them; empty when it cannot say.
   virtual std::optional<Tokens> count_prompt_tokens(const Generation& generation) const = 0;
   virtual LoadSignal load() const = 0;
+  // From now on `hear` is told, on the loop's thread and never from inside a call, what the engine
+  // says of its load, others' requests with medley's. Engines that have no others never call it.
+  // Call once.
+  virtual void report_load_to(LoadHeard) {}
   // "real" or "emulated": what the model list and every answer say.
   virtual bool emulated() const = 0;
 };

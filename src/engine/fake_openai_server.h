@@ -61,12 +61,15 @@ class FakeOpenaiServer {
   int status = 500;
   std::string body;
   int default_tokens = 20;
+  // What it serves as its page of metrics; empty: it has none.
+  std::string metrics;
   // Nobody is told a token before so many requests have come.
   int wait_for = 0;
   // Zero: a token each time the loop comes round.
   std::chrono::microseconds token_time{0};
 
   // What it saw.
+  int asked_for_metrics = 0;
   int started = 0, completed = 0, left = 0;  // left: the other side closed first
   std::optional<net::EventLoop::Clock::time_point> left_at;
   std::vector<std::string> bodies;
@@ -94,6 +97,11 @@ class FakeOpenaiServer {
   }
 
   void take(net::HttpRequest request, std::shared_ptr<net::HttpExchange> exchange) {
+    if (request.target == "/metrics") {
+      ++asked_for_metrics;
+      exchange->respond({metrics.empty() ? 404 : 200, {}, metrics});
+      return;
+    }
     ++started;
     last_target = request.target;
     const std::string* authorization = request.headers.find("Authorization");

@@ -70,6 +70,15 @@ TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
   EXPECT_GT(found.plan.costs.maintenance, 0);
 }
 
+TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
+  const auto capital = [](const std::string& money) {
+    return answer(requirements(std::string(kDesk) + "money: {useful_life_years: 5" + money + "}\n"))
+        .plan.costs.capital;
+  };
+  EXPECT_NEAR(capital(", horizon_years: 2"), 60000 * capital_recovery(0.08, 2), 1e-6);
+  EXPECT_NEAR(capital(", horizon_years: 9"), capital(""), 1e-6);
+}
+
 TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   const Answer found = answer(requirements(std::string(kDesk) + "redundancy: replica\n"));
   EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 2);
@@ -106,6 +115,126 @@ devices: [{device: h100_sxm, price: 30000}]
   alone.replace(alone.find("class: batch"), 12, "class: flex ");
   // As work that cannot wait it costs at least as much.
   EXPECT_LE(found.plan.total(), answer(requirements(alone)).plan.total() * 1.0001);
+}
+
+TEST(PlanProgram, HoweverLittleIsAskedThereIsAReplica) {
+  for (const std::string rate : {"1e-4", "1e-8", "1e-12"}) {
+    std::string text = kDesk;
+    text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: " + rate);
+    EXPECT_EQ(answer(requirements(text)).replicas("h100_sxm-llama-3.1-8b"), 1) << rate;
+    text += "redundancy: replica\n";
+    EXPECT_EQ(answer(requirements(text)).replicas("h100_sxm-llama-3.1-8b"), 2) << rate;
+  }
+}
+
+// The desk on replicas of so many devices, on nodes of so many.
+Answer on_nodes(int width, int per_node, const std::string& more = "") {
+  std::string text = kDesk + more;
+  text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: 150");
+  text.replace(text.find("per_node: 2"), 11,
+               fmt::format("per_node: {}, widths: [{}]", per_node, width));
+  return answer(requirements(text));
+}
+
+TEST(PlanProgram, ReplicasStandOnWholeNodes) {
+  const std::string name = "h100_sxm-llama-3.1-8b-x4";
+  // Two devices of each node are of no use.
+  const Answer six = on_nodes(4, 6);
+  ASSERT_GE(six.replicas(name), 2);
+  EXPECT_EQ(six.plan.nodes.at({0, "here"}), six.replicas(name));
+  const Answer eight = on_nodes(4, 8);
+  EXPECT_EQ(eight.plan.nodes.at({0, "here"}), (eight.replicas(name) + 1) / 2);
+  // One that is wider than a node has its nodes for itself.
+  const Answer three = on_nodes(4, 3);
+  EXPECT_EQ(three.plan.nodes.at({0, "here"}), 2 * three.replicas(name));
+}
+
+TEST(PlanProgram, ALostNodeTakesTheReplicasThatStandOnIt) {
+  const std::string name = "h100_sxm-llama-3.1-8b-x4", node = "redundancy: node\n";
+  EXPECT_EQ(on_nodes(4, 6, node).replicas(name), on_nodes(4, 6).replicas(name) + 1);
+  EXPECT_EQ(on_nodes(4, 8, node).replicas(name), on_nodes(4, 8).replicas(name) + 2);
+  EXPECT_EQ(on_nodes(4, 3, node).replicas(name), on_nodes(4, 3).replicas(name) + 1);
+}
+
+TEST(PlanProgram, AZoneThatIsLostTakesItsServicesToo) {
+  const std::string text = R"(
+site: {zone: here}
+zones: {cloud: {}}
+labels: {public: {zones: any}}
+redundancy: zone
+demands:
+  - {name: desk, label: public, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200}
+services:
+  - {name: api, model: llama-3.1-8b, zone: cloud, metered: {per_million_prompt: 0.05, per_million_output: 0.08, ttft_s: {median: 300ms, sigma: 0.4}, tpot_s: 10ms}}
+)";
+  EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
+  const Answer both = answer(requirements(text + "devices: [{device: h100_sxm, price: 30000}]\n"));
+  ASSERT_EQ(both.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_EQ(both.replicas("h100_sxm-llama-3.1-8b"), 1);
+}
+
+// A desk by day, and letters that come at noon only.
+std::string noon_letters(const std::string& deadline) {
+  std::string day = "[", noon = "[";
+  for (int hour = 0; hour < 24; ++hour) {
+    day += hour >= 8 && hour < 20 ? "20, " : "0, ";
+    noon += hour == 12 ? "40, " : "0, ";
+  }
+  return R"(
+demands:
+  - {name: desk, model: llama-3.1-8b, prompt_tokens: 500, output_tokens: 200, rate_per_s: )" +
+         day + R"(]}
+  - {name: letters, class: batch, model: llama-3.1-8b, prompt_tokens: 500, output_tokens: 200, deadline_s: )" +
+         deadline + ", rate_per_s: " + noon + R"(]}
+devices: [{device: h100_sxm, price: 30000}]
+)";
+}
+
+TEST(PlanProgram, BatchIsDoneByItsDeadline) {
+  const auto last_hour = [](const std::string& deadline, int from) {
+    const auto asked = requirements(noon_letters(deadline));
+    const Answer found = answer(asked);
+    const auto periods = periods_of(asked);
+    double volume = 0;
+    int last = 0;
+    for (std::size_t t = 0; t < periods.size(); ++t) {
+      if (found.plan.rate[1][0][t] <= 1e-9)
+        continue;
+      for (const int hour : periods[t].hours) {
+        last = std::max(last, (hour - from + 24) % 24);
+        volume += found.plan.rate[1][0][t];
+      }
+    }
+    EXPECT_NEAR(volume, 40, 1e-6) << deadline;
+    return std::pair(last, found.plan.total());
+  };
+  const auto [at_once, dearest] = last_hour("1800", 12);
+  const auto [two, dear] = last_hour("10000", 12);
+  const auto [ten, less] = last_hour("36000", 12);
+  const auto [day, least] = last_hour("86400", 12);
+  EXPECT_EQ(at_once, 0);
+  EXPECT_LE(two, 1);  // 2.8 hours after 12:00 the hour from 14 is not over
+  EXPECT_LE(ten, 9);
+  EXPECT_GT(ten, 7);  // into the evening
+  EXPECT_GT(dearest, dear);
+  EXPECT_GT(dear, less);
+  EXPECT_GE(less, least * 0.9999);
+}
+
+TEST(PlanProgram, BatchMayBeKeptInAFailureToo) {
+  const auto replicas = [](const std::string& text) {
+    return answer(requirements(text)).replicas("h100_sxm-llama-3.1-8b");
+  };
+  const std::string both = "redundancy: {lose: replica, classes: [standard, batch]}\n";
+  // Also what moves, in the hours that it was planned for.
+  for (const std::string deadline : {"1800", "10000", "86400"}) {
+    const std::string text = noon_letters(deadline);
+    EXPECT_EQ(replicas(text + both), replicas(text) + 1) << deadline;
+  }
+  // Letters alone leave the desk's replicas to them.
+  const std::string text = noon_letters("1800");
+  const std::string letters = "redundancy: {lose: replica, classes: [batch]}\n";
+  EXPECT_EQ(replicas(text + letters), replicas(text));
 }
 
 TEST(PlanProgram, TrainingBorrowsReplicasAtNight) {

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
 #include "data/yaml.h"
+#include "plan/replay.h"
 #include "simulate/generator.h"
 #include "simulate/simulation.h"
 #include "simulate/workload.h"
@@ -16,19 +18,22 @@
 namespace medley::plan {
 namespace {
 
-using data::Demand, data::Redundancy, data::Requirements;
+using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
 
 constexpr double kDay = 86400;
-constexpr double kShortest = 600, kLongest = 14400;  // seconds of a window
+constexpr double kShortest = 600, kLongest = 21600;  // seconds of a window
 // Nobody waits when a window opens; what comes in this part of it is not counted.
 constexpr double kWarmUp = 0.1;
+// What is planned for an hour is to be done in it: deadlines are no later than the window's end,
+// and what comes so late that it could hardly be done by then is not counted.
+constexpr double kClosing = 0.1;
 constexpr double kLittle = 1e-6;
 
 // A window of the day: a period that presses the fleet, simulated on a day of its own.
 struct Window {
   std::size_t period = 0;
   double start_s = 0;
-  bool at_peak = false;  // of the demands that redundancy protects
+  bool at_peak = false;  // of what redundancy protects
 };
 
 bool active(const data::TrainingJob& job, int hour) {
@@ -65,6 +70,8 @@ class Simulations {
       first += types_[p].service ? (plan_.replicas[p] > 0 ? 1 : 0) : plan_.replicas[p];
     }
     choose_windows();
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+      closing_s_.push_back(closing_s(g));
     return Done{};
   }
 
@@ -91,7 +98,7 @@ class Simulations {
     std::vector<int> replicas;
   };
   struct Drawn {
-    double at_s = 0;
+    double at_s = 0, left_s = 0;  // of the window
     std::size_t demand = 0;
     bool counted = false;
     long long prompt = 1, output = 1;
@@ -103,11 +110,40 @@ class Simulations {
     double rate = 0;
     for (const std::vector<double>& by_period : plan_.rate[g])
       rate += by_period[t];
-    return rate;
+    // The solver's dust is no work.
+    return rate > kLittle * volume_a_day(periods_, g) ? rate : 0;
+  }
+
+  // The end of a window that is not counted for a demand: as long as a long answer takes alone.
+  double closing_s(std::size_t g) const {
+    const Demand& demand = requirements_.demands[g];
+    if (!demand.targets.deadline && !demand.movable())
+      return 0;
+    double longest = kClosing * window_s_;
+    const auto output = static_cast<double>(data::long_of(demand.output_tokens.back().tokens));
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      const Operation& state = types_[p].uses[g].operation;
+      if (plan_.replicas[p] > 0 && types_[p].uses[g].ok())
+        longest = std::max(longest, state.ttft_s + output * state.tpot_s);
+    }
+    return std::min(longest, window_s_ / 2);
+  }
+
+  // Replica time that a period takes, by devices.
+  double busy(std::size_t t) const {
+    double devices = 0;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (types_[p].uses[g].ok())
+          devices +=
+              plan_.rate[g][p][t] * types_[p].devices / types_[p].uses[g].operation.requests_per_s;
+      }
+    }
+    return devices;
   }
 
   // Periods that no other covers in the demands that cannot wait, those in which replicas are lent,
-  // and the fullest one of batch.
+  // and the fullest one of those with batch.
   void choose_windows() {
     const std::size_t demands = requirements_.demands.size();
     std::vector<bool> interactive, kept;
@@ -132,8 +168,8 @@ class Simulations {
         batch += interactive[g] ? 0 : planned_rate(g, t);
         all += planned_rate(g, t);
       }
-      if (batch > most) {
-        most = batch;
+      if (batch > 0 && busy(t) > most) {
+        most = busy(t);
         fullest = t;
       }
       if (lends(t) && all > most_lent) {
@@ -141,7 +177,7 @@ class Simulations {
         lent = t;
       }
     }
-    if (most > kLittle)
+    if (most >= 0)
       include(fullest);
     if (lent < periods_.size())
       include(lent);
@@ -151,10 +187,13 @@ class Simulations {
         rate += planned_rate(g, period);
     }
     window_s_ = std::clamp(options_.requests / std::max(rate, 1e-9), kShortest, kLongest);
+    bool batch_kept = false;  // batch presses where it was moved to
+    for (std::size_t g = 0; g < demands; ++g)
+      batch_kept = batch_kept || (kept[g] && !interactive[g]);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       windows_.push_back(
           {chosen[i], static_cast<double>(i) * kDay + periods_[chosen[i]].hours.front() * 3600.0,
-           std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
+           batch_kept || std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
     }
   }
 
@@ -183,8 +222,7 @@ class Simulations {
       for (const auto& [zone, limits] : requirements_.zones) {
         Loss loss{"all of zone " + zone, {}};
         for (std::size_t p = 0; p < types_.size(); ++p) {
-          for (int i = 0; types_[p].device && types_[p].pool.zone == zone && i < plan_.replicas[p];
-               ++i)
+          for (int i = 0; types_[p].pool.zone == zone && i < plan_.replicas[p]; ++i)
             loss.replicas.push_back(first_[p] + i);
         }
         if (!loss.replicas.empty())
@@ -195,10 +233,8 @@ class Simulations {
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (!types_[p].device || plan_.replicas[p] == 0)
         continue;
-      const int per_node = requirements_.devices[*types_[p].device].per_node;
-      const int lost = redundancy == Redundancy::kReplica
-                           ? 1
-                           : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+      const DeviceOffer& of = requirements_.devices[*types_[p].device];
+      const int lost = redundancy == Redundancy::kReplica ? 1 : of.replicas_lost(types_[p].devices);
       Loss loss{fmt::format("a {} of {}", redundancy == Redundancy::kReplica ? "replica" : "node",
                             types_[p].pool.name),
                 {}};
@@ -209,32 +245,24 @@ class Simulations {
     return losses;
   }
 
-  // Rows of a trace at the rate asked for: its own times, stretched, from a place drawn by the seed
-  // on around its end.
-  void add_trace(std::size_t g, double rate, double start_s, std::uint64_t seed,
+  // Rows of the trace's own hours of the window's period, batch of all that it comes from.
+  void add_trace(std::size_t g, double rate, const Window& window, std::uint64_t seed,
                  std::vector<Drawn>& drawn) const {
-    const std::vector<data::TraceRequest>& rows = traces_[g];
-    const double first = rows.front().arrived_s, span = rows.back().arrived_s - first;
-    const double stretch = static_cast<double>(rows.size()) / span / rate;
-    Prng prng = Prng::stream(seed, 0x7ace, g);
-    const auto begin = static_cast<std::size_t>(prng.below(rows.size()));
-    double at = 0, before = rows[begin].arrived_s;
-    for (std::size_t i = begin; at < window_s_; i = (i + 1) % rows.size()) {
-      at += std::max(0.0, rows[i].arrived_s - before) * stretch;
-      before = rows[i].arrived_s;
-      if (at >= window_s_)
-        break;
-      add(drawn, g, start_s, start_s + at, rows[i].prompt.count(), rows[i].output.count());
-      if (i + 1 == rows.size()) {
-        before = rows.front().arrived_s;
-        at += span / static_cast<double>(rows.size()) * stretch;
-      }
+    std::vector<int> hours;
+    for (const int hour : periods_[window.period].hours) {
+      for (int before = 0; before < requirements_.demands[g].hours_to_serve(); ++before)
+        hours.push_back((hour - before + 24) % 24);
     }
+    for (const ReplayedRow& row :
+         replay(traces_[g], hours, rate, window_s_, Prng::stream(seed, 0x7ace, g)))
+      add(drawn, g, window.start_s, window.start_s + row.at_s, row.prompt, row.output);
   }
 
   void add(std::vector<Drawn>& drawn, std::size_t g, double window_s, double at_s, long long prompt,
            long long output) const {
-    drawn.push_back({at_s, g, at_s >= window_s + kWarmUp * window_s_, prompt, output});
+    const double left_s = window_s + window_s_ - at_s;
+    const bool counted = at_s >= window_s + kWarmUp * window_s_ && left_s >= closing_s_[g];
+    drawn.push_back({at_s, left_s, g, counted, prompt, output});
   }
 
   simulate::Arrival arrival(std::size_t id, const Drawn& drawn) const {
@@ -247,6 +275,10 @@ class Simulations {
     of.request.model = offers_[drawn.demand];
     of.request.prompt_tokens = Tokens(drawn.prompt);
     of.request.targets = demand.targets;
+    if (demand.targets.deadline || demand.movable()) {
+      const Duration left = round_to_duration(Seconds(drawn.left_s));
+      of.request.targets.deadline = std::min(demand.deadline_left().value_or(left), left);
+    }
     of.output_tokens = drawn.output;
     return of;
   }
@@ -264,10 +296,10 @@ class Simulations {
       for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
         const Demand& demand = requirements_.demands[g];
         const double rate = planned_rate(g, window.period);
-        if (rate <= kLittle)
+        if (rate <= 0)
           continue;
         if (demand.trace) {
-          add_trace(g, rate, window.start_s, of_window, drawn);
+          add_trace(g, rate, window, of_window, drawn);
           continue;
         }
         data::WorkloadStream stream;
@@ -352,6 +384,7 @@ class Simulations {
   std::vector<int> first_;
   std::vector<Window> windows_;
   double window_s_ = kShortest;
+  std::vector<double> closing_s_;  // by demand
 };
 
 }  // namespace
@@ -359,18 +392,23 @@ class Simulations {
 Result<Proof> prove(const Requirements& requirements, const data::Catalog& catalog,
                     const std::vector<PoolType>& types, const Plan& plan,
                     const ProofOptions& options) {
+  if (requirements.demands.empty())
+    return Proof{};
   Simulations simulations(requirements, types, plan, options);
   MEDLEY_TRY_STATUS(simulations.prepare(catalog));
   return simulations.run();
 }
 
-std::vector<double> least_kept(const Requirements& requirements, const Proof& proof) {
-  std::vector<double> kept;
+std::vector<std::optional<double>> least_kept(const Requirements& requirements,
+                                              const Proof& proof) {
+  std::vector<std::optional<double>> kept;
   for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
-    double least = proof.whole[g].share();
+    std::optional<double> least = proof.whole[g].share();
     if (is_protected(requirements, g)) {
-      for (const Proof::Failure& failure : proof.failures)
-        least = std::min(least, failure.demands[g].share());
+      for (const Proof::Failure& failure : proof.failures) {
+        if (const auto share = failure.demands[g].share())
+          least = std::min(least.value_or(1), *share);
+      }
     }
     kept.push_back(least);
   }
@@ -378,14 +416,18 @@ std::vector<double> least_kept(const Requirements& requirements, const Proof& pr
 }
 
 std::vector<bool> falls_short(const Requirements& requirements, const Proof& proof) {
-  const std::vector<double> kept = least_kept(requirements, proof);
+  const std::vector<std::optional<double>> kept = least_kept(requirements, proof);
   std::vector<bool> shortfall;
   for (std::size_t g = 0; g < kept.size(); ++g)
-    shortfall.push_back(kept[g] < requirements.demands[g].attain);
+    shortfall.push_back(kept[g] && *kept[g] < requirements.demands[g].attain);
   return shortfall;
 }
 
 namespace {
+
+// Demands are counted for so many times what they are at most, and for that part at the least:
+// beyond that it is not size that is missing, or not size that is too much.
+constexpr double kMostCounted = 6, kLeastCounted = 1 / kMostCounted;
 
 std::ptrdiff_t kinds_of(const Plan& plan) {
   return std::count_if(plan.replicas.begin(), plan.replicas.end(), [](int of) { return of > 0; });
@@ -395,8 +437,8 @@ bool any(const std::vector<bool>& flags) {
   return std::find(flags.begin(), flags.end(), true) != flags.end();
 }
 
-// The cheapest plan, with fewer kinds of pools where that costs next to nothing: a spare of another
-// kind saves watts and makes work.
+}  // namespace
+
 Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
                                    const std::vector<PoolType>& types, solve::IntegerSolver& solver,
                                    PlanOptions options) {
@@ -414,165 +456,261 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
     bool others = false;
     for (std::size_t other = 0; other < types.size(); ++other)
       others = others || same_place(other);
-    if (!types[p].device || plan.replicas[p] == 0 || !others)
+    if (!types[p].device || plan.replicas[p] == 0 || !others || options.replicas[p])
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;
-    MEDLEY_TRY(Plan fewer, cheapest(requirements, types, solver, without));
+    const Result<Plan> tried = cheapest(requirements, types, solver, without);
+    if (!tried.ok())  // then there is a plan still: that with this kind
+      continue;
+    Plan fewer = *tried;
     if (fewer.outcome == Plan::Outcome::kFound && fewer.total() <= bound * (1 + kWorthAKind) &&
         kinds_of(fewer) < kinds_of(plan)) {
       options = without;
-      fewer.gap = std::max(0.0, 1 - bound / fewer.total());
+      fewer.gap = fewer.total() > 0 ? std::max(0.0, 1 - bound / fewer.total()) : 0;
       plan = std::move(fewer);
     }
   }
   return plan;
 }
 
-// One replica less or more of what a proven plan has.
-class Neighbourhood {
+namespace {
+
+// Finds the factors of the demands with which program and simulation agree.
+class Calibration {
  public:
-  Neighbourhood(const Requirements& requirements, const data::Catalog& catalog,
-                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
-                const ProofOptions& options)
+  Calibration(const Requirements& requirements, const data::Catalog& catalog,
+              const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+              const PlanOptions& options, const ProofOptions& proof)
       : requirements_(requirements),
         catalog_(catalog),
         types_(types),
         solver_(solver),
-        options_(options) {}
-
-  // Takes replicas away while everything is kept; what was tried last stays as neighbours.
-  Status shrink(Proven& proven) {
-    for (bool again = true; again;) {
-      again = false;
-      std::vector<Proven::Neighbour> tried;
-      std::optional<Step> best;
-      for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (!types_[p].device || proven.plan.replicas[p] == 0)
-          continue;
-        MEDLEY_TRY(Step step, changed(proven.plan, p, -1));
-        if (step.neighbour.keeps_all && step.plan.total() < proven.plan.total() &&
-            (!best || step.plan.total() < best->plan.total())) {
-          best = step;
-        }
-        tried.push_back(std::move(step.neighbour));
-      }
-      proven.neighbours = std::move(tried);
-      if (best) {
-        proven.plan = std::move(best->plan);
-        proven.proof = std::move(best->proof);
-        proven.rounds.push_back(
-            {proven.safety, proven.plan.total(), least_kept(requirements_, proven.proof), true});
-        again = true;
-      }
-    }
-    return Done{};
+        options_(options),
+        proof_(proof) {
+    out_.safety = options.safety;
+    if (out_.safety.empty())
+      out_.safety.assign(requirements.demands.size(), 1);
   }
 
-  Status look_above(Proven& proven) {
-    for (std::size_t p = 0; p < types_.size(); ++p) {
-      if (!types_[p].device || proven.plan.replicas[p] == 0)
-        continue;
-      MEDLEY_TRY(Step step, changed(proven.plan, p, 1));
-      proven.neighbours.push_back(std::move(step.neighbour));
+  Result<Proven> run() {
+    MEDLEY_TRY_STATUS(tighten());
+    if (out_.plan.outcome != Plan::Outcome::kFound)
+      return std::move(out_);
+    if (out_.agreed && proof_.loosen && !requirements_.demands.empty())
+      MEDLEY_TRY_STATUS(loosen());
+    if (out_.agreed && proof_.neighbours) {
+      for (const int by : {-1, 1}) {
+        for (std::size_t p = 0; p < types_.size(); ++p) {
+          if (types_[p].device && out_.plan.replicas[p] > 0)
+            MEDLEY_TRY_STATUS(look_at_neighbour(p, by));
+        }
+      }
     }
-    return Done{};
+    ProofOptions fresh = proof_;
+    for (std::uint64_t& seed : fresh.seeds)
+      seed += 1000;
+    MEDLEY_TRY(out_.fresh, prove(requirements_, catalog_, types_, out_.plan, fresh));
+    return std::move(out_);
   }
 
  private:
-  struct Step {
-    Proven::Neighbour neighbour;
-    Plan plan;
-    Proof proof;
-  };
+  Result<Plan> plan_with(const std::vector<double>& safety) {
+    PlanOptions with = options_;
+    with.safety = safety;
+    return cheapest_of_few_kinds(requirements_, types_, solver_, with);
+  }
+  void take(std::vector<double> safety, Plan plan, Proof proof) {
+    out_.agreed = !any(falls_short(requirements_, proof));
+    out_.rounds.push_back({safety, plan.total(), least_kept(requirements_, proof), out_.agreed});
+    out_.safety = std::move(safety);
+    out_.plan = std::move(plan);
+    out_.proof = std::move(proof);
+  }
 
-  Result<Step> changed(const Plan& from, std::size_t p, int by) {
-    Step step;
-    step.neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
+  // Counts what falls short for more until one replica more is bought, or batch that falls short is
+  // given other hours, and again until nothing does, or nothing larger can be.
+  Status tighten() {
+    constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
+    constexpr int kMostRounds = 32;
+    std::vector<double> safety = out_.safety;
+    std::vector<bool> grow;
+    for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
+      Plan plan;
+      do {
+        bool growable = grow.empty();
+        for (std::size_t g = 0; g < grow.size(); ++g) {
+          if (grow[g] && safety[g] < kMostCounted) {
+            safety[g] *= kStep;
+            growable = true;
+          }
+        }
+        if (!growable)
+          return Done{};
+        MEDLEY_TRY(plan, plan_with(safety));
+        if (plan.outcome != Plan::Outcome::kFound) {
+          if (round == 0)
+            out_.plan = std::move(plan);
+          return Done{};
+        }
+      } while (!grow.empty() && fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
+      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+      grow = falls_short(requirements_, proof);
+      take(safety, std::move(plan), std::move(proof));
+    }
+    return Done{};
+  }
+
+  // Whether some of these demands are planned for other hours than they were.
+  bool moves(const std::vector<bool>& some, const Plan& plan) const {
+    constexpr double kNoticed = 0.01;  // of its largest rate
+    for (std::size_t g = 0; g < some.size(); ++g) {
+      if (!some[g] || !requirements_.demands[g].movable())
+        continue;
+      std::vector<double> change(periods_of(requirements_).size(), 0);
+      double most = 0;
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        for (std::size_t t = 0; t < change.size(); ++t) {
+          change[t] += plan.rate[g][p][t] - out_.plan.rate[g][p][t];
+          most = std::max(most, plan.rate[g][p][t]);
+        }
+      }
+      for (const double of : change) {
+        if (std::abs(of) > most * kNoticed)
+          return true;
+      }
+    }
+    return false;
+  }
+
+  // The mirror of it: counts demands for less, just so far that the program finds something
+  // cheaper, as long as simulation agrees with what it finds.
+  Status loosen() {
+    constexpr int kMostRefused = 3;
+    for (bool again = true; again;) {
+      again = false;
+      for (const std::vector<bool>& some : groups()) {
+        // A fleet that simulation refuses may hide another kind of fleet behind it, which it would
+        // not refuse: some further steps.
+        for (int refused = 0; refused < kMostRefused && !again; ++refused) {
+          std::vector<double> safety;
+          Plan plan;
+          MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
+          if (!found)
+            break;
+          MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+          if (any(falls_short(requirements_, proof))) {
+            refused_.push_back(fleet_of(plan));
+          } else {
+            take(std::move(safety), std::move(plan), std::move(proof));
+            again = true;
+          }
+        }
+        if (again)
+          break;
+      }
+    }
+    return Done{};
+  }
+
+  // Demands that are loosened together: all, those that each pool serves, and each by itself.
+  std::vector<std::vector<bool>> groups() const {
+    const std::size_t demands = requirements_.demands.size();
+    std::vector<std::vector<bool>> groups = {std::vector<bool>(demands, true)};
+    const auto add = [&](std::vector<bool> group) {
+      if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
+        groups.push_back(std::move(group));
+    };
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      std::vector<bool> served(demands, false);
+      for (std::size_t g = 0; g < demands && out_.plan.replicas[p] > 0; ++g) {
+        for (const double rate : out_.plan.rate[g][p])
+          served[g] = served[g] || rate > kLittle;
+      }
+      add(std::move(served));
+    }
+    for (std::size_t g = 0; g < demands; ++g) {
+      std::vector<bool> alone(demands, false);
+      alone[g] = true;
+      add(std::move(alone));
+    }
+    return groups;
+  }
+
+  // The least loosening of some demands with which the program finds a cheaper fleet that was not
+  // refused. Answers whether there is one.
+  Result<bool> find_cheaper(const std::vector<bool>& some, std::vector<double>& safety,
+                            Plan& plan) {
+    constexpr double kClose = 1.02;  // the factors are told to two digits
+    const double cheaper = out_.plan.total() * (1 - 2 * options_.gap);
+    const auto tried = [&](double factor) -> Result<bool> {
+      std::vector<double> with = out_.safety;
+      for (std::size_t g = 0; g < with.size(); ++g) {
+        if (some[g])
+          with[g] = std::max(with[g] * factor, std::min(with[g], kLeastCounted));
+      }
+      MEDLEY_TRY(Plan found, plan_with(with));
+      if (found.outcome != Plan::Outcome::kFound || found.total() >= cheaper ||
+          found.replicas == out_.plan.replicas ||
+          std::find(refused_.begin(), refused_.end(), fleet_of(found)) != refused_.end()) {
+        return false;
+      }
+      safety = std::move(with);
+      plan = std::move(found);
+      return true;
+    };
+    double low = kLeastCounted / kMostCounted, high = 1;
+    MEDLEY_TRY(const bool at_all, tried(low));
+    while (at_all && high / low > kClose) {
+      const double middle = std::sqrt(low * high);
+      MEDLEY_TRY(const bool there, tried(middle));
+      (there ? low : high) = middle;
+    }
+    return at_all;
+  }
+
+  static std::pair<std::vector<int>, std::vector<std::vector<int>>> fleet_of(const Plan& plan) {
+    return {plan.replicas, plan.lent};
+  }
+
+  // One replica less or more. Whether it is enough is for simulation to say, so the program only
+  // shares out the mean load.
+  Status look_at_neighbour(std::size_t p, int by) {
+    Proven::Neighbour neighbour;
+    neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
     PlanOptions options{.given_fleet = true};
     for (std::size_t i = 0; i < types_.size(); ++i) {
-      options.replicas.push_back(types_[i].device ? std::optional<int>(from.replicas[i])
+      options.replicas.push_back(types_[i].device ? std::optional<int>(out_.plan.replicas[i])
                                                   : std::nullopt);
     }
     *options.replicas[p] += by;
-    MEDLEY_TRY(step.plan, cheapest(requirements_, types_, solver_, options));
-    if (step.plan.outcome != Plan::Outcome::kFound)
-      return step;
-    step.neighbour.cost = step.plan.total();
-    MEDLEY_TRY(step.proof, prove(requirements_, catalog_, types_, step.plan, options_));
-    step.neighbour.kept = least_kept(requirements_, step.proof);
-    step.neighbour.keeps_all = !any(falls_short(requirements_, step.proof));
-    return step;
+    MEDLEY_TRY(const Plan plan, cheapest(requirements_, types_, solver_, options));
+    if (plan.outcome == Plan::Outcome::kFound) {
+      neighbour.cost = plan.total();
+      MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+      neighbour.kept = least_kept(requirements_, proof);
+      neighbour.keeps_all = !any(falls_short(requirements_, proof));
+    }
+    out_.neighbours.push_back(std::move(neighbour));
+    return Done{};
   }
 
   const Requirements& requirements_;
   const data::Catalog& catalog_;
   const std::vector<PoolType>& types_;
   solve::IntegerSolver& solver_;
-  const ProofOptions& options_;
+  const PlanOptions& options_;
+  const ProofOptions& proof_;
+  Proven out_;
+  std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };
 
 }  // namespace
 
 Result<Proven> cheapest_proven(const Requirements& requirements, const data::Catalog& catalog,
                                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
-                               const PlanOptions& options, const ProofOptions& proof_options) {
-  // A fleet is whole replicas: demands grow by this until one more is bought, and by no more than
-  // kMost, beyond which it is not size that is missing.
-  constexpr double kStep = 1.06, kMost = 6;
-  constexpr int kMostRounds = 16;
-  const auto with_fresh_seeds = [&](Proven of) -> Result<Proven> {
-    ProofOptions fresh = proof_options;
-    for (std::uint64_t& seed : fresh.seeds)
-      seed += 1000;
-    MEDLEY_TRY(of.fresh, prove(requirements, catalog, types, of.plan, fresh));
-    return of;
-  };
-  Proven proven;
-  proven.safety = options.safety;
-  if (proven.safety.empty())
-    proven.safety.assign(requirements.demands.size(), 1);
-  PlanOptions with = options;
-  std::vector<bool> grow;
-  for (int round = 0; round < kMostRounds; ++round) {
-    Plan plan;
-    do {
-      bool growable = grow.empty();
-      for (std::size_t g = 0; g < grow.size(); ++g) {
-        if (grow[g] && proven.safety[g] < kMost) {
-          proven.safety[g] *= kStep;
-          growable = true;
-        }
-      }
-      with.safety = proven.safety;
-      if (growable) {
-        MEDLEY_TRY(plan, cheapest_of_few_kinds(requirements, types, solver, with));
-      }
-      if (plan.outcome != Plan::Outcome::kFound) {
-        if (round == 0) {
-          proven.plan = plan;
-          return proven;
-        }
-        return with_fresh_seeds(std::move(proven));
-      }
-    } while (!grow.empty() && plan.replicas == proven.plan.replicas &&
-             plan.lent == proven.plan.lent);
-    MEDLEY_TRY(const Proof proof, prove(requirements, catalog, types, plan, proof_options));
-    proven.plan = plan;
-    proven.proof = proof;
-    grow = falls_short(requirements, proof);
-    proven.agreed = !any(grow);
-    proven.rounds.push_back(
-        {proven.safety, plan.total(), least_kept(requirements, proof), proven.agreed});
-    if (proven.agreed)
-      break;
-  }
-  if (proven.agreed && proof_options.neighbours) {
-    Neighbourhood around(requirements, catalog, types, solver, proof_options);
-    MEDLEY_TRY_STATUS(around.shrink(proven));
-    MEDLEY_TRY_STATUS(around.look_above(proven));
-  }
-  return with_fresh_seeds(std::move(proven));
+                               const PlanOptions& options, const ProofOptions& proof) {
+  return Calibration(requirements, catalog, types, solver, options, proof).run();
 }
 
 }  // namespace medley::plan

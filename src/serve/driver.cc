@@ -1,5 +1,7 @@
 #include "serve/driver.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -29,8 +31,13 @@ class Driver::Impl final : public engine::GenerationSink {
         prices_(std::move(prices)),
         engines_(std::move(engines)),
         failures_(engines_.size(), 0),
-        up_(engines_.size(), true) {
+        up_(engines_.size(), true),
+        reports_(engines_.size()) {
     MEDLEY_CHECK(engines_.size() == owners_.size());
+    for (std::size_t i = 0; i < engines_.size(); ++i) {
+      engines_[i]->report_load_to(
+          [this, i](const Result<LoadSignal>& load) { on_load(ReplicaId(i), load); });
+    }
   }
 
   ~Impl() override {
@@ -97,6 +104,7 @@ class Driver::Impl final : public engine::GenerationSink {
     tell(sched::ReplicaReturned{replica});
   }
   bool replica_up(ReplicaId replica) const { return up_.at(replica.number()); }
+  const LoadReports& load_reports(ReplicaId replica) const { return reports_.at(replica.number()); }
 
   // --- engine::GenerationSink
   // -------------------------------------------------------------------------------
@@ -159,6 +167,7 @@ class Driver::Impl final : public engine::GenerationSink {
   void log_results_to(std::function<void(const sched::LoggedResult&)> log) {
     log_ = std::move(log);
   }
+  void warn_to(std::function<void(const std::string&)> warn) { warn_ = std::move(warn); }
   std::size_t held() const { return entries_.size(); }
   sched::Scheduler& scheduler() { return scheduler_; }
   engine::Engine& engine(ReplicaId replica) { return *engines_.at(replica.number()); }
@@ -181,6 +190,27 @@ class Driver::Impl final : public engine::GenerationSink {
     std::optional<double> joules;
     std::optional<Error> last_error;
   };
+
+  // No report is no report: the core is told nothing, and what it knew counts for less and less.
+  void on_load(ReplicaId replica, const Result<LoadSignal>& load) {
+    LoadReports& reports = reports_[replica.number()];
+    const bool troubled = reports.trouble.has_value();
+    if (load.ok()) {
+      ++reports.heard;
+      reports.last = load->as_of;
+      reports.trouble.reset();
+      if (up_[replica.number()])
+        tell(sched::LoadReported{replica, *load});
+    } else {
+      ++reports.failed;
+      reports.trouble = load.error().message;
+    }
+    if (warn_ && troubled == load.ok()) {
+      warn_(fmt::format("pool '{}': {}", fleet_.pool(owners_[replica.number()]).name,
+                        load.ok() ? "its load is reported again"
+                                  : "its load is not known: " + load.error().message));
+    }
+  }
 
   // Events that arise while decisions are carried out wait their turn: the core sees them one after
   // the other. What a listener is told stands in events_ before it is: what it submits or cancels
@@ -350,11 +380,13 @@ class Driver::Impl final : public engine::GenerationSink {
   std::optional<engine::TimerId> alarm_;
   std::map<ReplicaId, engine::TimerId> returns_;
   std::function<void(const sched::LoggedResult&)> log_;
+  std::function<void(const std::string&)> warn_;
   std::unique_ptr<PriceSolver> prices_;
   // Last, so that engines go first: they may still hold timers and work of theirs.
   std::vector<std::unique_ptr<engine::Engine>> engines_;
   std::vector<int> failures_;  // dispatches in a row that a replica failed
   std::vector<bool> up_;
+  std::vector<LoadReports> reports_;
 };
 
 Driver::Driver(engine::Loop& loop, const Fleet& fleet, const perf::PerfModel& perf,
@@ -373,6 +405,12 @@ void Driver::replica_lost(ReplicaId replica) { impl_->replica_lost(replica); }
 void Driver::replica_returned(ReplicaId replica) { impl_->replica_returned(replica); }
 void Driver::log_results_to(std::function<void(const sched::LoggedResult&)> log) {
   impl_->log_results_to(std::move(log));
+}
+void Driver::warn_to(std::function<void(const std::string&)> warn) {
+  impl_->warn_to(std::move(warn));
+}
+const LoadReports& Driver::load_reports(ReplicaId replica) const {
+  return impl_->load_reports(replica);
 }
 std::size_t Driver::held() const { return impl_->held(); }
 bool Driver::replica_up(ReplicaId replica) const { return impl_->replica_up(replica); }

@@ -52,6 +52,13 @@ class RequestListener {
   virtual void on_failed(const Error& error, const Served& served) = 0;
 };
 
+// What a replica's engine said of its load when it was asked, since the start.
+struct LoadReports {
+  long long heard = 0, failed = 0;
+  std::optional<Instant> last;         // when it was asked what it last answered
+  std::optional<std::string> trouble;  // why the latest question has no answer
+};
+
 class Driver {
  public:
   // `engines` by replica number. All references must outlive the driver. Without `prices` the core
@@ -72,10 +79,14 @@ class Driver {
   void replica_lost(ReplicaId replica);
   void replica_returned(ReplicaId replica);
   bool replica_up(ReplicaId replica) const;
+  const LoadReports& load_reports(ReplicaId replica) const;
 
   // Hears of every request's end, for the decision log; placement decisions:
   // scheduler().explain_to().
   void log_results_to(std::function<void(const sched::LoggedResult&)> log);
+  // Hears, one line for people, when a replica's reports of load begin to fail and when they come
+  // again.
+  void warn_to(std::function<void(const std::string&)> warn);
   // Of requests in flight and waiting.
   std::size_t held() const;
 

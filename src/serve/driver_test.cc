@@ -28,6 +28,7 @@ class FakeEngine final : public engine::Engine {
     return std::nullopt;
   }
   LoadSignal load() const override { return {}; }
+  void report_load_to(engine::LoadHeard hear) override { say_load = std::move(hear); }
   bool emulated() const override { return false; }
 
   void fail(RequestId request, ErrorCode code) {
@@ -37,6 +38,7 @@ class FakeEngine final : public engine::Engine {
 
   std::set<RequestId> running, cancelled;
   engine::GenerationSink* sink = nullptr;
+  engine::LoadHeard say_load;
 };
 
 struct Listener final : RequestListener {
@@ -435,6 +437,55 @@ TEST_F(MeteredDriverTest, WhatFailsBeforeItsFirstTokenCostsNothing) {
   EXPECT_FALSE(refused.served.value().money);
   EXPECT_FALSE(driver_->cancel(submit(left)).value().money);
   EXPECT_EQ(logged_, (std::vector<std::optional<double>>{std::nullopt, std::nullopt}));
+}
+
+TEST_F(DriverTest, WhatAnEngineReportsOfOthersSendsWorkElsewhere) {
+  const auto report = [&](int running, int waiting) {
+    LoadSignal load;
+    load.running = running;
+    load.waiting = waiting;
+    load.as_of = loop_.now();
+    return load;
+  };
+  const auto urgent = [&](Listener& listener) {
+    Request request;
+    request.id = RequestId(++last_);
+    request.label = LabelId(1);
+    request.prompt_tokens = Tokens(2000);
+    request.targets.ttft = milliseconds(400);
+    driver_->submit(request, {}, listener);
+    return request.id;
+  };
+  Listener before, after;
+  ASSERT_TRUE(fakes_[0]->running.count(urgent(before)));
+  fakes_[0]->sink->on_end(RequestId(last_), {});
+  fakes_[0]->say_load(report(30, 20));
+  fakes_[1]->say_load(report(0, 0));
+  EXPECT_TRUE(fakes_[1]->running.count(urgent(after)));
+  EXPECT_EQ(driver_->load_reports(ReplicaId(0)).heard, 1);
+}
+
+TEST_F(DriverTest, WarnsOnceWhenReportsOfLoadFailAndWhenTheyComeAgain) {
+  std::vector<std::string> warnings;
+  driver_->warn_to([&](const std::string& line) { warnings.push_back(line); });
+  const Error error{ErrorCode::kGarbled, "http://x/metrics: answered 404 Not Found", {}};
+  LoadSignal load;
+  load.running = load.waiting = 0;
+  load.as_of = loop_.now();
+  fakes_[1]->say_load(load);
+  fakes_[1]->say_load(error);
+  fakes_[1]->say_load(error);
+  fakes_[1]->say_load(load);
+  fakes_[1]->say_load(load);
+  EXPECT_EQ(warnings,
+            (std::vector<std::string>{
+                "pool 'a': its load is not known: http://x/metrics: answered 404 Not Found",
+                "pool 'a': its load is reported again"}));
+  const LoadReports& reports = driver_->load_reports(ReplicaId(1));
+  EXPECT_EQ(reports.heard, 3);
+  EXPECT_EQ(reports.failed, 2);
+  EXPECT_FALSE(reports.trouble);
+  EXPECT_EQ(driver_->load_reports(ReplicaId(0)).heard, 0);
 }
 
 }  // namespace

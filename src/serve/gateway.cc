@@ -463,6 +463,24 @@ void Gateway::set_beats(PoolId pool) {
   }
 }
 
+void Gateway::set_load_reports(PoolId pool) {
+  const Instant now = loop_.now();
+  double heard = 0, failed = 0;
+  Instant oldest = now;
+  for (std::size_t i = 0; i < owners_.size(); ++i) {
+    if (owners_[i] != pool)
+      continue;
+    const LoadReports& reports = driver_.load_reports(ReplicaId(i));
+    heard += static_cast<double>(reports.heard);
+    failed += static_cast<double>(reports.failed);
+    oldest = std::min(oldest, reports.last.value_or(Instant{}));  // never: since the start
+  }
+  if (heard + failed > 0) {
+    metrics_.set_load_reports(fleet_.pool(pool).name, heard, failed,
+                              to_seconds(now - oldest).value());
+  }
+}
+
 int Gateway::replicas_up(PoolId pool) const {
   int up = 0;
   for (std::size_t i = 0; i < owners_.size(); ++i) {
@@ -499,6 +517,7 @@ std::string Gateway::metrics_text() {
   for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
     metrics_.set_backend_up(fleet_.pools[i].name, replicas_up(PoolId(i)));
     set_beats(PoolId(i));
+    set_load_reports(PoolId(i));
   }
   return metrics_.text();
 }

@@ -60,6 +60,7 @@ class Gateway {
                       const engine::Generation& generation) const;
   int replicas_up(PoolId pool) const;
   void set_beats(PoolId pool);
+  void set_load_reports(PoolId pool);
   void finish(RequestId id);
   void ask_to_keep_alive();
 

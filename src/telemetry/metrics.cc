@@ -76,6 +76,12 @@ struct Metrics::Impl {
   prometheus::Family<prometheus::Gauge>& beats =
       family(registry, prometheus::BuildGauge(), "medley_token_beats",
              "Beats of static schedules on which tokens were to be released, since the start");
+  prometheus::Family<prometheus::Gauge>& load_reports =
+      family(registry, prometheus::BuildGauge(), "medley_load_reports",
+             "Questions to engines for their load, by outcome, since the start");
+  prometheus::Family<prometheus::Gauge>& load_report_age =
+      family(registry, prometheus::BuildGauge(), "medley_load_report_age_seconds",
+             "Age of the oldest report of load among a pool's replicas");
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
@@ -168,6 +174,13 @@ void Metrics::set_backend_up(std::string_view pool, double replicas) {
 void Metrics::set_beats(std::string_view pool, double all, double missed) {
   impl_->beats.Add({{"pool", label(pool)}, {"outcome", "kept"}}).Set(all - missed);
   impl_->beats.Add({{"pool", label(pool)}, {"outcome", "missed"}}).Set(missed);
+}
+
+void Metrics::set_load_reports(std::string_view pool, double heard, double failed,
+                               double oldest_s) {
+  impl_->load_reports.Add({{"pool", label(pool)}, {"outcome", "heard"}}).Set(heard);
+  impl_->load_reports.Add({{"pool", label(pool)}, {"outcome", "failed"}}).Set(failed);
+  impl_->load_report_age.Add({{"pool", label(pool)}}).Set(oldest_s);
 }
 
 std::string Metrics::text() const {

@@ -46,6 +46,10 @@ class Metrics {
   // Of engines that release tokens on a beat, since they were started.
   void set_beats(std::string_view pool, double all, double missed);
 
+  // Questions to a pool's engines for their load, since the start, and how old the oldest answer
+  // among its replicas is, seconds.
+  void set_load_reports(std::string_view pool, double heard, double failed, double oldest_s);
+
   // The text exposition format.
   std::string text() const;
 

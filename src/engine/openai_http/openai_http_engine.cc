@@ -154,9 +154,10 @@ class OpenaiHttpEngine::Call : public net::HttpListener {
 
 OpenaiHttpEngine::OpenaiHttpEngine(AsioLoop& loop, net::HttpUrl base, Options options)
     : loop_(loop),
-      server_(base.authority()),
+      base_(std::move(base)),
+      server_(base_.authority()),
       options_(std::move(options)),
-      client_(loop.events(), std::move(base), options_.http) {}
+      client_(loop.events(), base_, options_.http) {}
 
 OpenaiHttpEngine::~OpenaiHttpEngine() = default;
 
@@ -204,6 +205,14 @@ LoadSignal OpenaiHttpEngine::load() const {
   signal.as_of = loop_.now();
   signal.source = SignalSource::kLedger;
   return signal;
+}
+
+void OpenaiHttpEngine::report_load_to(LoadHeard hear) {
+  if (options_.metrics.empty())
+    return;
+  poller_.emplace(loop_, base_,
+                  LoadPoller::Options{options_.metrics, options_.key, options_.poll_every},
+                  std::move(hear));
 }
 
 }  // namespace medley::engine

@@ -3,9 +3,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "engine/asio_loop.h"
 #include "engine/engine.h"
+#include "engine/openai_http/load_poller.h"
 #include "net/http_client.h"
 
 namespace medley::engine {
@@ -16,8 +18,10 @@ namespace medley::engine {
 class OpenaiHttpEngine : public Engine {
  public:
   struct Options {
-    std::string key;    // sent as a bearer token when not empty
-    std::string model;  // the name to ask for
+    std::string key;      // sent as a bearer token when not empty
+    std::string model;    // the name to ask for
+    std::string metrics;  // whose load metrics it has (load_metrics.h); empty: none
+    Duration poll_every = std::chrono::seconds(1);
     net::HttpClientOptions http;
     std::size_t event_bytes = 1 << 20;   // of one frame
     std::size_t answer_bytes = 8 << 20;  // of an answer that comes in one piece
@@ -33,17 +37,20 @@ class OpenaiHttpEngine : public Engine {
     return std::nullopt;
   }
   LoadSignal load() const override;
+  void report_load_to(LoadHeard hear) override;
   bool emulated() const override { return false; }
 
  private:
   class Call;
 
   AsioLoop& loop_;
+  const net::HttpUrl base_;
   const std::string server_;
   const Options options_;
   std::map<RequestId, std::unique_ptr<Call>> calls_;
   std::vector<std::unique_ptr<Call>>
-      ended_;               // until the loop comes round: they end inside their own callbacks
+      ended_;  // until the loop comes round: they end inside their own callbacks
+  std::optional<LoadPoller> poller_;
   net::HttpClient client_;  // last: its end cancels what the calls listen to
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -100,5 +100,48 @@ TEST_F(OpenaiHttpEngineTest, SaysWhyTheUpstreamRefused) {
   EXPECT_EQ(failure(Manner::kProper), ErrorCode::kUnavailable);
 }
 
+TEST_F(OpenaiHttpEngineTest, AsksTheServerForItsLoadAgainAndAgain) {
+  server_.metrics = "vllm:num_requests_running 5\nvllm:num_requests_waiting 2\n";
+  OpenaiHttpEngine engine(loop_, *net::parse_http_url(server_.url()),
+                          {.key = "", .model = "m", .metrics = "vllm", .poll_every = 5ms});
+  std::vector<Result<LoadSignal>> heard;
+  engine.report_load_to([&](const Result<LoadSignal>& load) { heard.push_back(load); });
+  EXPECT_TRUE(heard.empty()) << "called from inside";
+  ASSERT_TRUE(events_.run_until([&] { return heard.size() == 2; }, 20s));
+  for (const Result<LoadSignal>& load : heard) {
+    ASSERT_TRUE(load.ok()) << load.error().message;
+    EXPECT_EQ(load->running, 5);
+    EXPECT_EQ(load->waiting, 2);
+    EXPECT_EQ(load->source, SignalSource::kPolled);
+    EXPECT_LE(load->as_of, loop_.now());
+  }
+  EXPECT_GE(heard[1]->as_of - heard[0]->as_of, Duration(5ms));
+
+  // Without the page, without its series, without the server: each time why, and again asked.
+  const auto trouble = [&] {
+    heard.clear();
+    EXPECT_TRUE(events_.run_until([&] { return heard.size() == 2; }, 20s));
+    return heard[1].ok() ? "none" : heard[1].error().message;
+  };
+  const std::string page = server_.url().substr(0, server_.url().size() - 3) + "/metrics";
+  server_.metrics.clear();
+  EXPECT_EQ(trouble(), page + ": answered 404 Not Found");
+  server_.metrics = "vllm:requests_of_another_version 5\n";
+  EXPECT_EQ(trouble(), page +
+                           ": expected a count of requests in vllm:num_requests_running, "
+                           "found none");
+  server_.kill();
+  EXPECT_TRUE(trouble().starts_with(page + ": "));
+}
+
+TEST_F(OpenaiHttpEngineTest, AsksNothingWhereNobodySaysWhoseMetricsTheyAre) {
+  server_.metrics = "vllm:num_requests_running 5\nvllm:num_requests_waiting 2\n";
+  OpenaiHttpEngine engine(loop_, *net::parse_http_url(server_.url()),
+                          {.key = "", .model = "m", .poll_every = 1ms});
+  engine.report_load_to([](const Result<LoadSignal>&) { FAIL() << "a report"; });
+  EXPECT_FALSE(events_.run_until([] { return false; }, 20ms));
+  EXPECT_EQ(server_.asked_for_metrics, 0);
+}
+
 }  // namespace
 }  // namespace medley::engine
