@@ -72,6 +72,17 @@ struct DeviceOffer {
   std::optional<int> slots;
   std::optional<double> prefill_tokens_per_s;
   std::optional<int> max_running;
+
+  // Replicas of so many devices that stand on one node; 0: one is wider than a node.
+  int replicas_on_node(int width) const { return per_node / width; }
+  // Nodes that so many replicas take when nothing else stands on them. One that is wider than a
+  // node has all of its nodes for itself, the last one too.
+  int nodes_for(int width, int replicas) const {
+    const int fit = replicas_on_node(width);
+    return fit > 0 ? (replicas + fit - 1) / fit : replicas * ((width + per_node - 1) / per_node);
+  }
+  // Replicas of one pool that are lost with a node, which holds no other pool then.
+  int replicas_lost(int width) const { return std::max(1, replicas_on_node(width)); }
 };
 
 struct ServiceOffer {

@@ -184,8 +184,9 @@ std::optional<double> peak_w(const Pool& pool) {
 }
 
 // Whether `a` does all that `b` does, on no more of the same devices, with no more joules and
-// watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals stays.
-bool beats(const PoolType& a, const PoolType& b, bool first) {
+// nodes and watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals
+// stays.
+bool beats(const Requirements& requirements, const PoolType& a, const PoolType& b, bool first) {
   if (!a.device || a.device != b.device || a.pool.zone != b.pool.zone ||
       b.devices % a.devices != 0) {
     return false;
@@ -193,6 +194,11 @@ bool beats(const PoolType& a, const PoolType& b, bool first) {
   // What serves nobody is not bought either way; it stays to say why.
   if (std::none_of(b.uses.begin(), b.uses.end(), [](const Use& use) { return use.ok(); }))
     return false;
+  const DeviceOffer& of = requirements.devices[*a.device];
+  if (of.nodes_for(a.devices, b.devices / a.devices) > of.nodes_for(b.devices, 1) ||
+      of.replicas_lost(a.devices) * a.devices > of.replicas_lost(b.devices) * b.devices) {
+    return false;
+  }
   const double copies = static_cast<double>(b.devices) / a.devices;
   bool better = first || copies > 1;
   const auto no_more = [&](double of_a, double of_b) {
@@ -299,7 +305,7 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   for (std::size_t b = 0; b < result.types.size(); ++b) {
     bool beaten = false;
     for (std::size_t a = 0; a < result.types.size() && !beaten; ++a)
-      beaten = a != b && beats(result.types[a], result.types[b], a < b);
+      beaten = a != b && beats(requirements, result.types[a], result.types[b], a < b);
     (beaten ? result.beaten : kept).push_back(result.types[b]);
   }
   result.types = std::move(kept);
