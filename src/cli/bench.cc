@@ -413,7 +413,10 @@ Result<Measured> measure(const BenchOptions& options) {
   }
   if (options.reference > 0)
     MEDLEY_TRY_STATUS(hold_against_reference(m.lanes, options));
-  MEDLEY_TRY_STATUS(read_prompts(m.lanes, options));
+  {
+    const RealTime real_time(options.fifo);
+    MEDLEY_TRY_STATUS(read_prompts(m.lanes, options));
+  }
 
   // A sequence of a second at most, so that slow models are interleaved, too.
   double round_us = 0;
