@@ -191,7 +191,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   if (!compiled)
     return refuse(compiled.error());
   const Schedule& s = compiled->schedule;
-  const lpu::verify::Certificate certificate = lpu::verify::verify(s, *target);
+  const lpu::verify::Certificate certificate = lpu::verify::verify(s, *target, *shape);
   for (const std::string& finding : certificate.findings)
     fmt::print(err, "medley compile: the verifier found: {}\n", printable(finding));
   if (!options.svg.empty()) {

@@ -84,18 +84,19 @@ int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::F
     Row row{.name = point.text("model")};
     row.published_s = 1 / point.number("published_tok_s_user");
     row.layers = point.number("layers");
+    Shape shape;
     const auto compiled = [&]() -> Result<Compiled> {
       MEDLEY_TRY(const Model model, catalog->model(row.name));
       row.experts = model.is_mixture();
       row.context = context_in(row.name).value_or(kContext);
       if (model.max_context)
         row.context = std::min(row.context, *model.max_context);
-      MEDLEY_TRY(const Shape shape, shape_of(model));
+      MEDLEY_TRY(shape, shape_of(model));
       return compile(shape, *target, {.context = row.context});
     }();
     if (!compiled) {
       row.why = compiled.error().message;
-    } else if (const auto certificate = lpu::verify::verify(compiled->schedule, *target);
+    } else if (const auto certificate = lpu::verify::verify(compiled->schedule, *target, shape);
                !certificate.valid()) {
       row.why = "the verifier found: " + certificate.findings.front();
     } else {

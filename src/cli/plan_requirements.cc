@@ -16,7 +16,9 @@ namespace {
 
 using plan::Plan, plan::Study;
 
-std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
+std::string percent(const std::optional<double>& share) {
+  return share ? fmt::format("{:.2f} %", *share * 100) : "no requests";
+}
 
 std::string short_money(double value) {
   if (value >= 1e6)
@@ -64,7 +66,8 @@ void print_fleet(const Study& study, std::FILE* out) {
                                                         100),
                    served});
   }
-  fmt::print(out, "{}\n", table.text());
+  if (table.rows() > 0)
+    fmt::print(out, "{}\n", table.text());
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
     fmt::print(out, "{} {} node{} of {} {} in {}{}\n",
@@ -110,18 +113,18 @@ void print_candidates(const Study& study, std::FILE* out) {
       continue;
     }
     const plan::Costs& costs = of.plan.costs;
-    table.add_row({of.name, fmt::format("{:.2f}", of.plan.total() / plan::kHoursAYear),
-                   short_money(of.plan.total()),
-                   short_money(costs.capital + costs.maintenance + costs.staff),
-                   short_money(costs.rent + costs.metered), short_money(costs.energy),
-                   short_money(of.plan.capital),
-                   fmt::format("{:.3g}", study.per_million_tokens(of.plan.total())),
-                   fmt::format("{:.1f}", of.plan.kwh / 1000),
-                   study.requirements.frame.site.carbon_g_per_kwh
-                       ? fmt::format("{:.1f}", of.plan.carbon_kg / 1000)
-                       : "unknown",
-                   of.proof ? kept_text(study.requirements, *of.proof) : "-",
-                   of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
+    const auto price = study.per_million_tokens(of.plan.total());
+    table.add_row(
+        {of.name, fmt::format("{:.2f}", of.plan.total() / plan::kHoursAYear),
+         short_money(of.plan.total()), short_money(costs.capital + costs.maintenance + costs.staff),
+         short_money(costs.rent + costs.metered), short_money(costs.energy),
+         short_money(of.plan.capital), price ? fmt::format("{:.3g}", *price) : "-",
+         plan::known_part(of.types, of.plan, fmt::format("{:.1f}", of.plan.kwh / 1000)),
+         study.requirements.frame.site.carbon_g_per_kwh
+             ? plan::known_part(of.types, of.plan, fmt::format("{:.1f}", of.plan.carbon_kg / 1000))
+             : "unknown",
+         of.proof ? kept_text(study.requirements, *of.proof) : "-",
+         of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
   }
   if (table.rows() > 0)
     fmt::print(out, "\n{}", table.text());
@@ -141,7 +144,7 @@ void print_proof(const Study& study, std::FILE* out) {
     double worst = 2;
     for (const plan::Proof::Failure& failure : chosen.proof.failures) {
       if (plan::is_protected(study.requirements, g))
-        worst = std::min(worst, failure.demands[g].share());
+        worst = std::min(worst, failure.demands[g].share().value_or(2));
     }
     table.add_row({demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
                    percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
@@ -166,7 +169,7 @@ void print_neighbours(const Study& study, std::FILE* out) {
     std::string kept;
     for (std::size_t g = 0; g < of.kept.size(); ++g) {
       const data::Demand& demand = study.requirements.demands[g];
-      if (of.kept[g] < demand.attain) {
+      if (of.kept[g] && *of.kept[g] < demand.attain) {
         kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ", demand.name,
                             percent(of.kept[g]), percent(demand.attain));
       }
@@ -190,21 +193,21 @@ void print_rest(const Study& study, std::FILE* out) {
     if (study.bindings.empty())
       fmt::print(out, "\nNo limit binds: lifting any of them saves nothing.\n");
     for (const plan::Binding& binding : study.bindings) {
-      fmt::print(out, "{}binding: {}; without it {} a year less\n",
-                 &binding == &study.bindings.front() ? "\n" : "", binding.limit,
-                 short_money(binding.saving));
+      fmt::print(out, "{}binding: {}; {}\n", &binding == &study.bindings.front() ? "\n" : "",
+                 binding.limit,
+                 binding.none.empty()
+                     ? fmt::format("without it {} a year less", short_money(binding.saving))
+                     : "without it " + printable(binding.none));
     }
   }
   if (!study.sensitivity.empty()) {
     Table table({{"if"}, {"a year", Align::kRight}, {"change", Align::kRight}, {"fleet"}});
     for (const plan::Sensitivity& of : study.sensitivity) {
-      table.add_row(
-          {of.what, of.cost ? short_money(*of.cost) : "-",
-           of.cost ? fmt::format("{:+.0f} %", (*of.cost / study.chosen.plan.total() - 1) * 100)
-                   : "-",
-           !of.cost        ? "none can be"
-           : of.same_fleet ? "the same"
-                           : "another"});
+      table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
+                     of.cost ? plan::change_text(*of.cost, study.chosen.plan.total()) : "-",
+                     !of.cost        ? printable(of.none)
+                     : of.same_fleet ? "the same"
+                                     : "another"});
     }
     fmt::print(out, "\n{}", table.text());
   }
@@ -222,7 +225,7 @@ void print_rest(const Study& study, std::FILE* out) {
                  {"LPU"}});
     for (const plan::FrontPoint& point : study.front) {
       table.add_row({fmt::format("{:.0f}", point.tokens_per_s), fmt::format("x {:g}", point.factor),
-                     point.cost ? short_money(*point.cost) : "none can be",
+                     point.cost ? short_money(*point.cost) : printable(point.none),
                      point.cost && point.has_scheduled ? "yes" : ""});
     }
     fmt::print(out, "\n{}", table.text());
@@ -265,8 +268,16 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
   const Result<data::Requirements> requirements = data::read_requirements(options.file, *catalog);
   if (!requirements.ok())
     return complain(requirements.error(), err);
+  if (requirements->demands.empty() && !options.write_fleet.empty()) {
+    fmt::print(err,
+               "medley plan: {} asks for jobs alone, so there is no fleet that serves: leave "
+               "--write-fleet out\n",
+               options.file);
+    return 2;
+  }
+  const auto solver = solve::make_integer_solver();
   const Result<Study> made =
-      plan::study(*requirements, *catalog,
+      plan::study(*requirements, *catalog, *solver,
                   {.proof = {}, .prove = !options.no_proof, .compare = !options.no_compare});
   if (!made.ok())
     return complain(made.error(), err);
@@ -309,8 +320,11 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
                                                short_money(study.price_range->high))
                                  : "",
                short_money(plan.capital), plan.gap * 100);
+    if (!study.no_price_range.empty())
+      fmt::print(out, "its cost at the ends of the ranges of prices: {}\n\n",
+                 printable(study.no_price_range));
     print_fleet(study, out);
-    if (!study.chosen.rounds.empty())
+    if (!study.chosen.rounds.empty() && !study.requirements.demands.empty())
       print_proof(study, out);
     print_neighbours(study, out);
     print_candidates(study, out);

@@ -115,7 +115,7 @@ class Reader {
     money.staff_per_year = fields.number("staff_per_year", money.staff_per_year);
     money.budget = fields.number("budget", Bounds{});
     money.per_usd = fields.number("per_usd", kPositive);
-    money.horizon_years = fields.number("horizon_years", money.horizon_years, years);
+    money.horizon_years = fields.number("horizon_years", years);
     return fields.finish();
   }
 
@@ -291,6 +291,11 @@ class Reader {
                       offer.accelerator.id)));
     }
     offer.per_node = static_cast<int>(fields.whole("per_node", 1, {1, 100'000}));
+    if (offer.owned % offer.per_node != 0) {
+      fields.fail(fields.child("owned")->key_error(
+          fmt::format("{} devices are no whole number of nodes of {} (per_node)", offer.owned,
+                      offer.per_node)));
+    }
     offer.host_w = fields.number("host_w", 0, {.max = 1e5});
     const auto optional_int = [&](const char* key, const Whole& range) -> std::optional<int> {
       const auto value = fields.whole(key, range);

@@ -5,6 +5,7 @@
 // since the answer is one.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -71,6 +72,17 @@ struct DeviceOffer {
   std::optional<int> slots;
   std::optional<double> prefill_tokens_per_s;
   std::optional<int> max_running;
+
+  // Replicas of so many devices that stand on one node; 0: one is wider than a node.
+  int replicas_on_node(int width) const { return per_node / width; }
+  // Nodes that so many replicas take when nothing else stands on them. One that is wider than a
+  // node has all of its nodes for itself, the last one too.
+  int nodes_for(int width, int replicas) const {
+    const int fit = replicas_on_node(width);
+    return fit > 0 ? (replicas + fit - 1) / fit : replicas * ((width + per_node - 1) / per_node);
+  }
+  // Replicas of one pool that are lost with a node, which holds no other pool then.
+  int replicas_lost(int width) const { return std::max(1, replicas_on_node(width)); }
 };
 
 struct ServiceOffer {
@@ -91,7 +103,11 @@ struct MoneySpec {
   double staff_per_year = 0;      // shared by all that is owned, whenever anything is
   std::optional<double> budget;   // capital at most
   std::optional<double> per_usd;  // the site's currency for a dollar of the catalogue
-  double horizon_years = 3;       // over which totals are told
+  // After so many years nothing of what is bought is of use any more, whatever its life.
+  std::optional<double> horizon_years;
+  double years_paid_back() const {
+    return horizon_years ? std::min(*horizon_years, useful_life_years) : useful_life_years;
+  }
 };
 
 enum class Redundancy { kNone, kReplica, kNode, kZone };

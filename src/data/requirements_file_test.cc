@@ -93,6 +93,9 @@ TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
             std::string::npos);
   EXPECT_NE(error(kFile, "useful_life_years: 5", "horizon_years: 0").find("above 0"),
             std::string::npos);
+  EXPECT_NE(error(kFile, "stock: 16", "owned: 10")
+                .find("owned: 10 devices are no whole number of nodes of 8 (per_node)"),
+            std::string::npos);
   EXPECT_NE(error(kFile, "tpot_s: 40ms", "tpot_s: 40 tokens").find("expected a duration"),
             std::string::npos);
   EXPECT_NE(error(kFile, "device: groq_lpu_v1", "device: tpu_v6e").find("can only be rented"),

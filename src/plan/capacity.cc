@@ -231,7 +231,7 @@ std::string_view name_of(Obstacle obstacle) {
 Use use_of(const Pool& pool, const PoolModel& model, const data::Demand& demand,
            double utilisation) {
   const auto blocked = [](Obstacle obstacle, std::string why) {
-    return Use{obstacle, std::move(why), {}};
+    return Use{.obstacle = obstacle, .why = std::move(why)};
   };
   if (std::find(demand.models.begin(), demand.models.end(), pool.model.id) == demand.models.end())
     return blocked(Obstacle::kModel, fmt::format("{} is no model for it", pool.model.id));
@@ -255,6 +255,7 @@ Use use_of(const Pool& pool, const PoolModel& model, const data::Demand& demand,
   use.why = use.obstacle == Obstacle::kTpot   ? against("TPOT", asked.tpot_s)
             : use.obstacle == Obstacle::kTtft ? against("TTFT", asked.ttft_s)
                                               : against("the whole answer", asked.deadline_s);
+  use.reached_s = use.operation.tpot_s;
   use.operation = {};
   return use;
 }
@@ -265,10 +266,8 @@ std::optional<Fastest> fastest(const PoolModel& model, const data::Demand& deman
   const double prompt = data::mean_of(demand, false);
   const StepCost alone = step_of(model, 0, 0, 1, prompt);
   const double seconds = alone.time.value();
-  if (model.kind == perf::ServingKind::kSlotted) {
-    // At this rate all slots may be filled.
-    return Fastest{1 / seconds, model.steps->idle_power().value() * seconds / model.max_running};
-  }
+  if (model.kind == perf::ServingKind::kSlotted)
+    return Fastest{1 / seconds, model.steps->idle_power().value() * seconds};
   return Fastest{1 / seconds, alone.energy.value()};
 }
 

@@ -42,8 +42,9 @@ std::string_view name_of(Obstacle obstacle);
 
 struct Use {
   Obstacle obstacle = Obstacle::kNone;
-  std::string why;      // in words, where there is an obstacle
-  Operation operation;  // where there is none
+  std::string why;       // in words, where there is an obstacle
+  double reached_s = 0;  // where that is a target: the best that can be done; 0: no figure
+  Operation operation;   // where there is none
   bool ok() const { return obstacle == Obstacle::kNone; }
 };
 
@@ -52,7 +53,8 @@ Use use_of(const Pool& pool, const perf::PoolModel& model, const data::Demand& d
            double utilisation);
 
 // The most tokens a second that one user can get of the pool, for a prompt of the demand, and the
-// joules a token takes then. Empty for rented services, whose energy is unknown.
+// joules a token takes then, where nobody else uses the replica. Empty for rented services, whose
+// energy is unknown.
 struct Fastest {
   double tokens_per_s = 0, joules_per_token = 0;
 };

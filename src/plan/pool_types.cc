@@ -174,11 +174,29 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
   return drafts;
 }
 
+// What a device draws at most: its TDP, which its board keeps to, or the highest that its law of
+// power says. Empty where the catalogue knows neither.
+std::optional<double> peak_w(const Pool& pool) {
+  if (pool.accelerator->tdp_w)
+    return pool.accelerator->tdp_w->high;
+  const double cap = pool.constants.power.cap_w;
+  return cap > 0 ? std::optional(cap) : std::nullopt;
+}
+
 // Whether `a` does all that `b` does, on no more of the same devices, with no more joules and
-// watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals stays.
-bool beats(const PoolType& a, const PoolType& b, bool first) {
+// nodes and watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals
+// stays.
+bool beats(const Requirements& requirements, const PoolType& a, const PoolType& b, bool first) {
   if (!a.device || a.device != b.device || a.pool.zone != b.pool.zone ||
       b.devices % a.devices != 0) {
+    return false;
+  }
+  // What serves nobody is not bought either way; it stays to say why.
+  if (std::none_of(b.uses.begin(), b.uses.end(), [](const Use& use) { return use.ok(); }))
+    return false;
+  const DeviceOffer& of = requirements.devices[*a.device];
+  if (of.nodes_for(a.devices, b.devices / a.devices) > of.nodes_for(b.devices, 1) ||
+      of.replicas_lost(a.devices) * a.devices > of.replicas_lost(b.devices) * b.devices) {
     return false;
   }
   const double copies = static_cast<double>(b.devices) / a.devices;
@@ -256,7 +274,17 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
                                                 type.pool.precision, type.pool.constants.dataflow)
                            : 1;
       }
-      type.idle_w = type.most_w = type.model.steps->idle_power().value();
+      const std::optional<double> peak = peak_w(type.pool);
+      if (!peak) {
+        result.refused.emplace_back(
+            drafts[i].name,
+            fmt::format("the draw of {} is unknown to the catalogue (power_w.tdp): neither power "
+                        "nor energy can be planned with it",
+                        type.pool.accelerator->id));
+        continue;
+      }
+      type.idle_w = type.model.steps->idle_power().value();
+      type.most_w = std::max(type.idle_w, *peak * type.devices);
     }
     for (const data::Demand& demand : requirements.demands) {
       const Label& label = requirements.frame.labels[demand.label.number()];
@@ -277,9 +305,8 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   for (std::size_t b = 0; b < result.types.size(); ++b) {
     bool beaten = false;
     for (std::size_t a = 0; a < result.types.size() && !beaten; ++a)
-      beaten = a != b && beats(result.types[a], result.types[b], a < b);
-    if (!beaten)
-      kept.push_back(result.types[b]);
+      beaten = a != b && beats(requirements, result.types[a], result.types[b], a < b);
+    (beaten ? result.beaten : kept).push_back(result.types[b]);
   }
   result.types = std::move(kept);
   return result;

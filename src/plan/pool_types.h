@@ -24,17 +24,18 @@ struct PoolType {
   std::optional<std::size_t> device;   // of Requirements::devices …
   std::optional<std::size_t> service;  // … or of its services
   int devices = 0;                     // of one replica; 0 for services
-  double idle_w = 0, most_w = 0;       // of a replica's devices: model loaded; at its busiest
+  double idle_w = 0, most_w = 0;       // of a replica's devices: model loaded; all at their TDP
   std::vector<Use> uses;               // by demand
 };
 
 struct PoolTypes {
   std::vector<PoolType> types;
+  // What another one of the same devices, model and place beats in everything: left out of plans.
+  std::vector<PoolType> beaten;
   // What cannot be, and why: "2 x h100_sxm, llama-3.1-405b" does not fit its memory.
   std::vector<std::pair<std::string, std::string>> refused;
 };
 
-// Types that another one of the same devices, model and place beats in everything are left out.
 Result<PoolTypes> pool_types(const data::Requirements& requirements, const data::Catalog& catalog);
 
 // A fleet file with so many replicas of each type; types with none are left out. `note` becomes its

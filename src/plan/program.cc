@@ -16,6 +16,8 @@ using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
 
 constexpr double kJoulesAKwh = 3.6e6;
 constexpr double kLittle = 1e-6;
+// Of a replica: less than that could come too near to a solver's tolerance.
+constexpr double kSmall = 0.01;
 
 bool active(const data::TrainingJob& job, int hour) {
   return (hour - job.from_hour + 24) % 24 < job.hours;
@@ -24,13 +26,6 @@ bool active(const data::TrainingJob& job, int hour) {
 // Whether work of `demand` that comes in one hour of the day may be served in another.
 bool reaches(const Demand& demand, int from, int to) {
   return (to - from + 24) % 24 < demand.hours_to_serve();
-}
-
-double volume_a_day(const std::vector<Period>& periods, std::size_t g) {
-  double day = 0;
-  for (const Period& period : periods)
-    day += period.rate_per_s[g] * static_cast<double>(period.hours.size());
-  return day;
 }
 
 // States the program and reads its solution back.
@@ -42,6 +37,9 @@ class Program {
         types_(types),
         options_(options),
         periods_(periods_of(requirements)) {
+    // The mean rate: numbers that are much less than 1 get lost in a solver's tolerance.
+    for (std::size_t g = 0; g < requirements.demands.size(); ++g)
+      unit_.push_back(volume_a_day(periods_, g) / 24);
     safety_ = options.safety;
     if (safety_.empty())
       safety_.assign(requirements.demands.size(), 1);
@@ -111,7 +109,13 @@ class Program {
   std::vector<int> most_replicas() const;
   void make_rows();
   void make_columns();
+  void stand_on_nodes();
+  std::vector<std::vector<std::size_t>> sharing(std::size_t place) const;
   void meet(std::size_t g);
+  bool is_small(std::size_t g, std::size_t p) const {
+    return types_[p].device && load(g, p) * unit_[g] < kSmall;
+  }
+  void need_a_replica(std::size_t g, std::size_t p);
   void add_training();
   void add_losses();
   void add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly, int lost);
@@ -122,13 +126,14 @@ class Program {
   const PlanOptions& options_;
   const std::vector<Period> periods_;
   std::vector<double> safety_;
+  std::vector<double> unit_;  // by demand: requests/s for a 1 in its columns
   std::vector<Place> sites_;
   std::vector<int> most_;
 
   std::vector<double> least_, most_of_row_;
   std::vector<Draft> drafts_;
+  std::vector<std::vector<int>> single_;      // rows: by place and period: devices that train
   std::vector<std::vector<int>> capacity_;    // rows: by type and period
-  std::vector<std::vector<int>> devices_;     // rows: by place and period
   std::map<std::string, int> racks_, power_;  // rows: by zone
   std::vector<int> stock_;                    // rows: by offer; -1: none
   std::vector<int> tokens_, requests_;        // rows: by type; -1: none
@@ -167,7 +172,7 @@ std::vector<int> Program::most_replicas() const {
     if (requirements_.redundancy != Redundancy::kNone)
       spare += requirements_.redundancy == Redundancy::kZone
                    ? need
-                   : 1.0 + of.per_node / types_[p].devices;
+                   : 1.0 + of.replicas_lost(types_[p].devices);
     for (const data::TrainingJob& job : requirements_.jobs) {
       const auto hours = job.device_hours.find(of.accelerator.id);
       if (hours != job.device_hours.end())
@@ -200,11 +205,6 @@ void Program::make_rows() {
         requests_.back() = row(-kUnlimited, static_cast<double>(*metered.requests_per_day));
       }
     }
-  }
-  for (std::size_t i = 0; i < sites_.size(); ++i) {
-    devices_.emplace_back();
-    for (std::size_t t = 0; t < periods_.size(); ++t)
-      devices_.back().push_back(row(-kUnlimited, 0));
   }
   for (const auto& [zone, limits] : requirements_.zones) {
     if (limits.racks)
@@ -259,8 +259,6 @@ void Program::make_columns() {
                         of.per_node,
                 .whole = true});
     nodes_.push_back(made);
-    for (const int each : devices_[i])
-      entry(made, each, -of.per_node);
     if (owned)
       entry(made, to_buy[sites_[i].offer], 1);
     else if (stock_[sites_[i].offer] >= 0)
@@ -289,23 +287,10 @@ void Program::make_columns() {
     replicas_.push_back(made);
     for (const int each : capacity_[p])
       entry(made, each, -1);
-    const std::vector<int>& devices = devices_[static_cast<std::size_t>(place_of(type))];
-    if (requirements_.redundancy == Redundancy::kNode) {
-      // A node holds one pool then, so that its loss takes replicas of that pool alone.
-      const int per_node = requirements_.devices[*type.device].per_node;
-      const int own = column({.whole = true});
-      const int held = row(-kUnlimited, 0);
-      entry(made, held, type.devices);
-      entry(own, held, -per_node);
-      for (const int each : devices)
-        entry(own, each, per_node);
-    } else {
-      for (const int each : devices)
-        entry(made, each, type.devices);
-    }
     if (const auto power = power_.find(type.pool.zone); power != power_.end())
       entry(made, power->second, type.most_w * pue / 1000);
   }
+  stand_on_nodes();
   x_.assign(demands,
             std::vector<std::vector<int>>(types_.size(), std::vector<int>(periods_.size(), -1)));
   for (std::size_t g = 0; g < demands; ++g) {
@@ -317,25 +302,28 @@ void Program::make_columns() {
         continue;
       for (std::size_t t = 0; t < periods_.size(); ++t) {
         const Period& period = periods_[t];
-        if (!demand.movable() && period.rate_per_s[g] <= 0)
+        if (unit_[g] <= 0 || (!demand.movable() && period.rate_per_s[g] <= 0))
           continue;
         double cost = type.uses[g].operation.joules_per_request * per_joule(bought(type), period);
         if (type.service) {
           const Metered& metered = *type.pool.metered;
           cost = (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
         }
-        const int made = column({.cost = cost * period.seconds_a_year()});
+        const int made = column({.cost = cost * unit_[g] * period.seconds_a_year()});
         x_[g][p][t] = made;
         if (type.device)
-          entry(made, capacity_[p][t], load(g, p));
+          entry(made, capacity_[p][t], load(g, p) * unit_[g]);
         if (tokens_[p] >= 0) {
-          entry(made, tokens_[p] + static_cast<int>(t), safety_[g] * (prompt + output) * 60);
+          entry(made, tokens_[p] + static_cast<int>(t),
+                safety_[g] * unit_[g] * (prompt + output) * 60);
         }
         if (requests_[p] >= 0)
-          entry(made, requests_[p], static_cast<double>(period.hours.size()) * 3600);
+          entry(made, requests_[p], unit_[g] * static_cast<double>(period.hours.size()) * 3600);
       }
     }
     meet(g);
+    for (std::size_t p = 0; p < types_.size(); ++p)
+      need_a_replica(g, p);
   }
   add_training();
   if (!options_.given_fleet)
@@ -349,8 +337,7 @@ void Program::make_columns() {
       double most = 1;
       for (std::size_t p = 0; p < types_.size(); ++p) {
         if (types_[p].device && place_of(types_[p]) == static_cast<int>(i))
-          most += std::ceil(static_cast<double>(most_[p]) * types_[p].devices /
-                            offer(sites_[i]).per_node);
+          most += offer(sites_[i]).nodes_for(types_[p].devices, most_[p]);
       }
       for (const data::TrainingJob& job : requirements_.jobs) {
         const auto hours = job.device_hours.find(offer(sites_[i]).accelerator.id);
@@ -364,9 +351,87 @@ void Program::make_columns() {
   }
 }
 
+// Types that fit a node of a place, by who shares nodes: widths that divide one another, so that
+// counts by width say exactly what fits. A width that does not stands on nodes of its own. Where a
+// node may be lost each holds one pool.
+std::vector<std::vector<std::size_t>> Program::sharing(std::size_t place) const {
+  std::vector<std::size_t> narrow;
+  for (std::size_t p = 0; p < types_.size(); ++p) {
+    if (types_[p].device && place_of(types_[p]) == static_cast<int>(place) &&
+        offer(sites_[place]).replicas_on_node(types_[p].devices) > 0) {
+      narrow.push_back(p);
+    }
+  }
+  std::stable_sort(narrow.begin(), narrow.end(), [&](std::size_t a, std::size_t b) {
+    return types_[a].devices > types_[b].devices;
+  });
+  std::vector<std::vector<std::size_t>> groups;
+  for (const std::size_t p : narrow) {
+    const auto fits = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return requirements_.redundancy != Redundancy::kNode &&
+             types_[group.back()].devices % types_[p].devices == 0;
+    });
+    if (fits == groups.end())
+      groups.push_back({p});
+    else
+      fits->push_back(p);
+  }
+  return groups;
+}
+
+// Whole replicas on whole nodes.
+void Program::stand_on_nodes() {
+  single_.assign(sites_.size(), std::vector<int>(periods_.size(), -1));
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const DeviceOffer& of = offer(sites_[i]);
+    const int nodes = row(-kUnlimited, 0);
+    entry(nodes_[i], nodes, -1);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (types_[p].device && place_of(types_[p]) == static_cast<int>(i) &&
+          of.replicas_on_node(types_[p].devices) == 0)
+        entry(replicas_[p], nodes, of.nodes_for(types_[p].devices, 1));
+    }
+    const bool trains = std::any_of(
+        requirements_.jobs.begin(), requirements_.jobs.end(),
+        [&](const data::TrainingJob& job) { return job.device_hours.contains(of.accelerator.id); });
+    std::vector<std::vector<std::size_t>> groups = sharing(i);
+    // Devices that train fit beside everything that shares.
+    if (trains && (groups.empty() || requirements_.redundancy == Redundancy::kNode))
+      groups.emplace(groups.begin());
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      const int own = column({.whole = true});
+      entry(own, nodes, 1);
+      std::vector<int> widths;
+      for (const std::size_t p : groups[group]) {
+        if (widths.empty() || widths.back() != types_[p].devices)
+          widths.push_back(types_[p].devices);
+      }
+      const bool with_training = trains && group == 0;
+      if (with_training && (widths.empty() || widths.back() != 1))
+        widths.push_back(1);
+      for (const int width : widths) {
+        // Training takes its devices in its hours only.
+        const std::size_t rows = with_training && width == 1 ? periods_.size() : 1;
+        for (std::size_t t = 0; t < rows; ++t) {
+          const int held = row(-kUnlimited, 0);
+          if (with_training && width == 1)
+            single_[i][t] = held;
+          entry(own, held, -of.replicas_on_node(width));
+          for (const std::size_t p : groups[group]) {
+            if (types_[p].devices >= width)
+              entry(replicas_[p], held, types_[p].devices / width);
+          }
+        }
+      }
+    }
+  }
+}
+
 // All of a demand is served: when it comes, or in the hours it may be moved to.
 void Program::meet(std::size_t g) {
   const Demand& demand = requirements_.demands[g];
+  if (unit_[g] <= 0)
+    return;
   const auto serve = [&](int row, std::size_t t, double amount) {
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (x_[g][p][t] >= 0)
@@ -375,13 +440,12 @@ void Program::meet(std::size_t g) {
   };
   if (!demand.movable()) {
     for (std::size_t t = 0; t < periods_.size(); ++t)
-      serve(row(periods_[t].rate_per_s[g], periods_[t].rate_per_s[g]), t, 1);
+      serve(row(periods_[t].rate_per_s[g] / unit_[g], periods_[t].rate_per_s[g] / unit_[g]), t, 1);
     return;
   }
   const auto hours = [&](std::size_t t) { return static_cast<double>(periods_[t].hours.size()); };
   if (demand.hours_to_serve() == 24) {
-    const double day = volume_a_day(periods_, g);
-    const int all = row(day, day);
+    const int all = row(24, 24);
     for (std::size_t t = 0; t < periods_.size(); ++t)
       serve(all, t, hours(t));
     return;
@@ -394,7 +458,7 @@ void Program::meet(std::size_t g) {
   }
   for (const Period& from : periods_) {
     for (const int hour : from.hours) {
-      const int all = row(from.rate_per_s[g], from.rate_per_s[g]);
+      const int all = row(from.rate_per_s[g] / unit_[g], from.rate_per_s[g] / unit_[g]);
       for (std::size_t t = 0; t < periods_.size(); ++t) {
         if (from.rate_per_s[g] <= 0 || !reaches(demand, hour, periods_[t].hours.front()))
           continue;
@@ -403,6 +467,18 @@ void Program::meet(std::size_t g) {
         entry(moved, moved_here[t], 1);
       }
     }
+  }
+}
+
+// However little a demand takes of a replica: where its day is served there is one.
+void Program::need_a_replica(std::size_t g, std::size_t p) {
+  if (!is_small(g, p) || replicas_[p] < 0)
+    return;
+  const int there = row(-kUnlimited, 0);
+  entry(replicas_[p], there, -1);
+  for (std::size_t t = 0; t < periods_.size(); ++t) {
+    if (x_[g][p][t] >= 0)
+      entry(x_[g][p][t], there, static_cast<double>(periods_[t].hours.size()) / 24);
   }
 }
 
@@ -434,7 +510,7 @@ void Program::add_training() {
       entry(devices, within, -job.hours);
       for (std::size_t t = 0; t < periods_.size(); ++t) {
         if (active(job, periods_[t].hours.front()))
-          entry(devices, devices_[i][t], 1);
+          entry(devices, single_[i][t], 1);
       }
       if (const auto power = power_.find(sites_[i].zone); power != power_.end())
         entry(devices, power->second, watts * requirements_.frame.site.pue / 1000);
@@ -499,9 +575,9 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
     for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
       const double rate = periods_[t].rate_per_s[g];
       const bool moved = requirements_.demands[g].movable();
-      if (!counts[g] || (!moved && rate <= 0))
+      if (!counts[g] || unit_[g] <= 0 || (!moved && rate <= 0))
         continue;
-      const int met = moved ? row(0, 0) : row(rate, rate);
+      const int met = moved ? row(0, 0) : row(rate / unit_[g], rate / unit_[g]);
       for (std::size_t p = 0; p < types_.size() && moved; ++p) {
         if (x_[g][p][t] >= 0)
           entry(x_[g][p][t], met, -1);  // as much as is planned here with nothing lost
@@ -514,9 +590,14 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
         const int made = column({});
         entry(made, met, 1);
         if (room[p] >= 0)
-          entry(made, room[p], load(g, p));
+          entry(made, room[p], load(g, p) * unit_[g]);
         if (quota[p] >= 0)
-          entry(made, quota[p], safety_[g] * tokens * 60);
+          entry(made, quota[p], safety_[g] * unit_[g] * tokens * 60);
+        if (is_small(g, p)) {
+          const int there = row(-kUnlimited, 0);
+          entry(made, there, moved ? 1.0 / 24 : unit_[g] / rate);
+          entry(partly && *partly == p ? left : replicas_[p], there, -1);
+        }
       }
     }
   }
@@ -532,10 +613,10 @@ void Program::add_losses() {
       for (std::size_t p = 0; p < types_.size(); ++p) {
         if (!types_[p].device || most_[p] == 0)
           continue;
-        const int per_node = requirements_.devices[*types_[p].device].per_node;
+        const DeviceOffer& of = requirements_.devices[*types_[p].device];
         const int lost = requirements_.redundancy == Redundancy::kReplica
                              ? 1
-                             : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+                             : of.replicas_lost(types_[p].devices);
         add_loss(none, p, lost);
       }
       return;
@@ -544,7 +625,7 @@ void Program::add_losses() {
         std::vector<bool> lost(types_.size(), false);
         bool any = false;
         for (std::size_t p = 0; p < types_.size(); ++p) {
-          lost[p] = types_[p].device && types_[p].pool.zone == zone;
+          lost[p] = types_[p].pool.zone == zone;
           any = any || lost[p];
         }
         if (any)
@@ -639,7 +720,8 @@ Plan Program::read(const IntegerSolution& solution) const {
     for (std::size_t p = 0; p < types_.size(); ++p) {
       plan.rate[g].emplace_back(periods_.size(), 0.0);
       for (std::size_t t = 0; t < periods_.size(); ++t) {
-        const double rate = std::max(0.0, at(x_[g][p][t]));
+        const double units = std::max(0.0, at(x_[g][p][t]));
+        const double rate = types_[p].device && plan.replicas[p] == 0 ? 0 : units * unit_[g];
         plan.rate[g][p][t] = rate;
         const double requests = rate * periods_[t].seconds_a_year();
         if (types_[p].service) {
@@ -647,7 +729,7 @@ Plan Program::read(const IntegerSolution& solution) const {
           plan.costs.metered +=
               requests *
               (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
-          if (rate > kLittle)
+          if (units > kLittle)
             plan.replicas[p] = 1;
         } else {
           add_energy(requests * types_[p].uses[g].operation.joules_per_request, periods_[t],
@@ -714,6 +796,13 @@ std::vector<Period> periods_of(const Requirements& requirements) {
     periods[at->second].hours.push_back(hour);
   }
   return periods;
+}
+
+double volume_a_day(const std::vector<Period>& periods, std::size_t demand) {
+  double day = 0;
+  for (const Period& period : periods)
+    day += period.rate_per_s[demand] * static_cast<double>(period.hours.size());
+  return day;
 }
 
 bool is_protected(const Requirements& requirements, std::size_t demand) {

@@ -7,7 +7,9 @@
 //
 //   Σ_p x_gpt = rate_gt;  batch: what comes in an hour, over the hours that its deadline leaves
 //   Σ_g safety_g·x_gpt/(u·X_gp) + lent_pt <= n_p
-//   Σ_p devices_p·n_p + training <= per_node·N             by device and zone, every period
+//   x_gpt/rate_g <= n_p                                    where it takes little of a replica
+//   n of width w and more, in units of w, <= ⌊per_node/w⌋·N by device, zone and width w; a replica
+//       wider than a node takes whole nodes; devices that train are of width 1, in their hours
 //   nodes <= stock, racks; watts·PUE <= limit; capital <= budget; tokens and requests <= quotas
 //   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
 //   on n_p less what is lost; where that is a node, nodes hold one pool each
@@ -39,6 +41,8 @@ struct Period {
   double seconds_a_year() const { return static_cast<double>(hours.size()) * 3600 * 365; }
 };
 std::vector<Period> periods_of(const data::Requirements& requirements);
+// Requests of a demand, in those of an hour at one a second.
+double volume_a_day(const std::vector<Period>& periods, std::size_t demand);
 // Those in which no other period asks at least as much of every demand that `counts`.
 std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
                                   const std::vector<bool>& counts);

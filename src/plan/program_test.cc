@@ -70,6 +70,15 @@ TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
   EXPECT_GT(found.plan.costs.maintenance, 0);
 }
 
+TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
+  const auto capital = [](const std::string& money) {
+    return answer(requirements(std::string(kDesk) + "money: {useful_life_years: 5" + money + "}\n"))
+        .plan.costs.capital;
+  };
+  EXPECT_NEAR(capital(", horizon_years: 2"), 60000 * capital_recovery(0.08, 2), 1e-6);
+  EXPECT_NEAR(capital(", horizon_years: 9"), capital(""), 1e-6);
+}
+
 TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   const Answer found = answer(requirements(std::string(kDesk) + "redundancy: replica\n"));
   EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 2);
@@ -106,6 +115,62 @@ devices: [{device: h100_sxm, price: 30000}]
   alone.replace(alone.find("class: batch"), 12, "class: flex ");
   // As work that cannot wait it costs at least as much.
   EXPECT_LE(found.plan.total(), answer(requirements(alone)).plan.total() * 1.0001);
+}
+
+TEST(PlanProgram, HoweverLittleIsAskedThereIsAReplica) {
+  for (const std::string rate : {"1e-4", "1e-8", "1e-12"}) {
+    std::string text = kDesk;
+    text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: " + rate);
+    EXPECT_EQ(answer(requirements(text)).replicas("h100_sxm-llama-3.1-8b"), 1) << rate;
+    text += "redundancy: replica\n";
+    EXPECT_EQ(answer(requirements(text)).replicas("h100_sxm-llama-3.1-8b"), 2) << rate;
+  }
+}
+
+// The desk on replicas of so many devices, on nodes of so many.
+Answer on_nodes(int width, int per_node, const std::string& more = "") {
+  std::string text = kDesk + more;
+  text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: 150");
+  text.replace(text.find("per_node: 2"), 11,
+               fmt::format("per_node: {}, widths: [{}]", per_node, width));
+  return answer(requirements(text));
+}
+
+TEST(PlanProgram, ReplicasStandOnWholeNodes) {
+  const std::string name = "h100_sxm-llama-3.1-8b-x4";
+  // Two devices of each node are of no use.
+  const Answer six = on_nodes(4, 6);
+  ASSERT_GE(six.replicas(name), 2);
+  EXPECT_EQ(six.plan.nodes.at({0, "here"}), six.replicas(name));
+  const Answer eight = on_nodes(4, 8);
+  EXPECT_EQ(eight.plan.nodes.at({0, "here"}), (eight.replicas(name) + 1) / 2);
+  // One that is wider than a node has its nodes for itself.
+  const Answer three = on_nodes(4, 3);
+  EXPECT_EQ(three.plan.nodes.at({0, "here"}), 2 * three.replicas(name));
+}
+
+TEST(PlanProgram, ALostNodeTakesTheReplicasThatStandOnIt) {
+  const std::string name = "h100_sxm-llama-3.1-8b-x4", node = "redundancy: node\n";
+  EXPECT_EQ(on_nodes(4, 6, node).replicas(name), on_nodes(4, 6).replicas(name) + 1);
+  EXPECT_EQ(on_nodes(4, 8, node).replicas(name), on_nodes(4, 8).replicas(name) + 2);
+  EXPECT_EQ(on_nodes(4, 3, node).replicas(name), on_nodes(4, 3).replicas(name) + 1);
+}
+
+TEST(PlanProgram, AZoneThatIsLostTakesItsServicesToo) {
+  const std::string text = R"(
+site: {zone: here}
+zones: {cloud: {}}
+labels: {public: {zones: any}}
+redundancy: zone
+demands:
+  - {name: desk, label: public, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200}
+services:
+  - {name: api, model: llama-3.1-8b, zone: cloud, metered: {per_million_prompt: 0.05, per_million_output: 0.08, ttft_s: {median: 300ms, sigma: 0.4}, tpot_s: 10ms}}
+)";
+  EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
+  const Answer both = answer(requirements(text + "devices: [{device: h100_sxm, price: 30000}]\n"));
+  ASSERT_EQ(both.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_EQ(both.replicas("h100_sxm-llama-3.1-8b"), 1);
 }
 
 // A desk by day, and letters that come at noon only.

@@ -18,7 +18,7 @@
 namespace medley::plan {
 namespace {
 
-using data::Demand, data::Redundancy, data::Requirements;
+using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
 
 constexpr double kDay = 86400;
 constexpr double kShortest = 600, kLongest = 21600;  // seconds of a window
@@ -110,7 +110,8 @@ class Simulations {
     double rate = 0;
     for (const std::vector<double>& by_period : plan_.rate[g])
       rate += by_period[t];
-    return rate;
+    // The solver's dust is no work.
+    return rate > kLittle * volume_a_day(periods_, g) ? rate : 0;
   }
 
   // The end of a window that is not counted for a demand: as long as a long answer takes alone.
@@ -167,7 +168,7 @@ class Simulations {
         batch += interactive[g] ? 0 : planned_rate(g, t);
         all += planned_rate(g, t);
       }
-      if (batch > kLittle && busy(t) > most) {
+      if (batch > 0 && busy(t) > most) {
         most = busy(t);
         fullest = t;
       }
@@ -221,8 +222,7 @@ class Simulations {
       for (const auto& [zone, limits] : requirements_.zones) {
         Loss loss{"all of zone " + zone, {}};
         for (std::size_t p = 0; p < types_.size(); ++p) {
-          for (int i = 0; types_[p].device && types_[p].pool.zone == zone && i < plan_.replicas[p];
-               ++i)
+          for (int i = 0; types_[p].pool.zone == zone && i < plan_.replicas[p]; ++i)
             loss.replicas.push_back(first_[p] + i);
         }
         if (!loss.replicas.empty())
@@ -233,10 +233,8 @@ class Simulations {
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (!types_[p].device || plan_.replicas[p] == 0)
         continue;
-      const int per_node = requirements_.devices[*types_[p].device].per_node;
-      const int lost = redundancy == Redundancy::kReplica
-                           ? 1
-                           : std::max(1, (per_node + types_[p].devices - 1) / types_[p].devices);
+      const DeviceOffer& of = requirements_.devices[*types_[p].device];
+      const int lost = redundancy == Redundancy::kReplica ? 1 : of.replicas_lost(types_[p].devices);
       Loss loss{fmt::format("a {} of {}", redundancy == Redundancy::kReplica ? "replica" : "node",
                             types_[p].pool.name),
                 {}};
@@ -298,7 +296,7 @@ class Simulations {
       for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
         const Demand& demand = requirements_.demands[g];
         const double rate = planned_rate(g, window.period);
-        if (rate <= kLittle)
+        if (rate <= 0)
           continue;
         if (demand.trace) {
           add_trace(g, rate, window, of_window, drawn);
@@ -394,18 +392,23 @@ class Simulations {
 Result<Proof> prove(const Requirements& requirements, const data::Catalog& catalog,
                     const std::vector<PoolType>& types, const Plan& plan,
                     const ProofOptions& options) {
+  if (requirements.demands.empty())
+    return Proof{};
   Simulations simulations(requirements, types, plan, options);
   MEDLEY_TRY_STATUS(simulations.prepare(catalog));
   return simulations.run();
 }
 
-std::vector<double> least_kept(const Requirements& requirements, const Proof& proof) {
-  std::vector<double> kept;
+std::vector<std::optional<double>> least_kept(const Requirements& requirements,
+                                              const Proof& proof) {
+  std::vector<std::optional<double>> kept;
   for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
-    double least = proof.whole[g].share();
+    std::optional<double> least = proof.whole[g].share();
     if (is_protected(requirements, g)) {
-      for (const Proof::Failure& failure : proof.failures)
-        least = std::min(least, failure.demands[g].share());
+      for (const Proof::Failure& failure : proof.failures) {
+        if (const auto share = failure.demands[g].share())
+          least = std::min(least.value_or(1), *share);
+      }
     }
     kept.push_back(least);
   }
@@ -413,14 +416,18 @@ std::vector<double> least_kept(const Requirements& requirements, const Proof& pr
 }
 
 std::vector<bool> falls_short(const Requirements& requirements, const Proof& proof) {
-  const std::vector<double> kept = least_kept(requirements, proof);
+  const std::vector<std::optional<double>> kept = least_kept(requirements, proof);
   std::vector<bool> shortfall;
   for (std::size_t g = 0; g < kept.size(); ++g)
-    shortfall.push_back(kept[g] < requirements.demands[g].attain);
+    shortfall.push_back(kept[g] && *kept[g] < requirements.demands[g].attain);
   return shortfall;
 }
 
 namespace {
+
+// Demands are counted for so many times what they are at most, and for that part at the least:
+// beyond that it is not size that is missing, or not size that is too much.
+constexpr double kMostCounted = 6, kLeastCounted = 1 / kMostCounted;
 
 std::ptrdiff_t kinds_of(const Plan& plan) {
   return std::count_if(plan.replicas.begin(), plan.replicas.end(), [](int of) { return of > 0; });
@@ -430,8 +437,8 @@ bool any(const std::vector<bool>& flags) {
   return std::find(flags.begin(), flags.end(), true) != flags.end();
 }
 
-// The cheapest plan, with fewer kinds of pools where that costs next to nothing: a spare of another
-// kind saves watts and makes work.
+}  // namespace
+
 Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
                                    const std::vector<PoolType>& types, solve::IntegerSolver& solver,
                                    PlanOptions options) {
@@ -449,165 +456,231 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
     bool others = false;
     for (std::size_t other = 0; other < types.size(); ++other)
       others = others || same_place(other);
-    if (!types[p].device || plan.replicas[p] == 0 || !others)
+    if (!types[p].device || plan.replicas[p] == 0 || !others || options.replicas[p])
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;
-    MEDLEY_TRY(Plan fewer, cheapest(requirements, types, solver, without));
+    const Result<Plan> tried = cheapest(requirements, types, solver, without);
+    if (!tried.ok())  // then there is a plan still: that with this kind
+      continue;
+    Plan fewer = *tried;
     if (fewer.outcome == Plan::Outcome::kFound && fewer.total() <= bound * (1 + kWorthAKind) &&
         kinds_of(fewer) < kinds_of(plan)) {
       options = without;
-      fewer.gap = std::max(0.0, 1 - bound / fewer.total());
+      fewer.gap = fewer.total() > 0 ? std::max(0.0, 1 - bound / fewer.total()) : 0;
       plan = std::move(fewer);
     }
   }
   return plan;
 }
 
-// One replica less or more of what a proven plan has.
-class Neighbourhood {
+namespace {
+
+// Finds the factors of the demands with which program and simulation agree.
+class Calibration {
  public:
-  Neighbourhood(const Requirements& requirements, const data::Catalog& catalog,
-                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
-                const ProofOptions& options)
+  Calibration(const Requirements& requirements, const data::Catalog& catalog,
+              const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+              const PlanOptions& options, const ProofOptions& proof)
       : requirements_(requirements),
         catalog_(catalog),
         types_(types),
         solver_(solver),
-        options_(options) {}
-
-  // Takes replicas away while everything is kept; what was tried last stays as neighbours.
-  Status shrink(Proven& proven) {
-    for (bool again = true; again;) {
-      again = false;
-      std::vector<Proven::Neighbour> tried;
-      std::optional<Step> best;
-      for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (!types_[p].device || proven.plan.replicas[p] == 0)
-          continue;
-        MEDLEY_TRY(Step step, changed(proven.plan, p, -1));
-        if (step.neighbour.keeps_all && step.plan.total() < proven.plan.total() &&
-            (!best || step.plan.total() < best->plan.total())) {
-          best = step;
-        }
-        tried.push_back(std::move(step.neighbour));
-      }
-      proven.neighbours = std::move(tried);
-      if (best) {
-        proven.plan = std::move(best->plan);
-        proven.proof = std::move(best->proof);
-        proven.rounds.push_back(
-            {proven.safety, proven.plan.total(), least_kept(requirements_, proven.proof), true});
-        again = true;
-      }
-    }
-    return Done{};
+        options_(options),
+        proof_(proof) {
+    out_.safety = options.safety;
+    if (out_.safety.empty())
+      out_.safety.assign(requirements.demands.size(), 1);
   }
 
-  Status look_above(Proven& proven) {
-    for (std::size_t p = 0; p < types_.size(); ++p) {
-      if (!types_[p].device || proven.plan.replicas[p] == 0)
-        continue;
-      MEDLEY_TRY(Step step, changed(proven.plan, p, 1));
-      proven.neighbours.push_back(std::move(step.neighbour));
+  Result<Proven> run() {
+    MEDLEY_TRY_STATUS(tighten());
+    if (out_.plan.outcome != Plan::Outcome::kFound)
+      return std::move(out_);
+    if (out_.agreed && proof_.loosen && !requirements_.demands.empty())
+      MEDLEY_TRY_STATUS(loosen());
+    if (out_.agreed && proof_.neighbours) {
+      for (const int by : {-1, 1}) {
+        for (std::size_t p = 0; p < types_.size(); ++p) {
+          if (types_[p].device && out_.plan.replicas[p] > 0)
+            MEDLEY_TRY_STATUS(look_at_neighbour(p, by));
+        }
+      }
     }
-    return Done{};
+    ProofOptions fresh = proof_;
+    for (std::uint64_t& seed : fresh.seeds)
+      seed += 1000;
+    MEDLEY_TRY(out_.fresh, prove(requirements_, catalog_, types_, out_.plan, fresh));
+    return std::move(out_);
   }
 
  private:
-  struct Step {
-    Proven::Neighbour neighbour;
-    Plan plan;
-    Proof proof;
-  };
+  Result<Plan> plan_with(const std::vector<double>& safety) {
+    PlanOptions with = options_;
+    with.safety = safety;
+    return cheapest_of_few_kinds(requirements_, types_, solver_, with);
+  }
+  void take(std::vector<double> safety, Plan plan, Proof proof) {
+    out_.agreed = !any(falls_short(requirements_, proof));
+    out_.rounds.push_back({safety, plan.total(), least_kept(requirements_, proof), out_.agreed});
+    out_.safety = std::move(safety);
+    out_.plan = std::move(plan);
+    out_.proof = std::move(proof);
+  }
 
-  Result<Step> changed(const Plan& from, std::size_t p, int by) {
-    Step step;
-    step.neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
+  // Counts what falls short for more until one replica more is bought, and again until nothing
+  // does, or nothing larger can be.
+  Status tighten() {
+    constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
+    constexpr int kMostRounds = 16;
+    std::vector<double> safety = out_.safety;
+    std::vector<bool> grow;
+    for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
+      Plan plan;
+      do {
+        bool growable = grow.empty();
+        for (std::size_t g = 0; g < grow.size(); ++g) {
+          if (grow[g] && safety[g] < kMostCounted) {
+            safety[g] *= kStep;
+            growable = true;
+          }
+        }
+        if (growable) {
+          MEDLEY_TRY(plan, plan_with(safety));
+        }
+        if (plan.outcome != Plan::Outcome::kFound) {
+          if (round == 0)
+            out_.plan = std::move(plan);
+          return Done{};
+        }
+      } while (!grow.empty() && plan.replicas == out_.plan.replicas && plan.lent == out_.plan.lent);
+      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+      grow = falls_short(requirements_, proof);
+      take(safety, std::move(plan), std::move(proof));
+    }
+    return Done{};
+  }
+
+  // The mirror of it: counts demands for less, just so far that the program finds something
+  // cheaper, as long as simulation agrees with what it finds.
+  Status loosen() {
+    for (bool again = true; again;) {
+      again = false;
+      for (const std::vector<bool>& some : groups()) {
+        std::vector<double> safety;
+        Plan plan;
+        MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
+        if (!found || std::find(refused_.begin(), refused_.end(), fleet_of(plan)) != refused_.end())
+          continue;
+        MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+        if (any(falls_short(requirements_, proof))) {
+          refused_.push_back(fleet_of(plan));
+          continue;
+        }
+        take(std::move(safety), std::move(plan), std::move(proof));
+        again = true;
+        break;
+      }
+    }
+    return Done{};
+  }
+
+  // Demands that are loosened together: all, those that each pool serves, and each by itself.
+  std::vector<std::vector<bool>> groups() const {
+    const std::size_t demands = requirements_.demands.size();
+    std::vector<std::vector<bool>> groups = {std::vector<bool>(demands, true)};
+    const auto add = [&](std::vector<bool> group) {
+      if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
+        groups.push_back(std::move(group));
+    };
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      std::vector<bool> served(demands, false);
+      for (std::size_t g = 0; g < demands && out_.plan.replicas[p] > 0; ++g) {
+        for (const double rate : out_.plan.rate[g][p])
+          served[g] = served[g] || rate > kLittle;
+      }
+      add(std::move(served));
+    }
+    for (std::size_t g = 0; g < demands; ++g) {
+      std::vector<bool> alone(demands, false);
+      alone[g] = true;
+      add(std::move(alone));
+    }
+    return groups;
+  }
+
+  // The least loosening of some demands with which the program finds a cheaper fleet. Answers
+  // whether there is one.
+  Result<bool> find_cheaper(const std::vector<bool>& some, std::vector<double>& safety,
+                            Plan& plan) {
+    constexpr double kClose = 1.02;  // the factors are told to two digits
+    const double cheaper = out_.plan.total() * (1 - 2 * options_.gap);
+    const auto tried = [&](double factor) -> Result<bool> {
+      std::vector<double> with = out_.safety;
+      for (std::size_t g = 0; g < with.size(); ++g) {
+        if (some[g])
+          with[g] = std::max(with[g] * factor, std::min(with[g], kLeastCounted));
+      }
+      MEDLEY_TRY(Plan found, plan_with(with));
+      if (found.outcome != Plan::Outcome::kFound || found.total() >= cheaper ||
+          found.replicas == out_.plan.replicas)
+        return false;
+      safety = std::move(with);
+      plan = std::move(found);
+      return true;
+    };
+    double low = kLeastCounted / kMostCounted, high = 1;
+    MEDLEY_TRY(const bool at_all, tried(low));
+    while (at_all && high / low > kClose) {
+      const double middle = std::sqrt(low * high);
+      MEDLEY_TRY(const bool there, tried(middle));
+      (there ? low : high) = middle;
+    }
+    return at_all;
+  }
+
+  static std::pair<std::vector<int>, std::vector<std::vector<int>>> fleet_of(const Plan& plan) {
+    return {plan.replicas, plan.lent};
+  }
+
+  // One replica less or more. Whether it is enough is for simulation to say, so the program only
+  // shares out the mean load.
+  Status look_at_neighbour(std::size_t p, int by) {
+    Proven::Neighbour neighbour;
+    neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
     PlanOptions options{.given_fleet = true};
     for (std::size_t i = 0; i < types_.size(); ++i) {
-      options.replicas.push_back(types_[i].device ? std::optional<int>(from.replicas[i])
+      options.replicas.push_back(types_[i].device ? std::optional<int>(out_.plan.replicas[i])
                                                   : std::nullopt);
     }
     *options.replicas[p] += by;
-    MEDLEY_TRY(step.plan, cheapest(requirements_, types_, solver_, options));
-    if (step.plan.outcome != Plan::Outcome::kFound)
-      return step;
-    step.neighbour.cost = step.plan.total();
-    MEDLEY_TRY(step.proof, prove(requirements_, catalog_, types_, step.plan, options_));
-    step.neighbour.kept = least_kept(requirements_, step.proof);
-    step.neighbour.keeps_all = !any(falls_short(requirements_, step.proof));
-    return step;
+    MEDLEY_TRY(const Plan plan, cheapest(requirements_, types_, solver_, options));
+    if (plan.outcome == Plan::Outcome::kFound) {
+      neighbour.cost = plan.total();
+      MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+      neighbour.kept = least_kept(requirements_, proof);
+      neighbour.keeps_all = !any(falls_short(requirements_, proof));
+    }
+    out_.neighbours.push_back(std::move(neighbour));
+    return Done{};
   }
 
   const Requirements& requirements_;
   const data::Catalog& catalog_;
   const std::vector<PoolType>& types_;
   solve::IntegerSolver& solver_;
-  const ProofOptions& options_;
+  const PlanOptions& options_;
+  const ProofOptions& proof_;
+  Proven out_;
+  std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };
 
 }  // namespace
 
 Result<Proven> cheapest_proven(const Requirements& requirements, const data::Catalog& catalog,
                                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
-                               const PlanOptions& options, const ProofOptions& proof_options) {
-  // A fleet is whole replicas: demands grow by this until one more is bought, and by no more than
-  // kMost, beyond which it is not size that is missing.
-  constexpr double kStep = 1.06, kMost = 6;
-  constexpr int kMostRounds = 16;
-  const auto with_fresh_seeds = [&](Proven of) -> Result<Proven> {
-    ProofOptions fresh = proof_options;
-    for (std::uint64_t& seed : fresh.seeds)
-      seed += 1000;
-    MEDLEY_TRY(of.fresh, prove(requirements, catalog, types, of.plan, fresh));
-    return of;
-  };
-  Proven proven;
-  proven.safety = options.safety;
-  if (proven.safety.empty())
-    proven.safety.assign(requirements.demands.size(), 1);
-  PlanOptions with = options;
-  std::vector<bool> grow;
-  for (int round = 0; round < kMostRounds; ++round) {
-    Plan plan;
-    do {
-      bool growable = grow.empty();
-      for (std::size_t g = 0; g < grow.size(); ++g) {
-        if (grow[g] && proven.safety[g] < kMost) {
-          proven.safety[g] *= kStep;
-          growable = true;
-        }
-      }
-      with.safety = proven.safety;
-      if (growable) {
-        MEDLEY_TRY(plan, cheapest_of_few_kinds(requirements, types, solver, with));
-      }
-      if (plan.outcome != Plan::Outcome::kFound) {
-        if (round == 0) {
-          proven.plan = plan;
-          return proven;
-        }
-        return with_fresh_seeds(std::move(proven));
-      }
-    } while (!grow.empty() && plan.replicas == proven.plan.replicas &&
-             plan.lent == proven.plan.lent);
-    MEDLEY_TRY(const Proof proof, prove(requirements, catalog, types, plan, proof_options));
-    proven.plan = plan;
-    proven.proof = proof;
-    grow = falls_short(requirements, proof);
-    proven.agreed = !any(grow);
-    proven.rounds.push_back(
-        {proven.safety, plan.total(), least_kept(requirements, proof), proven.agreed});
-    if (proven.agreed)
-      break;
-  }
-  if (proven.agreed && proof_options.neighbours) {
-    Neighbourhood around(requirements, catalog, types, solver, proof_options);
-    MEDLEY_TRY_STATUS(around.shrink(proven));
-    MEDLEY_TRY_STATUS(around.look_above(proven));
-  }
-  return with_fresh_seeds(std::move(proven));
+                               const PlanOptions& options, const ProofOptions& proof) {
+  return Calibration(requirements, catalog, types, solver, options, proof).run();
 }
 
 }  // namespace medley::plan

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,10 @@ namespace medley::plan {
 
 struct Kept {
   long long requests = 0, kept = 0;
-  double share() const {
-    return requests > 0 ? static_cast<double>(kept) / static_cast<double>(requests) : 1;
+  std::optional<double> share() const {  // empty: nobody asked, which proves nothing
+    if (requests == 0)
+      return std::nullopt;
+    return static_cast<double>(kept) / static_cast<double>(requests);
   }
 };
 
@@ -36,9 +39,11 @@ struct ProofOptions {
   // Requests of one seed, about; the windows are as long as that, 10 minutes to 6 hours each.
   double requests = 24000;
   bool failures = true;
-  bool neighbours = true;  // also take replicas away, and look at one less and one more
+  bool loosen = true;      // also count demands for less, while that is cheaper and keeps all
+  bool neighbours = true;  // also look at one replica less and one more
 };
 
+// Where nobody asks for anything (jobs alone) there is nothing to simulate and the proof is empty.
 // Errors: a trace that cannot be read any more; a fleet that its reader refuses.
 Result<Proof> prove(const data::Requirements& requirements, const data::Catalog& catalog,
                     const std::vector<PoolType>& types, const Plan& plan,
@@ -49,29 +54,37 @@ Result<Proof> prove(const data::Requirements& requirements, const data::Catalog&
 std::vector<bool> falls_short(const data::Requirements& requirements, const Proof& proof);
 
 // What is kept of each demand at the least: by the whole fleet, and of classes that redundancy
-// protects, in each failure.
-std::vector<double> least_kept(const data::Requirements& requirements, const Proof& proof);
+// protects, in each failure. Empty where no request of it was simulated.
+std::vector<std::optional<double>> least_kept(const data::Requirements& requirements,
+                                              const Proof& proof);
 
-// Plans that are solved, proved, and solved again with larger demands until both agree; then
-// replicas are taken away one by one as long as every promise is still kept, since the program
-// estimates from means.
+// The cheapest plan, with fewer kinds of pools where that costs next to nothing (half a percent): a
+// spare of another kind saves watts and makes work. Replicas that are held are left alone.
+Result<Plan> cheapest_of_few_kinds(const data::Requirements& requirements,
+                                   const std::vector<PoolType>& types, solve::IntegerSolver& solver,
+                                   PlanOptions options);
+
+// A plan and the program that it is the cheapest of, calibrated by simulation (decision 0072): each
+// demand is counted for more, until what the program finds keeps every promise, and then for less,
+// as long as what it finds is cheaper and still does. The factors are of demands, not of devices,
+// so they say as much of fleets that were not simulated: comparisons are made by this program.
 struct Proven {
   Plan plan;
   Proof proof;                 // on the seeds it was made with
   Proof fresh;                 // on seeds of its own
-  std::vector<double> safety;  // by demand
+  std::vector<double> safety;  // by demand: how much larger than it is the program takes it to be
   struct Round {
     std::vector<double> safety;
     double cost = 0;
-    std::vector<double> kept;  // by demand: the least of the whole fleet and its failures
+    std::vector<std::optional<double>> kept;  // by demand, as of least_kept()
     bool agreed = false;
   };
   std::vector<Round> rounds;
   // Fleets with one replica less or more of something, and what simulation says of them.
   struct Neighbour {
-    std::string what;            // "one chat-h100 less"
-    std::optional<double> cost;  // a year; empty: it could not serve the mean load
-    std::vector<double> kept;    // as in rounds
+    std::string what;                         // "one chat-h100 less"
+    std::optional<double> cost;               // a year; empty: it could not serve the mean load
+    std::vector<std::optional<double>> kept;  // as in rounds
     bool keeps_all = false;
   };
   std::vector<Neighbour> neighbours;

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "plan/proof.h"
+#include "plan/study.h"
 #include "plan/testing_requirements.h"
 
 namespace medley::plan {
@@ -36,9 +37,9 @@ Made made(const std::string& text, const ProofOptions& options = {}) {
 TEST(PlanProof, WhatIsPromisedIsKeptOnSeedsThatDidNotMakeIt) {
   const Made plan = made(kDesk);
   ASSERT_TRUE(plan.proven.agreed);
-  EXPECT_GE(plan.proven.proof.whole[0].share(), 0.97);
+  EXPECT_GE(plan.proven.proof.whole[0].share().value_or(0), 0.97);
   EXPECT_GT(plan.proven.proof.whole[0].requests, 10000);
-  EXPECT_NEAR(plan.proven.fresh.whole[0].share(), plan.proven.proof.whole[0].share(), 0.01);
+  EXPECT_NEAR(*plan.proven.fresh.whole[0].share(), *plan.proven.proof.whole[0].share(), 0.01);
 }
 
 TEST(PlanProof, NoReplicaCouldBeSpared) {
@@ -53,6 +54,46 @@ TEST(PlanProof, NoReplicaCouldBeSpared) {
     }
   }
   EXPECT_TRUE(less);
+}
+
+TEST(PlanProof, TheFleetIsTheCheapestOfTheProgramThatItIsComparedBy) {
+  // Planned with far too much room at first: simulation takes it away, in the program and not only
+  // in the fleet.
+  const Made plan = made("utilisation: 0.3\n" + std::string(kDesk));
+  ASSERT_TRUE(plan.proven.agreed);
+  EXPECT_LT(plan.proven.safety[0], 0.7);
+  EXPECT_LT(plan.proven.plan.total(), plan.proven.rounds.front().cost);
+  const auto solver = solve::make_integer_solver();
+  const auto again =
+      cheapest(plan.requirements, plan.types, *solver, {.safety = plan.proven.safety});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->replicas, plan.proven.plan.replicas);
+  EXPECT_NEAR(again->total(), plan.proven.plan.total(), plan.proven.plan.total() * 1e-3);
+  // The same as where too little was planned at first.
+  const Made other = made("utilisation: 1\n" + std::string(kDesk));
+  EXPECT_EQ(other.proven.plan.replicas, plan.proven.plan.replicas);
+}
+
+TEST(PlanProof, ComparisonsOfAShrunkFleetAreOfThatFleet) {
+  std::string text = "utilisation: 0.3\n" + std::string(kDesk);
+  text.replace(text.find("price: 30000"), 12, "price: [20000, 40000]");
+  const auto asked = data::parse_requirements(text, "buy.yaml", test_catalog());
+  ASSERT_TRUE(asked.ok());
+  const auto solver = solve::make_integer_solver();
+  const auto made = study(*asked, test_catalog(), *solver, {.proof = {.neighbours = false}});
+  ASSERT_TRUE(made.ok());
+  const double cost = made->chosen.plan.total();
+  ASSERT_LT(made->chosen.safety[0], 1);
+  ASSERT_TRUE(made->price_range.has_value());
+  EXPECT_LT(made->price_range->low, cost);
+  EXPECT_GT(made->price_range->high, cost);
+  EXPECT_NEAR((made->price_range->low + made->price_range->high) / 2, cost, cost * 2e-3);
+  for (const Sensitivity& of : made->sensitivity) {
+    if (of.what == "tariff x 2") {
+      EXPECT_TRUE(of.same_fleet);
+      EXPECT_NEAR(*of.cost, cost + made->chosen.plan.costs.energy, cost * 2e-3);
+    }
+  }
 }
 
 TEST(PlanProof, AFleetThatIsTooSmallIsSeenAndMadeLarger) {
@@ -73,7 +114,7 @@ TEST(PlanProof, AFailureIsSimulatedAndSurvived) {
   ASSERT_TRUE(plan.proven.agreed);
   ASSERT_FALSE(plan.proven.proof.failures.empty());
   for (const Proof::Failure& failure : plan.proven.proof.failures)
-    EXPECT_GE(failure.demands[0].share(), 0.97) << failure.what;
+    EXPECT_GE(failure.demands[0].share().value_or(0), 0.97) << failure.what;
   // A replica more than the plan that loses nothing.
   const Made without = made(kDesk);
   EXPECT_GT(plan.proven.plan.total(), without.proven.plan.total());
@@ -92,7 +133,7 @@ TEST(PlanProof, LentReplicasAreMissingWhileTheyAreLent) {
   for (const auto& by_job : plan.proven.plan.lent)
     lent += by_job[0];
   EXPECT_GE(lent, 1);
-  EXPECT_GE(plan.proven.proof.whole[0].share(), 0.97);
+  EXPECT_GE(plan.proven.proof.whole[0].share().value_or(0), 0.97);
   // Were more lent than can be spared, the proof would say so.
   Plan greedy = plan.proven.plan;
   for (std::size_t p = 0; p < greedy.lent.size(); ++p)

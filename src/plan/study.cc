@@ -15,6 +15,7 @@ using data::Demand, data::DeviceOffer, data::Requirements;
 constexpr double kLittle = 1e-6;
 // Comparisons need not be as close as the choice.
 constexpr PlanOptions kRough{.gap = 1e-3, .time_limit_s = 5};
+constexpr char kNone[] = "none can be", kNoTime[] = "no answer within the time given";
 
 bool is_scheduled(const DeviceOffer& offer) {
   return offer.accelerator.kind == AcceleratorKind::kLpu ||
@@ -24,22 +25,20 @@ bool is_scheduled(const DeviceOffer& offer) {
 class Studier {
  public:
   Studier(const Requirements& requirements, const data::Catalog& catalog,
-          const StudyOptions& options)
-      : catalog_(catalog),
-        options_(options),
-        checked_(solve::make_integer_solver()),
-        solver_(solve::make_integer_solver(solve::IntegerMethod::kCbc)) {
+          solve::IntegerSolver& solver, const StudyOptions& options)
+      : catalog_(catalog), solver_(solver), options_(options) {
     out_.requirements = requirements;
   }
 
   Result<Study> run() {
     const Requirements& asked = out_.requirements;
+    MEDLEY_TRY_STATUS(know_what_jobs_draw());
     MEDLEY_TRY(out_.pools, pool_types(asked, catalog_));
     if (options_.prove) {
       MEDLEY_TRY(out_.chosen,
-                 cheapest_proven(asked, catalog_, out_.pools.types, *checked_, {}, options_.proof));
+                 cheapest_proven(asked, catalog_, out_.pools.types, solver_, {}, options_.proof));
     } else {
-      MEDLEY_TRY(out_.chosen.plan, cheapest(asked, out_.pools.types, *checked_));
+      MEDLEY_TRY(out_.chosen.plan, cheapest_of_few_kinds(asked, out_.pools.types, solver_, {}));
       out_.chosen.safety.assign(asked.demands.size(), 1);
     }
     for (const Period& period : periods_of(asked)) {
@@ -53,89 +52,140 @@ class Studier {
     out_.fleet = fleet_name(out_.pools.types, out_.chosen.plan.replicas);
     tell_truths();
     if (options_.compare) {
-      MEDLEY_TRY_STATUS(compare_candidates());
-      MEDLEY_TRY_STATUS(say_why_not());
-      MEDLEY_TRY_STATUS(find_bindings());
-      MEDLEY_TRY_STATUS(vary());
-      MEDLEY_TRY_STATUS(walk_front());
+      compare_candidates();
+      say_why_not();
+      find_bindings();
+      vary();
+      walk_front();
       compare_duties();
     }
-    MEDLEY_TRY_STATUS(range_of_prices());
+    range_of_prices();
     return std::move(out_);
   }
 
  private:
+  // What training draws is its TDP.
+  Status know_what_jobs_draw() const {
+    for (const data::TrainingJob& job : out_.requirements.jobs) {
+      for (const DeviceOffer& offer : out_.requirements.devices) {
+        if (job.device_hours.contains(offer.accelerator.id) && !offer.accelerator.tdp_w) {
+          return Error{ErrorCode::kInvalid,
+                       fmt::format("{}: job '{}' may run on {}, whose draw the catalogue does not "
+                                   "know (power_w.tdp): leave it out of device_hours, or give a "
+                                   "catalogue that knows it",
+                                   out_.requirements.file, job.name, offer.accelerator.id),
+                       {}};
+        }
+      }
+    }
+    return Done{};
+  }
+
   struct Solved {
     PoolTypes pools;
     Plan plan;
+    std::string none;  // why there is no plan; empty where there is one
+    std::optional<double> cost() const {
+      return none.empty() ? std::optional(plan.total()) : std::nullopt;
+    }
   };
-  Result<Solved> solve(const Requirements& changed) {
+  // `held`: replicas by pool type, of the requirements as they are.
+  Solved solve(const Requirements& changed, std::vector<std::optional<int>> held = {}) {
+    const auto failed = [](Solved solved, const Error& error) {
+      solved.none = "could not be computed: " + error.message;
+      return solved;
+    };
     Solved solved;
-    MEDLEY_TRY(solved.pools, pool_types(changed, catalog_));
+    auto pools = pool_types(changed, catalog_);
+    if (!pools.ok())
+      return failed(std::move(solved), pools.error());
+    solved.pools = *std::move(pools);
     PlanOptions options = kRough;
     options.safety = out_.chosen.safety;
-    MEDLEY_TRY(solved.plan, cheapest(changed, solved.pools.types, *solver_, options));
+    options.replicas = std::move(held);
+    auto plan = cheapest_of_few_kinds(changed, solved.pools.types, solver_, options);
+    if (!plan.ok())
+      return failed(std::move(solved), plan.error());
+    solved.plan = *std::move(plan);
+    solved.none = solved.plan.outcome == Plan::Outcome::kFound        ? ""
+                  : solved.plan.outcome == Plan::Outcome::kInfeasible ? kNone
+                                                                      : kNoTime;
     return solved;
   }
-  std::optional<double> cost_of(const Plan& plan) const {
-    return plan.outcome == Plan::Outcome::kFound ? std::optional(plan.total()) : std::nullopt;
-  }
 
-  Status compare_candidates() {
+  void compare_candidates() {
     const Requirements& asked = out_.requirements;
-    const double best = out_.chosen.plan.total();
     out_.candidates.push_back({"cheapest of all", out_.pools.types, out_.chosen.plan, out_.fleet,
                                "chosen",
                                options_.prove ? std::optional(out_.chosen.proof) : std::nullopt});
-    std::set<std::string> fleets = {order_of(asked, out_.pools.types, out_.chosen.plan)};
-    const auto consider = [&](const std::string& name,
-                              const std::function<bool(const DeviceOffer&)>& keep,
-                              bool services) -> Status {
-      Requirements changed = asked;
-      std::erase_if(changed.devices, [&](const DeviceOffer& offer) { return !keep(offer); });
-      if (!services)
-        changed.services.clear();
-      if (changed.devices.size() == asked.devices.size() &&
-          changed.services.size() == asked.services.size()) {
-        return Done{};
-      }
-      if (changed.devices.empty() && changed.services.empty())
-        return Done{};
-      MEDLEY_TRY(Solved solved, solve(changed));
-      Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}};
-      if (solved.plan.outcome != Plan::Outcome::kFound) {
-        candidate.why = why_none(changed, solved);
-      } else {
-        candidate.fleet = fleet_name(solved.pools.types, solved.plan.replicas);
-        if (!fleets.insert(order_of(changed, solved.pools.types, solved.plan)).second)
-          return Done{};
-        const double more = solved.plan.total() - best;
-        candidate.why = fmt::format("{:+.0f} a year ({:+.1f} %)", more, more / best * 100);
-        if (options_.prove) {
-          ProofOptions proof = options_.proof;
-          proof.seeds.resize(1);
-          MEDLEY_TRY(candidate.proof,
-                     prove(changed, catalog_, candidate.types, candidate.plan, proof));
-        }
-      }
-      out_.candidates.push_back(std::move(candidate));
-      return Done{};
-    };
     std::set<std::string> ids;
     for (const DeviceOffer& offer : asked.devices)
       ids.insert(offer.accelerator.id);
     for (const std::string& id : ids) {
-      MEDLEY_TRY_STATUS(consider(
-          "only " + id, [&](const DeviceOffer& of) { return of.accelerator.id == id; }, false));
+      consider(
+          "only " + id, [&](const DeviceOffer& of) { return of.accelerator.id == id; }, false);
     }
-    MEDLEY_TRY_STATUS(consider(
-        "no LPU", [](const DeviceOffer& of) { return !is_scheduled(of); }, true));
-    MEDLEY_TRY_STATUS(consider(
+    consider(
+        "no LPU", [](const DeviceOffer& of) { return !is_scheduled(of); }, true);
+    consider(
         "all rented", [](const DeviceOffer& of) { return of.deal == DeviceOffer::Deal::kRent; },
-        true));
-    return consider(
+        true);
+    consider(
         "all bought", [](const DeviceOffer& of) { return of.deal == DeviceOffer::Deal::kBuy; },
         false);
+  }
+
+  // The cheapest fleet of some of the offers, simulated on the first seed.
+  void consider(const std::string& name, const std::function<bool(const DeviceOffer&)>& keep,
+                bool services) {
+    const Requirements& asked = out_.requirements;
+    Requirements changed = asked;
+    std::erase_if(changed.devices, [&](const DeviceOffer& offer) { return !keep(offer); });
+    if (!services)
+      changed.services.clear();
+    if ((changed.devices.size() == asked.devices.size() &&
+         changed.services.size() == asked.services.size()) ||
+        (changed.devices.empty() && changed.services.empty())) {
+      return;
+    }
+    const Solved solved = solve(changed);
+    Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}};
+    if (!solved.none.empty()) {
+      candidate.why = solved.none == kNone ? why_none(changed, solved) : solved.none;
+      out_.candidates.push_back(std::move(candidate));
+      return;
+    }
+    candidate.fleet = fleet_name(solved.pools.types, solved.plan.replicas);
+    const std::string order = order_of(changed, solved.pools.types, solved.plan);
+    for (const std::string& known : orders_) {
+      if (known == order)
+        return;
+    }
+    if (order == order_of(asked, out_.pools.types, out_.chosen.plan))
+      return;
+    orders_.push_back(order);
+    const double best = out_.chosen.plan.total();
+    candidate.why = fmt::format("{:+.0f} a year ({})", solved.plan.total() - best,
+                                change_text(solved.plan.total(), best));
+    if (options_.prove) {
+      ProofOptions options = options_.proof;
+      options.seeds.resize(1);
+      auto proof = prove(changed, catalog_, candidate.types, candidate.plan, options);
+      if (!proof.ok()) {
+        candidate.why += ", could not be simulated: " + proof.error().message;
+      } else {
+        const std::vector<bool> shortfall = falls_short(changed, *proof);
+        std::string few;
+        for (std::size_t g = 0; g < shortfall.size(); ++g) {
+          if (shortfall[g])
+            few += (few.empty() ? "" : ", ") + changed.demands[g].name;
+        }
+        if (!few.empty())
+          candidate.why += ", and more in truth: simulated, it keeps too little of " + few;
+        candidate.proof = *std::move(proof);
+      }
+    }
+    out_.candidates.push_back(std::move(candidate));
   }
 
   // What would be ordered: fleets that only put models differently on the same devices are one.
@@ -150,8 +200,6 @@ class Studier {
   }
 
   std::string why_none(const Requirements& changed, const Solved& solved) const {
-    if (solved.plan.outcome == Plan::Outcome::kUnknown)
-      return "no answer within the time given";
     for (std::size_t g = 0; g < changed.demands.size(); ++g) {
       const std::string why = no_pool_for(changed, solved.pools, g);
       if (!why.empty())
@@ -168,7 +216,7 @@ class Studier {
   }
 
   // Of each offer that the fleet leaves out: what a fleet with one of it would cost more.
-  Status say_why_not() {
+  void say_why_not() {
     const Requirements& asked = out_.requirements;
     const Plan& plan = out_.chosen.plan;
     for (std::size_t i = 0; i < asked.devices.size(); ++i) {
@@ -185,7 +233,7 @@ class Studier {
       if (used)
         continue;
       const std::string& name = asked.devices[i].name;
-      std::string nearest;
+      std::string nearest, failed;
       std::optional<double> least;
       for (const std::size_t p : mine) {
         const PoolType& type = out_.pools.types[p];
@@ -198,18 +246,18 @@ class Studier {
           }
           continue;
         }
-        PlanOptions options = kRough;
-        options.safety = out_.chosen.safety;
-        options.replicas.assign(out_.pools.types.size(), std::nullopt);
-        options.replicas[p] = 1;
-        MEDLEY_TRY(const Plan forced, cheapest(asked, out_.pools.types, *solver_, options));
-        if (forced.outcome == Plan::Outcome::kFound)
-          least = std::min(least.value_or(1e300), forced.total());
+        std::vector<std::optional<int>> held(out_.pools.types.size());
+        held[p] = 1;
+        const Solved forced = solve(asked, std::move(held));
+        if (const auto cost = forced.cost())
+          least = std::min(least.value_or(1e300), *cost);
+        else if (forced.none != kNone)
+          failed = forced.none;
       }
       if (least) {
         const double more = std::max(0.0, *least - plan.total());
         out_.why_not.emplace_back(
-            name, more < plan.total() * 1e-3
+            name, more <= plan.total() * 1e-3
                       ? std::string("as cheap, to within the gap: a matter of taste")
                       : fmt::format("one replica of it makes the plan {:.0f} a year dearer", more));
       } else if (mine.empty()) {
@@ -220,7 +268,9 @@ class Studier {
         }
         out_.why_not.emplace_back(name, why);
       } else {
-        out_.why_not.emplace_back(name, nearest.empty() ? "not within the limits" : nearest);
+        out_.why_not.emplace_back(name, !failed.empty()   ? failed
+                                        : nearest.empty() ? "not within the limits"
+                                                          : nearest);
       }
     }
     for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
@@ -237,109 +287,111 @@ class Studier {
       }
       out_.why_not.emplace_back(type.pool.name, why);
     }
-    return Done{};
   }
 
-  Status find_bindings() {
+  void find_bindings() {
     const Requirements& asked = out_.requirements;
     const double best = out_.chosen.plan.total();
     const auto lift = [&](const std::string& limit,
-                          const std::function<void(Requirements&)>& change) -> Status {
+                          const std::function<void(Requirements&)>& change) {
       Requirements changed = asked;
       change(changed);
-      MEDLEY_TRY(const Solved solved, solve(changed));
-      if (const auto cost = cost_of(solved.plan); cost && *cost < best * (1 - 2e-3))
-        out_.bindings.push_back({limit, best - *cost});
-      return Done{};
+      const Solved solved = solve(changed);
+      if (const auto cost = solved.cost(); !cost)
+        out_.bindings.push_back({limit, 0, solved.none});
+      else if (*cost < best * (1 - 2e-3))
+        out_.bindings.push_back({limit, best - *cost, {}});
     };
     for (const auto& [zone, limits] : asked.zones) {
       if (limits.power_limit_kw) {
-        MEDLEY_TRY_STATUS(lift(fmt::format("power in {} ({:g} kW)", zone, *limits.power_limit_kw),
-                               [&](Requirements& of) { of.zones[zone].power_limit_kw.reset(); }));
+        lift(fmt::format("power in {} ({:g} kW)", zone, *limits.power_limit_kw),
+             [&](Requirements& of) { of.zones[zone].power_limit_kw.reset(); });
       }
       if (limits.racks) {
-        MEDLEY_TRY_STATUS(lift(fmt::format("racks in {} ({})", zone, *limits.racks),
-                               [&](Requirements& of) { of.zones[zone].racks.reset(); }));
+        lift(fmt::format("racks in {} ({})", zone, *limits.racks),
+             [&](Requirements& of) { of.zones[zone].racks.reset(); });
       }
     }
     for (std::size_t i = 0; i < asked.devices.size(); ++i) {
       if (asked.devices[i].stock) {
-        MEDLEY_TRY_STATUS(
-            lift(fmt::format("stock of {} ({})", asked.devices[i].name, *asked.devices[i].stock),
-                 [&](Requirements& of) { of.devices[i].stock.reset(); }));
+        lift(fmt::format("stock of {} ({})", asked.devices[i].name, *asked.devices[i].stock),
+             [&](Requirements& of) { of.devices[i].stock.reset(); });
       }
     }
     if (asked.money.budget) {
-      MEDLEY_TRY_STATUS(lift(fmt::format("budget ({:.0f})", *asked.money.budget),
-                             [](Requirements& of) { of.money.budget.reset(); }));
+      lift(fmt::format("budget ({:.0f})", *asked.money.budget),
+           [](Requirements& of) { of.money.budget.reset(); });
     }
     if (asked.redundancy != data::Redundancy::kNone) {
-      MEDLEY_TRY_STATUS(
-          lift(fmt::format("redundancy (a {} may be lost)", name_of(asked.redundancy)),
-               [](Requirements& of) { of.redundancy = data::Redundancy::kNone; }));
+      lift(fmt::format("redundancy (a {} may be lost)", name_of(asked.redundancy)),
+           [](Requirements& of) { of.redundancy = data::Redundancy::kNone; });
     }
     for (std::size_t l = 0; l < asked.frame.labels.size(); ++l) {
       if (asked.frame.labels[l].any_zone || asked.zones.size() < 2)
         continue;
-      MEDLEY_TRY_STATUS(lift(fmt::format("label {}", asked.frame.labels[l].name),
-                             [&](Requirements& of) { of.frame.labels[l].any_zone = true; }));
+      lift(fmt::format("label {}", asked.frame.labels[l].name),
+           [&](Requirements& of) { of.frame.labels[l].any_zone = true; });
     }
     std::sort(out_.bindings.begin(), out_.bindings.end(),
               [](const Binding& a, const Binding& b) { return a.saving > b.saving; });
-    return Done{};
   }
 
-  Status vary() {
-    const auto change = [&](const std::string& what,
-                            const std::function<void(Requirements&)>& by) -> Status {
+  void vary() {
+    const auto change = [&](const std::string& what, const std::function<void(Requirements&)>& by) {
       Requirements changed = out_.requirements;
       by(changed);
-      MEDLEY_TRY(const Solved solved, solve(changed));
-      const auto cost = cost_of(solved.plan);
+      const Solved solved = solve(changed);
+      const auto cost = solved.cost();
       out_.sensitivity.push_back(
-          {what, cost, cost && fleet_name(solved.pools.types, solved.plan.replicas) == out_.fleet});
-      return Done{};
+          {what, cost, cost && fleet_name(solved.pools.types, solved.plan.replicas) == out_.fleet,
+           solved.none});
     };
     for (const double factor : {0.8, 1.2, 1.5, 2.0}) {
-      MEDLEY_TRY_STATUS(change(fmt::format("traffic x {:g}", factor), [&](Requirements& of) {
+      change(fmt::format("traffic x {:g}", factor), [&](Requirements& of) {
         for (Demand& demand : of.demands) {
           for (double& rate : demand.rate_per_s)
             rate *= factor;
         }
-      }));
+      });
     }
-    MEDLEY_TRY_STATUS(change("tariff x 2", [](Requirements& of) {
+    change("tariff x 2", [](Requirements& of) {
       for (double& price : of.frame.site.tariff_per_kwh)
         price *= 2;
-    }));
+    });
     for (const double factor : {0.7, 1.3}) {
-      MEDLEY_TRY_STATUS(
-          change(fmt::format("purchase prices x {:g}", factor), [&](Requirements& of) {
-            for (DeviceOffer& offer : of.devices) {
-              if (offer.deal == DeviceOffer::Deal::kBuy)
-                offer.price = {offer.price.low * factor, offer.price.high * factor};
-            }
-          }));
+      change(fmt::format("purchase prices x {:g}", factor), [&](Requirements& of) {
+        for (DeviceOffer& offer : of.devices) {
+          if (offer.deal == DeviceOffer::Deal::kBuy)
+            offer.price = {offer.price.low * factor, offer.price.high * factor};
+        }
+      });
     }
     for (const double years : {2.0, 6.0}) {
       if (years == out_.requirements.money.useful_life_years)
         continue;
-      MEDLEY_TRY_STATUS(change(fmt::format("useful life {:g} years", years),
-                               [&](Requirements& of) { of.money.useful_life_years = years; }));
+      change(fmt::format("useful life {:g} years", years),
+             [&](Requirements& of) { of.money.useful_life_years = years; });
     }
-    return Done{};
   }
 
   // Shorter targets on TPOT for all that have one.
-  Status walk_front() {
+  void walk_front() {
     double tightest = 1e300;
     for (const Demand& demand : out_.requirements.demands) {
       if (demand.targets.tpot)
         tightest = std::min(tightest, std::chrono::duration<double>(*demand.targets.tpot).count());
     }
     if (tightest > 1e299)
-      return Done{};
+      return;
     for (const double factor : {4.0, 2.0, 1.4, 1.0, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1}) {
+      if (factor == 1) {  // that is the choice itself
+        out_.front.push_back({1,
+                              1 / tightest,
+                              out_.chosen.plan.total(),
+                              has_scheduled(out_.pools.types, out_.chosen.plan),
+                              {}});
+        continue;
+      }
       Requirements changed = out_.requirements;
       for (Demand& demand : changed.demands) {
         if (demand.targets.tpot) {
@@ -347,18 +399,28 @@ class Studier {
               Seconds(std::chrono::duration<double>(*demand.targets.tpot).count() * factor));
         }
       }
-      MEDLEY_TRY(const Solved solved, solve(changed));
-      FrontPoint point{factor, 1 / (tightest * factor), cost_of(solved.plan), false};
-      for (std::size_t p = 0; p < solved.pools.types.size() && point.cost; ++p) {
-        point.has_scheduled =
-            point.has_scheduled || (solved.plan.replicas[p] > 0 && solved.pools.types[p].device &&
-                                    solved.pools.types[p].pool.statically_scheduled());
-      }
-      out_.front.push_back(point);
-      if (!point.cost)
+      const Solved solved = solve(changed);
+      out_.front.push_back({factor, 1 / (tightest * factor), solved.cost(),
+                            solved.none.empty() && has_scheduled(solved.pools.types, solved.plan),
+                            solved.none});
+      if (solved.none == kNone)
         break;  // tighter still is no better
     }
-    return Done{};
+    const std::vector<FrontPoint> all = out_.front;
+    std::erase_if(out_.front, [&](const FrontPoint& of) {
+      return of.factor != 1 && of.cost &&
+             std::any_of(all.begin(), all.end(), [&](const FrontPoint& other) {
+               return other.tokens_per_s > of.tokens_per_s && other.cost && *other.cost <= *of.cost;
+             });
+    });
+  }
+
+  static bool has_scheduled(const std::vector<PoolType>& types, const Plan& plan) {
+    for (std::size_t p = 0; p < types.size(); ++p) {
+      if (plan.replicas[p] > 0 && types[p].device && types[p].pool.statically_scheduled())
+        return true;
+    }
+    return false;
   }
 
   // Share of the day that a device's replicas are busy for, as the program has it.
@@ -400,7 +462,8 @@ class Studier {
         for (const PoolType& type : out_.pools.types) {
           if (type.device == i && type.devices > 0) {
             idle = type.idle_w / type.devices;
-            busy = std::max(busy, type.most_w / type.devices);
+            for (const Use& use : type.uses)
+              busy = std::max(busy, use.operation.busy_w / type.devices);
           }
         }
         out_.duties.push_back({bought.name, rented.name,
@@ -419,102 +482,127 @@ class Studier {
       if (demand.targets.tpot) {
         truth.tokens_per_s_asked = 1 / std::chrono::duration<double>(*demand.targets.tpot).count();
       }
-      double all = 0, scheduled = 0;
+      double all = 0, on_devices = 0, on_scheduled = 0;
       for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
         const PoolType& type = out_.pools.types[p];
         for (const double rate : out_.chosen.plan.rate[g][p]) {
           all += rate;
-          scheduled += type.device && type.pool.statically_scheduled() ? rate : 0;
+          on_devices += type.device ? rate : 0;
+          on_scheduled += type.device && type.pool.statically_scheduled() ? rate : 0;
         }
-        const Use& use = type.uses[g];
-        if (!type.device || use.obstacle == Obstacle::kModel || use.obstacle == Obstacle::kLabel)
-          continue;
-        const auto speed = fastest(type.model, demand);
-        if (!speed)
-          continue;
-        auto& best = type.pool.statically_scheduled() ? truth.scheduled : truth.batched;
-        Truth::Reach reach{type.pool.name, speed->tokens_per_s, {}, speed->joules_per_token};
-        if (use.ok())
-          reach.joules_per_token = use.operation.joules_per_token;
-        const bool better =
-            !best ||
-            (reach.joules_per_token &&
-             (!best->joules_per_token || *reach.joules_per_token < *best->joules_per_token)) ||
-            (!reach.joules_per_token && !best->joules_per_token && reach.fastest > best->fastest);
-        if (better)
-          best = reach;
+        reach(type, g, joules_planned(p), truth);
       }
-      truth.scheduled_share = all > 0 ? scheduled / all : 0;
-      const bool batched_reaches = truth.batched && truth.batched->joules_per_token;
-      const bool scheduled_reaches = truth.scheduled && truth.scheduled->joules_per_token;
-      truth.needs_scheduled = !batched_reaches && scheduled_reaches;
-      truth.verdict = verdict(truth, batched_reaches, scheduled_reaches);
+      for (const PoolType& type : out_.pools.beaten)
+        reach(type, g, std::nullopt, truth);
+      truth.scheduled_share = all > 0 ? on_scheduled / all : 0;
+      truth.device_share = all > 0 ? on_devices / all : 0;
+      const bool batched = truth.batched && truth.batched->reaches();
+      const bool scheduled = truth.scheduled && truth.scheduled->reaches();
+      truth.needs_scheduled = !batched && scheduled;
+      truth.verdict = verdict(truth, batched, scheduled);
       out_.truths.push_back(std::move(truth));
     }
   }
 
-  static std::string verdict(const Truth& truth, bool batched, bool scheduled) {
-    if (batched && truth.scheduled_share < kLittle) {
-      return fmt::format("needs no LPU: {} keeps its targets at {:.2g} J a token",
-                         truth.batched->pool, *truth.batched->joules_per_token);
+  // Remembers a pool type where it is the best of its kind so far.
+  void reach(const PoolType& type, std::size_t g, std::optional<double> planned,
+             Truth& truth) const {
+    const Use& use = type.uses[g];
+    if (!type.device || use.obstacle == Obstacle::kModel || use.obstacle == Obstacle::kLabel)
+      return;
+    const auto speed = fastest(type.model, out_.requirements.demands[g]);
+    if (!speed)
+      return;
+    Truth::Reach reach{type.pool.name, speed->tokens_per_s, speed->joules_per_token, {}, planned};
+    if (use.ok())
+      reach.joules_full = use.operation.joules_per_token;
+    auto& best = type.pool.statically_scheduled() ? truth.scheduled : truth.batched;
+    const bool better =
+        !best || (reach.reaches() && !best->reaches()) ||
+        (reach.reaches() && best->reaches() && *reach.joules_full < *best->joules_full) ||
+        (!reach.reaches() && !best->reaches() && reach.fastest > best->fastest);
+    if (better)
+      best = std::move(reach);
+  }
+
+  // Of a pool of the plan: all that it draws in a year, by the output tokens of that time.
+  std::optional<double> joules_planned(std::size_t p) const {
+    const Requirements& asked = out_.requirements;
+    const PoolType& type = out_.pools.types[p];
+    double joules = 0, tokens = 0;
+    const std::vector<Period> periods = periods_of(asked);
+    for (std::size_t t = 0; t < periods.size(); ++t) {
+      joules += type.idle_w * out_.chosen.plan.replicas[p] * periods[t].seconds_a_year();
+      for (std::size_t g = 0; g < asked.demands.size(); ++g) {
+        const double requests = out_.chosen.plan.rate[g][p][t] * periods[t].seconds_a_year();
+        joules += requests * type.uses[g].operation.joules_per_request;
+        tokens += requests * data::mean_of(asked.demands[g], true);
+      }
     }
+    return tokens > 0 ? std::optional(joules / tokens) : std::nullopt;
+  }
+
+  static std::string verdict(const Truth& truth, bool batched, bool scheduled) {
     if (batched) {
-      return fmt::format(
-          "could do without an LPU ({} keeps its targets at {:.2g} J a token); it uses "
-          "slots that are there for others, or cheaper",
-          truth.batched->pool, *truth.batched->joules_per_token);
+      const std::string gpu = fmt::format("{} keeps its targets at {:.2g} J a token when full",
+                                          truth.batched->pool, *truth.batched->joules_full);
+      return truth.scheduled_share < kLittle
+                 ? "needs no LPU: " + gpu
+                 : fmt::format(
+                       "could do without an LPU ({}); it uses slots that are there for others, or "
+                       "cheaper",
+                       gpu);
     }
     if (scheduled) {
       const std::string gpu =
-          truth.batched ? fmt::format(
-                              "no GPU keeps its targets: {} gives one user {:.0f} tokens/s at "
-                              "best ({:.2g} J each)",
-                              truth.batched->pool, truth.batched->fastest,
-                              truth.batched->joules_per_token_fastest)
-                        : std::string("no GPU may serve it");
-      return fmt::format("{}; {} gives {:.0f} at {:.2g} J a token, which is what it buys", gpu,
-                         truth.scheduled->pool, truth.scheduled->fastest,
-                         *truth.scheduled->joules_per_token);
+          truth.batched
+              ? fmt::format(
+                    "no GPU keeps its targets: {} gives one user alone {:.0f} tokens/s at {:.2g} J "
+                    "each",
+                    truth.batched->pool, truth.batched->fastest, truth.batched->joules_alone)
+              : std::string("no GPU may serve it");
+      const Truth::Reach& lpu = *truth.scheduled;
+      return fmt::format(
+          "{}; {} gives {:.0f}, whoever else is there, at {:.2g} J for one user "
+          "alone and {:.2g} J when full{}: that rate is what it buys",
+          gpu, lpu.pool, lpu.fastest, lpu.joules_alone, *lpu.joules_full,
+          lpu.joules_planned ? fmt::format(" ({:.2g} J as planned)", *lpu.joules_planned) : "");
     }
     return "served by rented services alone, whose energy is unknown";
   }
 
   // The chosen fleet, were every price at the low or the high end of its range.
-  Status range_of_prices() {
-    const auto at = [&](bool high) -> Result<double> {
-      Requirements changed = out_.requirements;
+  void range_of_prices() {
+    const Requirements& asked = out_.requirements;
+    if (std::none_of(asked.devices.begin(), asked.devices.end(),
+                     [](const DeviceOffer& of) { return of.price.low < of.price.high; })) {
+      return;
+    }
+    std::vector<std::optional<int>> fleet;
+    for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
+      fleet.push_back(out_.pools.types[p].device ? std::optional(out_.chosen.plan.replicas[p])
+                                                 : std::nullopt);
+    }
+    const auto at = [&](bool high) {
+      Requirements changed = asked;
+      changed.money.budget.reset();  // kept at the middles
       for (DeviceOffer& offer : changed.devices) {
         const double price = high ? offer.price.high : offer.price.low;
         offer.price = {price, price};
       }
-      PlanOptions options = kRough;
-      options.safety = out_.chosen.safety;
-      options.replicas.clear();
-      for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
-        options.replicas.push_back(out_.pools.types[p].device
-                                       ? std::optional<int>(out_.chosen.plan.replicas[p])
-                                       : std::nullopt);
-      }
-      MEDLEY_TRY(const Plan plan, cheapest(changed, out_.pools.types, *solver_, options));
-      return plan.outcome == Plan::Outcome::kFound ? plan.total() : out_.chosen.plan.total();
+      return solve(changed, fleet);
     };
-    const bool ranges =
-        std::any_of(out_.requirements.devices.begin(), out_.requirements.devices.end(),
-                    [](const DeviceOffer& of) { return of.price.low < of.price.high; });
-    if (!ranges)
-      return Done{};
-    PriceRange range;
-    MEDLEY_TRY(range.low, at(false));
-    MEDLEY_TRY(range.high, at(true));
-    if (range.high > range.low * (1 + 1e-9))
-      out_.price_range = range;
-    return Done{};
+    const Solved low = at(false), high = at(true);
+    if (!low.none.empty() || !high.none.empty())
+      out_.no_price_range = low.none.empty() ? high.none : low.none;
+    else if (*high.cost() > *low.cost() * (1 + 1e-9))
+      out_.price_range = {*low.cost(), *high.cost()};
   }
 
   const data::Catalog& catalog_;
+  solve::IntegerSolver& solver_;
   const StudyOptions& options_;
-  // The choice is checked by two methods; what it is compared with by one, and recomputed.
-  std::unique_ptr<solve::IntegerSolver> checked_, solver_;
+  std::vector<std::string> orders_;  // of the candidates so far
   Study out_;
 };
 
@@ -530,6 +618,29 @@ std::string fleet_name(const std::vector<PoolType>& types, const std::vector<int
                             : fmt::format("{} x {}", replicas[p], types[p].pool.name);
   }
   return out.empty() ? "nothing" : out;
+}
+
+std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan) {
+  std::vector<std::string> services;
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    if (types[p].service && plan.replicas[p] > 0)
+      services.push_back(types[p].pool.name);
+  }
+  return services;
+}
+
+bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan) {
+  return !plan.nodes.empty() || services_in(types, plan).empty();
+}
+
+std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std::string figure) {
+  if (!draw_is_known(types, plan))
+    return "unknown";
+  return services_in(types, plan).empty() ? figure : "at least " + figure;
+}
+
+std::string change_text(double is, double was) {
+  return was > 0 ? fmt::format("{:+.1f} %", (is / was - 1) * 100) : "-";
 }
 
 double busy_at_peak(const Requirements& requirements, const std::vector<PoolType>& types,
@@ -557,29 +668,35 @@ std::array<std::optional<double>, kServiceClassCount> kept_by_class(
     sum.kept += proof.whole[g].kept;
   }
   std::array<std::optional<double>, kServiceClassCount> kept;
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    if (sums[i].requests > 0)
-      kept[i] = sums[i].share();
-  }
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    kept[i] = sums[i].share();
   return kept;
 }
 
 std::string no_pool_for(const Requirements& requirements, const PoolTypes& pools,
                         std::size_t demand) {
-  // The obstacle that is nearest to being none tells most.
+  // The obstacle that is nearest to being none tells most, and of equal ones the nearest miss.
   std::string why;
   int rank = -1;
+  double reached_s = 0;
+  std::vector<const PoolType*> all;
   for (const PoolType& type : pools.types) {
-    const Use& use = type.uses[demand];
-    if (use.ok())
+    if (type.uses[demand].ok())
       return {};
+    all.push_back(&type);
+  }
+  for (const PoolType& type : pools.beaten)
+    all.push_back(&type);
+  for (const PoolType* type : all) {
+    const Use& use = type->uses[demand];
     const int nearness = use.obstacle == Obstacle::kModel     ? 0
                          : use.obstacle == Obstacle::kLabel   ? 2
                          : use.obstacle == Obstacle::kContext ? 1
                                                               : 3;
-    if (nearness > rank) {
+    if (nearness > rank || (nearness == 3 && rank == 3 && use.reached_s < reached_s)) {
       rank = nearness;
-      why = fmt::format("{} ({})", use.why, type.pool.name);
+      reached_s = use.reached_s;
+      why = fmt::format("{} ({})", use.why, type->pool.name);
     }
   }
   if (rank <= 0) {
@@ -596,8 +713,8 @@ std::string no_pool_for(const Requirements& requirements, const PoolTypes& pools
 }
 
 Result<Study> study(const Requirements& requirements, const data::Catalog& catalog,
-                    const StudyOptions& options) {
-  return Studier(requirements, catalog, options).run();
+                    solve::IntegerSolver& solver, const StudyOptions& options) {
+  return Studier(requirements, catalog, solver, options).run();
 }
 
 }  // namespace medley::plan

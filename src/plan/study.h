@@ -1,8 +1,8 @@
 // Everything a buyer is told: the chosen fleet and its proof, the other fleets and why not them,
 // which limits bind, what moves the answer, and what an LPU is for.
 //
-// Every comparison is the same program on changed requirements, with the safety that the proof of
-// the chosen fleet asked for.
+// Every comparison is the program that the chosen fleet is the cheapest of, as its proof has
+// calibrated it, on changed requirements. One that fails is a line that says so.
 #pragma once
 
 #include <array>
@@ -20,20 +20,23 @@ struct Candidate {
   std::vector<PoolType> types;
   Plan plan;
   std::string fleet;  // "3 x chat-h100, 1 x voice-lpu"; empty where there is none
-  std::string why;    // why not, or "chosen"
+  std::string why;    // why not, or "chosen"; where there is no plan, why there is none
   std::optional<Proof> proof;
 };
 
-// A limit whose lifting makes the plan cheaper, and by how much a year.
+// A limit whose lifting makes the plan cheaper, and by how much a year; or where that could not be
+// said, why.
 struct Binding {
   std::string limit;
   double saving = 0;
+  std::string none;
 };
 
 struct Sensitivity {
   std::string what;
-  std::optional<double> cost;  // a year; empty: no plan
+  std::optional<double> cost;  // a year; empty: no plan, and `none` says why
   bool same_fleet = false;
+  std::string none;
 };
 
 struct Duty {
@@ -43,27 +46,33 @@ struct Duty {
                        // through the day
 };
 
-// The cheapest fleet when everybody waits for tokens so many times shorter.
+// The cheapest fleet when everybody waits for tokens so many times shorter. Points that another one
+// beats in both are left out, but for that which is asked for.
 struct FrontPoint {
   double factor = 1;
-  double tokens_per_s = 0;  // of the tightest demand's target
-  std::optional<double> cost;
+  double tokens_per_s = 0;     // of the tightest demand's target
+  std::optional<double> cost;  // empty: no plan, and `none` says why
   bool has_scheduled = false;  // LPUs in it
+  std::string none;
 };
 
-// What each kind of device does at a demand's token rate.
+// What each kind of device does at a demand's token rate. Joules are of whole replicas, prompts and
+// what they draw between steps included, but for one user alone, whose prompt is not counted.
 struct Truth {
   std::string demand;
   double tokens_per_s_asked = 0;  // 0: no target
   struct Reach {
     std::string pool;
-    double fastest = 0;                      // tokens a second of one user
-    std::optional<double> joules_per_token;  // at the target; empty: it is not reached
-    double joules_per_token_fastest = 0;
+    double fastest = 0;                    // tokens a second of one user, alone on a replica
+    double joules_alone = 0;               // a token then
+    std::optional<double> joules_full;     // as many at once as the targets allow; empty: not kept
+    std::optional<double> joules_planned;  // of all that the pool does in this plan, over the year
+    bool reaches() const { return joules_full.has_value(); }
   };
   std::optional<Reach> batched, scheduled;  // the best of each kind
   bool needs_scheduled = false;             // no batched device that may be had reaches it
-  double scheduled_share = 0;               // of its requests, in the chosen fleet
+  double scheduled_share = 0;               // of its requests, in the chosen fleet, on LPUs …
+  double device_share = 0;                  // … and on devices of any kind; the rest on services
   std::string verdict;                      // one sentence
 };
 
@@ -84,10 +93,11 @@ struct Study {
   std::vector<FrontPoint> front;
   std::vector<Truth> truths;
   std::optional<PriceRange> price_range;  // where a price is a range
+  std::string no_price_range;             // why it is not known, where it should be
   double tokens_a_year = 0;               // output tokens, of all demands
 
-  double per_million_tokens(double a_year) const {
-    return tokens_a_year > 0 ? a_year / tokens_a_year * 1e6 : 0;
+  std::optional<double> per_million_tokens(double a_year) const {  // empty: nobody asks for any
+    return tokens_a_year > 0 ? std::optional(a_year / tokens_a_year * 1e6) : std::nullopt;
   }
 };
 
@@ -97,12 +107,24 @@ struct StudyOptions {
   bool compare = true;  // candidates, sensitivity and the rest
 };
 
-// Where no fleet can be: the outcome of chosen.plan says so (infeasible.h says why).
+// Where no fleet can be: the outcome of chosen.plan says so (infeasible.h says why). Errors are
+// those of the choice alone, and a job that may run on a device whose draw is unknown.
 Result<Study> study(const data::Requirements& requirements, const data::Catalog& catalog,
-                    const StudyOptions& options);
+                    solve::IntegerSolver& solver, const StudyOptions& options);
 
 // "3 x chat-h100, 1 x voice-lpu".
 std::string fleet_name(const std::vector<PoolType>& types, const std::vector<int>& replicas);
+
+// Rented services that a plan uses: nobody says what they draw.
+std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan);
+// A plan's energy or carbon: "5.0", "at least 5.0" beside rented services, "unknown" of these
+// alone.
+std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std::string figure);
+// Whether any of it is known.
+bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan);
+
+// "+4.0 %" of `is` against `was`; "-" where `was` is nothing.
+std::string change_text(double is, double was);
 
 // The largest share of a pool type's replicas that the plan has busy in any period.
 double busy_at_peak(const data::Requirements& requirements, const std::vector<PoolType>& types,

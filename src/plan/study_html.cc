@@ -23,6 +23,9 @@ std::string grouped(double value) {
   return (value <= -0.5 ? "-" : "") + digits;
 }
 std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
+std::string percent(const std::optional<double>& share) {
+  return share ? percent(*share) : "no requests";
+}
 Colour colour(std::size_t i) { return static_cast<Colour>(i % 8); }
 
 double kw_of(const Plan& plan) {
@@ -59,6 +62,14 @@ class Report {
  private:
   std::string money(double value) const { return grouped(value) + " " + currency_; }
 
+  std::string per_million(const Plan& plan) const {
+    const auto price = study_.per_million_tokens(plan.total());
+    return price ? fmt::format("{:.3g}", *price) : "-";
+  }
+  std::string known(const Plan& plan, std::string figure) const {
+    return known_part(study_.pools.types, plan, std::move(figure));
+  }
+
   void head() {
     page_.paragraph(in_words(study_));
     if (!study_.chosen.rounds.empty() && !study_.chosen.agreed) {
@@ -69,18 +80,22 @@ class Report {
     std::vector<chart::Page::Fact> facts = {
         {"a year", money(plan_.total())},
         {"capital", money(plan_.capital)},
-        {"per million output tokens",
-         fmt::format("{:.3g} {}", study_.per_million_tokens(plan_.total()), currency_)},
+        {"per million output tokens", per_million(plan_) + " " + currency_},
         {"draw at most", fmt::format("{:.1f} kW", kw_of(plan_))},
-        {"energy a year", fmt::format("{:.0f} MWh", plan_.kwh / 1000)}};
+        {"energy a year", known(plan_, fmt::format("{:.0f} MWh", plan_.kwh / 1000))}};
     if (requirements_.frame.site.carbon_g_per_kwh)
-      facts.push_back({"carbon a year", fmt::format("{:.0f} t", plan_.carbon_kg / 1000)});
+      facts.push_back(
+          {"carbon a year", known(plan_, fmt::format("{:.0f} t", plan_.carbon_kg / 1000))});
     page_.facts(facts);
     if (study_.price_range) {
       page_.note(fmt::format(
           "Some prices are known as ranges only: this fleet costs {} to {} a year by them. The "
           "choice was made at their middles.",
           grouped(study_.price_range->low), money(study_.price_range->high)));
+    }
+    if (!study_.no_price_range.empty()) {
+      page_.note("Some prices are known as ranges only; what this fleet costs at their ends: " +
+                 study_.no_price_range + ".");
     }
   }
 
@@ -119,7 +134,20 @@ class Report {
                                 busy_at_peak(requirements_, study_.pools.types, plan_, p) * 100),
            served});
     }
-    page_.table(table);
+    if (!table.rows.empty())
+      page_.table(table);
+    HtmlTable training{.columns = {{"training"},
+                                   {"on"},
+                                   {"zone"},
+                                   {"device-hours a day", true},
+                                   {"devices of its own", true}}};
+    for (const Plan::Training& of : plan_.training) {
+      training.rows.push_back({requirements_.jobs[of.job].name,
+                               requirements_.devices[of.device].name, of.zone,
+                               fmt::format("{:.0f}", of.device_hours), std::to_string(of.devices)});
+    }
+    if (!training.rows.empty())
+      page_.table(training);
     HtmlTable order{
         .columns = {
             {"to order"}, {"zone"}, {"nodes", true}, {"devices", true}, {"each"}, {"wait"}}};
@@ -154,7 +182,7 @@ class Report {
   }
 
   void proof() {
-    if (study_.chosen.rounds.empty())
+    if (study_.chosen.rounds.empty() || requirements_.demands.empty())
       return;
     page_.heading("What was promised and what simulation kept");
     HtmlTable table{.columns = {{"demand"},
@@ -170,7 +198,7 @@ class Report {
       double worst = 2;
       for (const Proof::Failure& failure : chosen.proof.failures) {
         if (is_protected(requirements_, g))
-          worst = std::min(worst, failure.demands[g].share());
+          worst = std::min(worst, failure.demands[g].share().value_or(2));
       }
       table.rows.push_back(
           {demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
@@ -182,15 +210,15 @@ class Report {
     page_.paragraph(fmt::format(
         "The fleet was run by the scheduler that serves, in virtual time, through the hours that "
         "press it most: {} requests, {} times solved and simulated. What was simulated is the "
-        "promise; fresh seeds had no part in the choice. Counted: how much larger the program took "
-        "a "
-        "demand to be in the end. Failures: {}.",
+        "promise; fresh seeds had no part in the choice. Counted: how large the program takes a "
+        "demand to be, calibrated until what it finds keeps every promise and nothing cheaper that "
+        "was simulated does; all comparisons below are by that program. Failures: {}.",
         chosen.proof.requests, chosen.rounds.size(), failures()));
     HtmlTable around{.columns = {{"neighbour"}, {currency_ + " a year", true}, {"keeps"}}};
     for (const Proven::Neighbour& of : chosen.neighbours) {
       std::string kept;
       for (std::size_t g = 0; g < of.kept.size(); ++g) {
-        if (of.kept[g] < requirements_.demands[g].attain) {
+        if (of.kept[g] && *of.kept[g] < requirements_.demands[g].attain) {
           kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ",
                               requirements_.demands[g].name, percent(of.kept[g]),
                               percent(requirements_.demands[g].attain));
@@ -241,6 +269,8 @@ class Report {
   }
 
   void day() {
+    if (requirements_.demands.empty())
+      return;
     page_.heading("A day");
     Chart asked{.id = "asked",
                 .title = "Requests a second, where the plan serves them",
@@ -297,30 +327,42 @@ class Report {
   }
 
   void lpus() {
+    if (study_.truths.empty())
+      return;
     page_.heading("Which demand needs which device");
     HtmlTable table{.columns = {{"demand"},
                                 {"tokens/s asked", true},
-                                {"best GPU"},
-                                {"J/token there", true},
-                                {"best LPU"},
-                                {"J/token there", true},
-                                {"LPU share", true}}};
-    const auto joules = [](const std::optional<Truth::Reach>& of) {
+                                {"best of its kind"},
+                                {"tokens/s at best", true},
+                                {"J/token, one user alone", true},
+                                {"J/token, full", true},
+                                {"J/token, as planned", true},
+                                {"share", true}}};
+    const auto add = [&](const Truth& truth, const std::optional<Truth::Reach>& of, double share) {
       if (!of)
-        return std::string("-");
-      return of->joules_per_token ? fmt::format("{:.2g}", *of->joules_per_token)
-                                  : fmt::format("not reached: {:.0f} tokens/s at {:.2g}",
-                                                of->fastest, of->joules_per_token_fastest);
-    };
-    for (const Truth& truth : study_.truths) {
+        return;
       table.rows.push_back(
           {truth.demand,
            truth.tokens_per_s_asked > 0 ? fmt::format("{:.0f}", truth.tokens_per_s_asked) : "any",
-           truth.batched ? truth.batched->pool : "none", joules(truth.batched),
-           truth.scheduled ? truth.scheduled->pool : "none", joules(truth.scheduled),
-           fmt::format("{:.0f} %", truth.scheduled_share * 100)});
+           of->pool, fmt::format("{:.0f}", of->fastest), fmt::format("{:.2g}", of->joules_alone),
+           of->joules_full ? fmt::format("{:.2g}", *of->joules_full) : "targets not kept",
+           of->joules_planned ? fmt::format("{:.2g}", *of->joules_planned) : "not in it",
+           fmt::format("{:.0f} %", share * 100)});
+    };
+    for (const Truth& truth : study_.truths) {
+      add(truth, truth.batched, truth.device_share - truth.scheduled_share);
+      add(truth, truth.scheduled, truth.scheduled_share);
     }
-    page_.table(table);
+    if (table.rows.empty()) {
+      page_.paragraph("No device of one's own may serve any of them.");
+    } else {
+      page_.table(table);
+      page_.paragraph(
+          "The best GPU and the best LPU for each demand. One user alone has a replica to himself "
+          "(his prompt not counted); full: as many at once as the targets allow; as planned: all "
+          "that this pool draws in a year, by the tokens it makes for everybody. Share: of the "
+          "demand's requests, on devices of that kind.");
+    }
     for (const Truth& truth : study_.truths)
       page_.paragraph(truth.demand + ": " + truth.verdict + ".");
   }
@@ -345,13 +387,18 @@ class Report {
       std::string kept = "-";
       if (of.proof) {
         const auto least = least_kept(requirements_, *of.proof);
-        kept = percent(*std::min_element(least.begin(), least.end()));
+        std::optional<double> worst;
+        for (const std::optional<double>& share : least) {
+          if (share)
+            worst = std::min(worst.value_or(1), *share);
+        }
+        kept = percent(worst);
       }
-      table.rows.push_back({of.name, of.fleet + ": " + of.why, grouped(of.plan.total()),
-                            fmt::format("{:.2f}", of.plan.total() / kHoursAYear),
-                            grouped(of.plan.capital),
-                            fmt::format("{:.3g}", study_.per_million_tokens(of.plan.total())),
-                            fmt::format("{:.0f}", of.plan.kwh / 1000), kept});
+      table.rows.push_back(
+          {of.name, of.fleet + ": " + of.why, grouped(of.plan.total()),
+           fmt::format("{:.2f}", of.plan.total() / kHoursAYear), grouped(of.plan.capital),
+           per_million(of.plan),
+           known_part(of.types, of.plan, fmt::format("{:.0f}", of.plan.kwh / 1000)), kept});
     }
     page_.table(table);
     HtmlTable why{.columns = {{"not in it"}, {"why not"}}};
@@ -381,7 +428,7 @@ class Report {
     for (const FrontPoint& point : study_.front) {
       table.rows.push_back({fmt::format("{:.0f}", point.tokens_per_s),
                             fmt::format("x {:g}", point.factor),
-                            point.cost ? grouped(*point.cost) : "none can be",
+                            point.cost ? grouped(*point.cost) : point.none,
                             point.cost && point.has_scheduled ? "yes" : "no"});
       if (!point.cost)
         continue;
@@ -395,8 +442,9 @@ class Report {
         drawn.series.push_back(std::move(*series));
     }
     page_.figure(chart::svg(drawn, chart::Use::kPage), table);
-    if (!study_.front.back().cost)
-      page_.paragraph("Tighter than the last point no fleet within the limits can be.");
+    page_.paragraph(
+        "Fleets that are dearer than a faster one are left out, but for the one that was asked "
+        "for.");
   }
 
   void what_moves_it() {
@@ -406,17 +454,16 @@ class Report {
     HtmlTable table{
         .columns = {{"if"}, {currency_ + " a year", true}, {"change", true}, {"fleet"}}};
     for (const Sensitivity& of : study_.sensitivity) {
-      table.rows.push_back(
-          {of.what, of.cost ? grouped(*of.cost) : "-",
-           of.cost ? fmt::format("{:+.0f} %", (*of.cost / plan_.total() - 1) * 100) : "-",
-           !of.cost        ? "none can be"
-           : of.same_fleet ? "the same"
-                           : "another"});
+      table.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-",
+                            of.cost ? change_text(*of.cost, plan_.total()) : "-",
+                            !of.cost        ? of.none
+                            : of.same_fleet ? "the same"
+                                            : "another"});
     }
     page_.table(table);
     HtmlTable binding{.columns = {{"limit that binds"}, {"without it, a year less", true}}};
     for (const Binding& of : study_.bindings)
-      binding.rows.push_back({of.limit, money(of.saving)});
+      binding.rows.push_back({of.limit, of.none.empty() ? money(of.saving) : of.none});
     if (binding.rows.empty()) {
       page_.paragraph("No limit binds: lifting any one of them saves nothing.");
     } else {
@@ -438,15 +485,15 @@ class Report {
     page_.heading("What this rests on");
     const data::MoneySpec& of = requirements_.money;
     page_.paragraph(fmt::format(
-        "Interest {:g} %, useful life {:g} years, maintenance {:g} % of the price a year; PUE "
+        "Interest {:g} %, paid back in {:g} years, maintenance {:g} % of the price a year; PUE "
         "{:g}; "
         "load of {:g} years from now at {:+.0f} % a year. The plan is at most {:.2g} % from the "
         "cheapest that the program knows. Speeds, joules and watts come from step models of the "
         "catalogue, none of which was measured by this project (docs/step-models.md); power counts "
-        "every replica at its busiest. Energy of rented devices is in their rent. Simulated "
-        "devices "
-        "are as fast as their models: the models' own error is not in the figures.",
-        of.interest * 100, of.useful_life_years, of.maintenance * 100, requirements_.frame.site.pue,
+        "every device at its TDP, energy what it draws on average. Energy of rented devices is in "
+        "their rent, that of rented services is unknown. Simulated devices are as fast as their "
+        "models: the models' own error is not in the figures.",
+        of.interest * 100, of.years_paid_back(), of.maintenance * 100, requirements_.frame.site.pue,
         requirements_.growth_years, requirements_.growth_per_year * 100, plan_.gap * 100));
     for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
       const PoolType& type = study_.pools.types[p];
@@ -489,11 +536,13 @@ std::string in_words(const Study& study) {
   }
   if (!orders.empty())
     orders[0] = static_cast<char>(orders[0] - 'a' + 'A');
-  std::string out = fmt::format(
-      "{}. That costs {} {} a year, of which {} capital is spent at the start, and draws at most "
-      "{:.1f} kW.",
-      orders, grouped(plan.total()), currency, grouped(plan.capital), kw_of(plan));
-  if (!study.chosen.rounds.empty()) {
+  std::string out =
+      fmt::format("{}. That costs {} {} a year", orders.empty() ? "Buy nothing" : orders,
+                  grouped(plan.total()), currency);
+  if (plan.capital > 0)
+    out += fmt::format(", with {} of capital spent at the start", grouped(plan.capital));
+  out += plan.nodes.empty() ? "." : fmt::format(", and draws at most {:.1f} kW.", kw_of(plan));
+  if (!study.chosen.rounds.empty() && !asked.demands.empty()) {
     out += " Simulated, it keeps";
     for (std::size_t g = 0; g < asked.demands.size(); ++g) {
       out += fmt::format("{} {} of the promises to {}", g == 0 ? "" : ",",
@@ -509,10 +558,12 @@ std::string in_words(const Study& study) {
         (single == nullptr || of.plan.total() < single->plan.total()))
       single = &of;
   }
-  if (single != nullptr) {
-    out += fmt::format(" The best fleet of one kind of device ({}) costs {:.0f} % more.",
+  if (single != nullptr && plan.total() > 0) {
+    out += fmt::format(" The best fleet of one kind of device ({}) costs {:.1f} % more.",
                        single->fleet, (single->plan.total() / plan.total() - 1) * 100);
   }
+  if (asked.demands.empty())
+    return out;
   std::string fast;
   for (const Truth& truth : study.truths) {
     if (truth.needs_scheduled)

@@ -7,6 +7,10 @@ namespace {
 
 namespace json = boost::json;
 
+json::value none(const std::string& why) {
+  return why.empty() ? json::value(nullptr) : json::value(why);
+}
+
 json::object costs_of(const Costs& costs) {
   return {{"capital", costs.capital}, {"maintenance", costs.maintenance}, {"staff", costs.staff},
           {"rent", costs.rent},       {"metered", costs.metered},         {"energy", costs.energy},
@@ -15,6 +19,13 @@ json::object costs_of(const Costs& costs) {
 
 json::value or_null(const std::optional<double>& value) {
   return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::array shares(const std::vector<std::optional<double>>& kept) {
+  json::array out;
+  for (const std::optional<double>& of : kept)
+    out.push_back(or_null(of));
+  return out;
 }
 
 json::object plan_of(const Study& study, const std::vector<PoolType>& types, const Plan& plan) {
@@ -43,19 +54,33 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
                      {"devices", count * offer.per_node},
                      {"lead_weeks", offer.lead_weeks}});
   }
+  json::array training;
+  for (const Plan::Training& of : plan.training) {
+    training.push_back({{"job", study.requirements.jobs[of.job].name},
+                        {"offer", study.requirements.devices[of.device].name},
+                        {"zone", of.zone},
+                        {"device_hours_a_day", of.device_hours},
+                        {"devices_of_its_own", of.devices}});
+  }
+  json::array unknown;
+  for (const std::string& service : services_in(types, plan))
+    unknown.push_back(json::value(service));
+  const bool known = draw_is_known(types, plan);
   json::object kw;
   for (const auto& [zone, watts] : plan.watts)
     kw[zone] = watts / 1000;
   return {{"pools", std::move(pools)},
           {"nodes", std::move(nodes)},
+          {"training", std::move(training)},
           {"a_year", costs_of(plan.costs)},
           {"an_hour", plan.total() / kHoursAYear},
-          {"per_million_tokens", study.per_million_tokens(plan.total())},
+          {"per_million_tokens", or_null(study.per_million_tokens(plan.total()))},
           {"capital", plan.capital},
-          {"kwh_a_year", plan.kwh},
-          {"carbon_kg_a_year", study.requirements.frame.site.carbon_g_per_kwh
+          {"kwh_a_year", known ? json::value(plan.kwh) : json::value(nullptr)},
+          {"carbon_kg_a_year", known && study.requirements.frame.site.carbon_g_per_kwh
                                    ? json::value(plan.carbon_kg)
                                    : json::value(nullptr)},
+          {"draw_unknown_of", std::move(unknown)},
           {"kw_at_most", std::move(kw)},
           {"gap", plan.gap}};
 }
@@ -66,7 +91,7 @@ json::array kept_of(const Study& study, const std::vector<Kept>& kept) {
     out.push_back({{"demand", study.requirements.demands[g].name},
                    {"requests", kept[g].requests},
                    {"kept", kept[g].kept},
-                   {"attainment", kept[g].share()}});
+                   {"attainment", or_null(kept[g].share())}});
   }
   return out;
 }
@@ -105,15 +130,14 @@ std::string to_json(const Study& study) {
   if (!study.chosen.rounds.empty()) {
     json::array rounds;
     for (const Proven::Round& round : study.chosen.rounds) {
-      rounds.push_back({{"a_year", round.cost},
-                        {"kept", json::array(round.kept.begin(), round.kept.end())},
-                        {"agreed", round.agreed}});
+      rounds.push_back(
+          {{"a_year", round.cost}, {"kept", shares(round.kept)}, {"agreed", round.agreed}});
     }
     json::array neighbours;
     for (const Proven::Neighbour& of : study.chosen.neighbours) {
       neighbours.push_back({{"what", of.what},
                             {"a_year", or_null(of.cost)},
-                            {"kept", json::array(of.kept.begin(), of.kept.end())},
+                            {"kept", shares(of.kept)},
                             {"keeps_all", of.keeps_all}});
     }
     out["neighbours"] = std::move(neighbours);
@@ -142,12 +166,17 @@ std::string to_json(const Study& study) {
   out["why_not"] = std::move(why_not);
   json::array bindings;
   for (const Binding& binding : study.bindings)
-    bindings.push_back({{"limit", binding.limit}, {"saving_a_year", binding.saving}});
+    bindings.push_back({{"limit", binding.limit},
+                        {"saving_a_year",
+                         binding.none.empty() ? json::value(binding.saving) : json::value(nullptr)},
+                        {"none", none(binding.none)}});
   out["binding"] = std::move(bindings);
   json::array sensitivity;
   for (const Sensitivity& of : study.sensitivity) {
-    sensitivity.push_back(
-        {{"what", of.what}, {"a_year", or_null(of.cost)}, {"same_fleet", of.same_fleet}});
+    sensitivity.push_back({{"what", of.what},
+                           {"a_year", or_null(of.cost)},
+                           {"same_fleet", of.same_fleet},
+                           {"none", none(of.none)}});
   }
   out["sensitivity"] = std::move(sensitivity);
   json::array duties;
@@ -163,7 +192,8 @@ std::string to_json(const Study& study) {
     front.push_back({{"tpot_factor", point.factor},
                      {"tokens_per_s", point.tokens_per_s},
                      {"a_year", or_null(point.cost)},
-                     {"has_lpu", point.has_scheduled}});
+                     {"has_lpu", point.has_scheduled},
+                     {"none", none(point.none)}});
   }
   out["front"] = std::move(front);
   json::array truths;
@@ -172,8 +202,9 @@ std::string to_json(const Study& study) {
       return nullptr;
     return json::object{{"pool", of->pool},
                         {"fastest_tokens_per_s", of->fastest},
-                        {"joules_per_token_at_target", or_null(of->joules_per_token)},
-                        {"joules_per_token_fastest", of->joules_per_token_fastest}};
+                        {"joules_per_token_alone", of->joules_alone},
+                        {"joules_per_token_full", or_null(of->joules_full)},
+                        {"joules_per_token_planned", or_null(of->joules_planned)}};
   };
   for (const Truth& truth : study.truths) {
     truths.push_back({{"demand", truth.demand},
@@ -187,6 +218,8 @@ std::string to_json(const Study& study) {
   out["lpu"] = std::move(truths);
   if (study.price_range)
     out["a_year_range"] = json::array{study.price_range->low, study.price_range->high};
+  if (!study.no_price_range.empty())
+    out["a_year_range_none"] = study.no_price_range;
   return json::serialize(out);
 }
 

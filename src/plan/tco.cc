@@ -18,7 +18,7 @@ Costs yearly_costs(const data::DeviceOffer& offer, const data::MoneySpec& money)
     costs.rent = price * kHoursAYear;
   } else {
     costs.capital =
-        price * (1 + money.integration) * capital_recovery(money.interest, money.useful_life_years);
+        price * (1 + money.integration) * capital_recovery(money.interest, money.years_paid_back());
     costs.maintenance = price * money.maintenance;
   }
   return costs;

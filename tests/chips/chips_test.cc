@@ -13,7 +13,7 @@ namespace {
 TEST(RandomChips, EverySchedulePassesTheVerifier) {
   const char* given = std::getenv("MEDLEY_CHIP_SEEDS");
   const std::uint64_t seeds = given != nullptr ? std::strtoull(given, nullptr, 10) : 1000;
-  std::uint64_t compiled = 0;
+  std::uint64_t compiled = 0, chunked = 0, over_nodes = 0;
   long long instructions = 0;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const RandomChips r = random_chips(seed);
@@ -21,7 +21,9 @@ TEST(RandomChips, EverySchedulePassesTheVerifier) {
     if (!result.ok())
       continue;  // it does not fit; how many do is checked below
     ++compiled;
-    const verify::Certificate certificate = verify::verify(result->schedule, r.target);
+    chunked += result->prefill_tokens > 1 ? 1 : 0;
+    over_nodes += result->schedule.group > result->schedule.node ? 1 : 0;
+    const verify::Certificate certificate = verify::verify(result->schedule, r.target, r.shape);
     instructions += certificate.instructions;
     ASSERT_TRUE(certificate.valid()) << "seed " << seed << ": " << certificate.findings.front();
     if (seed % 10 == 0) {
@@ -30,9 +32,13 @@ TEST(RandomChips, EverySchedulePassesTheVerifier) {
       ASSERT_EQ(result->schedule.digest(), again->schedule.digest()) << "seed " << seed;
     }
   }
-  fmt::print("{} of {} random models fit their targets; {} instructions verified\n", compiled,
-             seeds, instructions);
+  fmt::print(
+      "{} of {} random models fit their targets, {} with prompts in chunks, {} in groups over "
+      "several nodes; {} instructions verified\n",
+      compiled, seeds, chunked, over_nodes, instructions);
   EXPECT_GT(compiled * 10, seeds * 7);
+  EXPECT_GT(chunked * 10, seeds);
+  EXPECT_GT(over_nodes * 20, seeds);
 }
 
 }  // namespace

@@ -32,6 +32,22 @@ std::string_view name_of(ScheduleBug bug) {
       "SRAM over",
       "runs overlap",
       "run too early",
+      "wrong unit",
+      "weights too slow",
+      "vectors too fast",
+      "end too early",
+      "constants overlap",
+      "tile forgotten",
+      "sum restarted",
+      "wrong plane",
+      "wrong operand",
+      "partial sum forgotten",
+      "chip forgotten",
+      "chunk elsewhere",
+      "layer forgotten",
+      "window everywhere",
+      "first stage free",
+      "choice forgotten",
   };
   static_assert(std::size(names) == static_cast<std::size_t>(ScheduleBug::kCount));
   return names[static_cast<std::size_t>(bug)];
@@ -44,7 +60,7 @@ std::pair<std::uint64_t, std::string> first_found() {
     const Result<Compiled> result = compile(r.shape, r.target, r.options);
     if (!result.ok())
       continue;
-    const verify::Certificate certificate = verify::verify(result->schedule, r.target);
+    const verify::Certificate certificate = verify::verify(result->schedule, r.target, r.shape);
     if (!certificate.valid())
       return {seed, certificate.findings.front()};
   }

@@ -22,6 +22,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   shape.kind_of_layer = {0, 0};
   const auto compiled = chip::compile(shape, *target, {.context = 20, .group = 1});
   if (compiled.ok())
-    MEDLEY_CHECK(verify::verify(compiled->schedule, *target).valid());
+    MEDLEY_CHECK(verify::verify(compiled->schedule, *target, shape).valid());
   return 0;
 }

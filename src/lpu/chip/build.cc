@@ -61,9 +61,10 @@ class Builder {
     next_tile_.resize(static_cast<std::size_t>(plane_sets(target_, o_.weights) * target_.banks));
     next_expert_tile_.resize(next_tile_.size());
     multiplied_.resize(static_cast<std::size_t>(target_.hemispheres * target_.planes));
-    // The residual stream and the choice so far are at the same place in all segments.
+    // The residual stream and the token (each token's number; then the choice so far) are at the
+    // same place in all segments.
     residual_ = allocate_at(0, 0, 0, shard_ * tokens_, kWide, -1);
-    choice_ = allocate_at(0, 0, 0, 1, kWide, -1);
+    choice_ = allocate_at(0, 0, 0, tokens_, kWide, -1);
   }
 
   void embed(int part, int parts) {
@@ -90,6 +91,7 @@ class Builder {
                                .slice = static_cast<std::int16_t>(planes.slice),
                                .slices = static_cast<std::int16_t>(planes.slices),
                                .rows = shard_ * tokens_,
+                               .cycle = 1,  // when the number is known
                                .streams = 0,
                                .lanes = static_cast<std::int16_t>(target_.lanes),
                                .range = rows});
@@ -98,15 +100,25 @@ class Builder {
           in.accesses.back().streams = static_cast<std::int16_t>(format.bytes);
       }
     }
+    add_read(in, {choice_, 0, tokens_});
+    takes(choice_);
     if (part > 0) {  // what an earlier part found stays
-      in.accesses.push_back(read_of({residual_, 0, shard_ * tokens_}));
+      add_read(in, {residual_, 0, shard_ * tokens_});
       takes(residual_);
     }
     const int out = duplicate_place(residual_);
     hands_on(out);
-    in.busy = shard_ * tokens_;
-    add_write(in, {out, 0, shard_ * tokens_}, target_.gather_latency + target_.vector_latency);
+    if (part + 1 < parts)
+      hands_on(choice_);
+    std::int64_t lag = 0;
+    for (const Access& access : in.accesses) {
+      lag = std::max(lag, access.cycle);
+      in.busy = std::max(in.busy, last_cycle(access) + 1);
+    }
+    add_write(in, {out, 0, shard_ * tokens_},
+              lag + target_.gather_latency + target_.vector_latency);
     emit(std::move(in));
+    segment_.part = part;
   }
 
   void layer(const LayerKind& kind) {
@@ -181,15 +193,15 @@ class Builder {
     last_instruction().n = part;
   }
 
-  void hand_on(bool with_choice) {
-    send_next(residual_, shard_ * tokens_);
-    if (with_choice)
-      send_next(choice_, 1);
-    for (const int buffer : {residual_, choice_}) {
-      if (buffer == residual_ || with_choice) {
-        takes(buffer);
-        hands_on(buffer);
-      }
+  void hand_on(HandOn what) {
+    for (const auto& [buffer, rows, wanted] :
+         {std::tuple(residual_, shard_ * tokens_, what != HandOn::kChoice),
+          std::tuple(choice_, tokens_, what != HandOn::kStream)}) {
+      if (!wanted)
+        continue;
+      send_next(buffer, rows);
+      takes(buffer);
+      hands_on(buffer);
     }
   }
 
@@ -217,9 +229,9 @@ class Builder {
     for (const Instruction& in : segment_.instructions) {
       segment_.cycles = std::max(segment_.cycles, in.start + in.busy);
       for (const Access& access : in.accesses) {
-        segment_.cycles =
-            std::max(segment_.cycles,
-                     in.start + access.cycle + std::int64_t{access.rows - 1} * access.period + 1);
+        const bool first_only = planted(ScheduleBug::kEndTooEarly) && access.remote;
+        segment_.cycles = std::max(segment_.cycles,
+                                   in.start + (first_only ? access.cycle : last_cycle(access)) + 1);
       }
     }
     return std::move(segment_);
@@ -308,7 +320,8 @@ class Builder {
     buffers_.push_back({.hemisphere = static_cast<int>(place) % target_.hemispheres,
                         .slice = stripe_slices(target_) + (ports_ - 1) * kWide,
                         .bank = static_cast<int>(place) / target_.hemispheres,
-                        .row = static_cast<int>(next),
+                        .row = static_cast<int>(next) -
+                               (planted(ScheduleBug::kConstantsOverlap) && next > 0 ? 1 : 0),
                         .rows = rows,
                         .bytes = kWide,
                         .area = Area::kConstants,
@@ -456,7 +469,12 @@ class Builder {
         .unit = {.kind = UnitKind::kSwitch, .hemisphere = static_cast<std::uint8_t>(hemisphere)}};
     add_read(in, from);
     in.busy = from.rows;
-    Access& written = add_write(in, to, target_.switch_latency);
+    int latency = target_.switch_latency;
+    if (planted(ScheduleBug::kWrongUnit)) {
+      in.unit = {.kind = UnitKind::kVector};
+      latency = target_.vector_latency;
+    }
+    Access& written = add_write(in, to, latency);
     written.lane = static_cast<std::int16_t>(lane);
     written.lanes = static_cast<std::int16_t>(lanes);
     return emit(std::move(in));
@@ -476,6 +494,8 @@ class Builder {
     access.indirect = expert;
     access.row = static_cast<std::int32_t>(*least);
     access.rows = rows;
+    if (planted(ScheduleBug::kChunkElsewhere) && tokens_ > 1)
+      access.bank = static_cast<std::uint8_t>((access.bank + 1) % target_.banks);
     *least += rows - (planted(ScheduleBug::kTilesOverlap) && rows > 1 ? 1 : 0);
     return access;
   }
@@ -507,6 +527,8 @@ class Builder {
       in.accesses.back().rows -= 1;
       in.busy -= 1;
     }
+    if (planted(ScheduleBug::kWeightsTooSlow))
+      in.accesses.back().period = 2;
     for (int i = 0; i < planes.count && !planted(ScheduleBug::kTileReplacedEarly); ++i)
       ready = std::max(ready, multiplied(planes, i).first);
     emit(std::move(in), ready);
@@ -535,12 +557,13 @@ class Builder {
     in.first = first;
     in.last = last;
     in.detail = detail;
-    const int period = format.cycles_per_vector;
+    const int cycles = format.cycles_per_vector;
+    const int period = planted(ScheduleBug::kVectorsTooFast) ? 1 : cycles;
     Operand read = from;
     read.period = period;
     add_read(in, read);
     in.accesses.back().lanes = static_cast<std::int16_t>(in.lanes);
-    in.busy = std::int64_t{from.rows} * period;
+    in.busy = std::int64_t{from.rows} * cycles;
     if (last) {
       Operand write = to;
       write.period = period;
@@ -599,6 +622,15 @@ class Builder {
 
   void tile_product(int set, const Product& product, int row, int n, int chunk, int k, int lanes,
                     int input, bool first, bool last) {
+    if (planted(ScheduleBug::kTileForgotten) && chunk < 2 && !(first && last)) {
+      if (first)
+        return;
+      first = true;
+    }
+    if (planted(ScheduleBug::kSumRestarted))
+      first = true;
+    if (planted(ScheduleBug::kWrongPlane) && chunk == 1)
+      set = (set + 1) % plane_sets(target_, o_.weights);
     const Planes planes = planes_of(target_, o_.weights, set);
     const int columns = product.columns[static_cast<std::size_t>(row)];
     Instruction in{.weight = product.weight};
@@ -626,6 +658,8 @@ class Builder {
       use(Area::kWeights, 1LL * columns * lanes * o_.weights.bytes);
     }
     const int tile = install(planes, std::move(in), place, expert ? routed_ : 0);
+    if (planted(ScheduleBug::kWrongOperand))
+      chunk = 0;
     multiply(planes, o_.weights, tile, {input, chunk * tokens_, tokens_},
              {product.out, row * tokens_, tokens_}, first, last);
   }
@@ -801,7 +835,8 @@ class Builder {
     for (int distance = 1; distance < o_.group; ++distance) {
       received.push_back(allocate(rows, exchange_, {{summands, 0, rows}}));
       send(distance, slot(distance), access_of({received.back(), 0, rows}), exchange_);
-      operands.push_back({received.back(), 0, rows});
+      if (!(planted(ScheduleBug::kChipForgotten) && distance > 1))
+        operands.push_back({received.back(), 0, rows});
     }
     const int out = hand_on ? duplicate_place(residual_) : allocate(rows, kWide, operands);
     Instruction in{.op = Op::kSum, .unit = {.kind = UnitKind::kVector}};
@@ -946,6 +981,8 @@ class Builder {
                  partial[static_cast<std::size_t>(span % sets)], span < sets, span + sets >= spans);
       }
       std::vector<Operand> operands{{sums[static_cast<std::size_t>(head)], 0, rows}};
+      if (planted(ScheduleBug::kPartialForgotten) && partial.size() > 1)
+        partial.pop_back();
       operands.insert(operands.end(), partial.begin(), partial.end());
       vector_into(Op::kScale, operands, out, head * rows, rows);
     }
@@ -1153,9 +1190,9 @@ Result<Segment> build_head(const BuildOptions& options, int part, int parts) {
   return builder.finish();
 }
 
-Result<Segment> build_hand_on(const BuildOptions& options, bool with_choice) {
-  Builder builder(options, SegmentKind::kHandOn, "hand on");
-  builder.hand_on(with_choice);
+Result<Segment> build_hand_on(const BuildOptions& options, HandOn what) {
+  Builder builder(options, SegmentKind::kHandOn, what == HandOn::kChoice ? "hand back" : "hand on");
+  builder.hand_on(what);
   return builder.finish();
 }
 

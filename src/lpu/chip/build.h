@@ -45,8 +45,10 @@ Result<Segment> build_layer(const BuildOptions& options, const LayerKind& kind);
 // Part `part` of `parts` of the vocabulary.
 Result<Segment> build_embed(const BuildOptions& options, int part, int parts);
 Result<Segment> build_head(const BuildOptions& options, int part, int parts);
-// The residual stream to the next stage, and the best of the vocabulary so far where `with_choice`.
-Result<Segment> build_hand_on(const BuildOptions& options, bool with_choice);
+// What the next stage starts from: the residual stream; with it, between parts of the vocabulary,
+// the token or the best so far; from the last stage to the first the token that was chosen.
+enum class HandOn { kStream, kStreamAndChoice, kChoice };
+Result<Segment> build_hand_on(const BuildOptions& options, HandOn what);
 
 // Of the residual stream, of each chip.
 int shard_rows(const Target& target, const Shape& shape, int group);

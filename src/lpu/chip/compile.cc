@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kMostNodes = 8;  // of a group
 
+constexpr std::array kHandsOn{HandOn::kStream, HandOn::kStreamAndChoice, HandOn::kChoice};
+
 constexpr std::size_t at(Area area) { return static_cast<std::size_t>(area); }
 
 // What is put on stages, in the order of a token's way.
@@ -115,7 +117,9 @@ class Compiler {
       case SegmentKind::kHead:
         break;  // of the last token only
       case SegmentKind::kHandOn:
-        return build_hand_on(build, false);
+        if (kHandsOn[index - static_cast<std::size_t>(hand_on_)] == HandOn::kChoice)
+          break;  // of the last token only
+        return build_hand_on(build, kHandsOn[index - static_cast<std::size_t>(hand_on_)]);
     }
     return segment;
   }
@@ -129,7 +133,6 @@ class Compiler {
     }
     for (int part = 0; part < parts; ++part) {
       MEDLEY_TRY(Segment embed, build_embed(build_, part, parts));
-      embed.part = part;
       items_.push_back({static_cast<int>(segments.size()), -1});
       segments.push_back(std::move(embed));
     }
@@ -138,19 +141,24 @@ class Compiler {
       MEDLEY_TRY(Segment layer, build_layer(build_, kind));
       segments.push_back(std::move(layer));
     }
-    for (int layer = 0; layer < shape_.layers; ++layer)
-      items_.push_back({first_kind + shape_.kind_of_layer[static_cast<std::size_t>(layer)], layer});
+    const int layers =
+        shape_.layers - (planted(ScheduleBug::kLayerForgotten) && shape_.layers > 1 ? 1 : 0);
+    for (int layer = 0; layer < layers; ++layer) {
+      const int kind = shape_.kind_of_layer[static_cast<std::size_t>(layer)];
+      const bool windowed = planted(ScheduleBug::kWindowEverywhere) && shape_.kinds.size() > 1 &&
+                            shape_.kinds[1].window > 0 && kind == 0;
+      items_.push_back({first_kind + kind + (windowed ? 1 : 0), layer});
+    }
     for (int part = 0; part < parts; ++part) {
       MEDLEY_TRY(Segment head, build_head(build_, part, parts));
-      head.part = part;
       items_.push_back({static_cast<int>(segments.size()), -1});
       segments.push_back(std::move(head));
     }
     hand_on_ = static_cast<int>(segments.size());
-    MEDLEY_TRY(Segment plain, build_hand_on(build_, false));
-    segments.push_back(std::move(plain));
-    MEDLEY_TRY(Segment with_choice, build_hand_on(build_, true));
-    segments.push_back(std::move(with_choice));
+    for (const HandOn what : kHandsOn) {
+      MEDLEY_TRY(Segment segment, build_hand_on(build_, what));
+      segments.push_back(std::move(segment));
+    }
     return Done{};
   }
 
@@ -268,6 +276,18 @@ class Compiler {
     return Done{};
   }
 
+  HandOn handed_on(const Stage& stage) const {
+    const Segment& last =
+        compiled_.schedule.segments[static_cast<std::size_t>(stage.runs.back().segment)];
+    if (last.kind == SegmentKind::kLayer)
+      return HandOn::kStream;
+    if (last.part + 1 < parts_)
+      return HandOn::kStreamAndChoice;
+    return last.kind == SegmentKind::kEmbed || planted(ScheduleBug::kChoiceForgotten)
+               ? HandOn::kStream
+               : HandOn::kChoice;
+  }
+
   void time_token() {
     Schedule& s = compiled_.schedule;
     std::int64_t now = 0;
@@ -283,19 +303,19 @@ class Compiler {
       stage.end = now;
       if (s.stages.size() == 1)
         break;
-      const bool head = s.segments[static_cast<std::size_t>(stage.runs.back().segment)].kind ==
-                        SegmentKind::kHead;
-      const Run send{.segment = hand_on_ + (head ? 1 : 0), .start = now};
+      const Run send{.segment = hand_on_ + static_cast<int>(handed_on(stage)), .start = now};
       const Segment& segment = s.segments[static_cast<std::size_t>(send.segment)];
-      stage.runs.push_back(send);
       for (const Instruction& in : segment.instructions)
         stage.end = std::max(stage.end, now + in.start + in.busy);
-      // The first vector's arrival takes the next stage.
-      if (i + 1 < s.stages.size()) {
-        const Instruction& first = segment.instructions.front();
-        s.stages[i + 1].start = now + first.start + first.accesses.back().cycle;
-      }
+      // The first vector's arrival takes the next stage; the first one is taken for the next token.
+      const Instruction& first = segment.instructions.front();
+      const std::int64_t arrival = now + first.start + first.accesses.back().cycle;
+      stage.runs.push_back(send);
       now += segment.cycles;
+      if (i + 1 < s.stages.size())
+        s.stages[i + 1].start = arrival;
+      else if (!planted(ScheduleBug::kFirstStageFree))
+        s.stages.front().start = arrival - now;
     }
     s.token_cycles = now;
     for (const Stage& stage : s.stages)

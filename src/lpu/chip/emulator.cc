@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "base/check.h"
 #include "lpu/chip/build.h"
@@ -20,6 +21,13 @@ std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 bool norms_heads(const Instruction& in) {
   return in.weight == Weight::kQueryNorm || in.weight == Weight::kKeyNorm;
+}
+
+// Of an embedding: the read of the tokens' numbers, which stand where a choice has its own.
+int number_access(const Instruction& in) {
+  const auto found = std::find_if(in.accesses.begin(), in.accesses.end(),
+                                  [](const Access& access) { return !access.indirect; });
+  return static_cast<int>(found - in.accesses.begin());
 }
 
 float activate(bool gelu, float x) {
@@ -215,9 +223,26 @@ void Emulator::load_run(int stage, const Run& run) {
   }
 }
 
+// Where the first stage looks for the token.
+void Emulator::put(const std::vector<int>& tokens, const Segment& first) {
+  const Instruction& embed = first.instructions.front();
+  const Access& access = embed.accesses[at(number_access(embed))];
+  for (int chip = 0; chip < schedule_.group; ++chip) {
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      cells(0, chip, access.hemisphere, access.slice, access.bank,
+            access.row + static_cast<std::int64_t>(i))[1] = static_cast<float>(tokens[i]);
+  }
+}
+
 int Emulator::step(int token) {
-  MEDLEY_CHECK(position_ < schedule_.context && token >= 0 && token < shape_.vocabulary);
-  tokens_ = {token};
+  MEDLEY_CHECK(token >= 0 && token < shape_.vocabulary);
+  put({token}, schedule_.segments[at(schedule_.stages.front().runs.front().segment)]);
+  return step();
+}
+
+int Emulator::step() {
+  MEDLEY_CHECK(position_ < schedule_.context);
+  count_ = 1;
   for (std::size_t stage = 0; stage < schedule_.stages.size(); ++stage) {
     for (const Run& run : schedule_.stages[stage].runs)
       run_segment(static_cast<int>(stage), run);
@@ -227,23 +252,27 @@ int Emulator::step(int token) {
 }
 
 void Emulator::prefill(const std::vector<int>& tokens) {
-  tokens_ = tokens;
+  count_ = static_cast<int>(tokens.size());
   const auto count = static_cast<long long>(tokens.size());
   MEDLEY_CHECK(position_ + count <= schedule_.context);
+  bool first = true;
   for (std::size_t stage = 0; stage < schedule_.stages.size(); ++stage) {
     for (Run run : schedule_.stages[stage].runs) {
-      if (schedule_.segments[at(run.segment)].kind == SegmentKind::kHead)
-        continue;
+      if (schedule_.segments[at(run.segment)].kind == SegmentKind::kHead) {
+        position_ += count;
+        return;
+      }
       const auto chunk = std::find_if(
           schedule_.segments.begin(), schedule_.segments.end(), [&](const Segment& segment) {
             return segment.chunk_of == run.segment && segment.tokens == static_cast<int>(count);
           });
       MEDLEY_CHECK(chunk != schedule_.segments.end(), "emulator: no schedule for the chunk");
       run.segment = static_cast<int>(chunk - schedule_.segments.begin());
+      if (std::exchange(first, false))
+        put(tokens, *chunk);
       run_segment(static_cast<int>(stage), run);
     }
   }
-  position_ += count;
 }
 
 void Emulator::run_segment(int stage, const Run& run) {
@@ -290,8 +319,10 @@ void Emulator::read(int stage, const Run& run, int chip, const Moment& moment) {
   };
   std::int64_t row = row_of(run, chip, access, moment.row);
   if (in.op == Op::kEmbed && access.indirect) {
-    const auto count = static_cast<int>(tokens_.size());
-    const int v = tokens_[at(moment.row % count)] - in.n;
+    const int count = segment.tokens;
+    const int number = number_access(in);
+    const int v =
+        static_cast<int>(operand(chip, moment.instruction, number, moment.row % count)[1]) - in.n;
     if (v < 0 || v >= in.columns)
       return;
     const TablePlace place = table_place(target_, *format_, schedule_.shard_rows, v);
@@ -344,7 +375,7 @@ void Emulator::write(int stage, const Run& run, int chip, const Moment& moment) 
   const int lanes = target_.lanes, size = shape_.head_size;
   std::int64_t row = row_of(run, chip, access, moment.row);
   if (in.op == Op::kAppendKey || in.op == Op::kAppendValue) {
-    const int rows = access.rows / static_cast<int>(tokens_.size());  // of a token
+    const int rows = access.rows / count_;  // of a token
     const Row& from = operand(chip, moment.instruction, 0, moment.row / rows);
     // Attention with a window keeps its last positions, each in the place of one it has left.
     const long long place_of = (position_ + moment.row / rows) % kept(run);
@@ -382,7 +413,7 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
   const Segment& segment = schedule_.segments[at(run.segment)];
   const int self = static_cast<int>(&in - segment.instructions.data());
   const int lanes = target_.lanes, size = shape_.head_size;
-  const auto count = static_cast<int>(tokens_.size());
+  const auto count = count_;
   const auto reads = static_cast<int>(std::count_if(in.accesses.begin(), in.accesses.end(),
                                                     [](const Access& a) { return !a.write; }));
   // Row i of an operand, or its only one.
@@ -393,6 +424,8 @@ Emulator::Row Emulator::result(const Run& run, int chip, const Instruction& in, 
   switch (in.op) {
     case Op::kEmbed: {
       for (int i = 0; i < reads; ++i) {
+        if (i == number_access(in))
+          continue;
         const Row& found = pending_[at(chip)][at(self)].read[at(i)][at(row)];
         if (found.empty())
           continue;

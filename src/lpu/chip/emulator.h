@@ -41,6 +41,8 @@ class Emulator {
   // The next token of the one stream: through all stages. Answers the chosen token.
   // Precondition: position() < the schedule's context.
   int step(int token);
+  // The same for the token that the step before chose, from where the last stage has left it.
+  int step();
   // A chunk of a prompt, as many tokens as the schedule takes at once; none is chosen.
   // Precondition: the schedule has segments for so many.
   void prefill(const std::vector<int>& tokens);
@@ -68,6 +70,7 @@ class Emulator {
 
   void load();
   void load_run(int stage, const Run& run);
+  void put(const std::vector<int>& tokens, const Segment& first);
   void run_segment(int stage, const Run& run);
   void read(int stage, const Run& run, int chip, const Moment& moment);
   void write(int stage, const Run& run, int chip, const Moment& moment);
@@ -90,7 +93,7 @@ class Emulator {
   std::vector<std::vector<float>> sram_;
   std::vector<std::vector<Pending>> pending_;  // by chip of the group, by instruction
   std::vector<int> chosen_;                    // experts
-  std::vector<int> tokens_;                    // that are under way
+  int count_ = 1;                              // tokens that are under way
   long long position_ = 0;                     // of the first of them
   float largest_ = 0;
   int choice_ = 0;

@@ -21,7 +21,7 @@ void expect_reference_tokens(const std::string& path, const CompileOptions& opti
   const Shape shape = shape_of(*graph);
   const auto compiled = compile(shape, *target, options);
   ASSERT_TRUE(compiled.ok()) << compiled.error().message;
-  const auto certificate = verify::verify(compiled->schedule, *target);
+  const auto certificate = verify::verify(compiled->schedule, *target, shape);
   ASSERT_TRUE(certificate.valid()) << certificate.findings.front();
   auto emulator = Emulator::make(compiled->schedule, *target, shape, numbers_of(*graph));
   ASSERT_TRUE(emulator.ok()) << emulator.error().message;

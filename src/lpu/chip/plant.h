@@ -25,6 +25,22 @@ enum class ScheduleBug {
   kSramOver,           // the stream's cache is forgotten where layers are put on a stage
   kRunsOverlap,        // a layer has its weights where the one before has them
   kRunTooEarly,        // a layer starts before the one before has ended
+  kWrongUnit,          // the vector unit does what the switch does
+  kWeightsTooSlow,     // weights come every other cycle, and the plane believes every one
+  kVectorsTooFast,     // vectors follow each other faster than the plane takes them
+  kEndTooEarly,        // a segment ends when the first of what it sent has arrived
+  kConstantsOverlap,   // the last row of a norm's weights is the first of the next
+  kTileForgotten,      // a sum lacks its first tile
+  kSumRestarted,       // each tile begins the sum anew
+  kWrongPlane,         // the second tile of a sum is multiplied on other planes
+  kWrongOperand,       // all tiles of a sum are multiplied with the first part of the input
+  kPartialForgotten,   // positions whose values nobody adds
+  kChipForgotten,      // a sum over the group lacks one chip's part
+  kChunkElsewhere,     // a chunk of a prompt looks for weights in another bank
+  kLayerForgotten,     // the last layer stands nowhere
+  kWindowEverywhere,   // every layer sees no more than those with a window
+  kFirstStageFree,     // the first stage takes a stream while the way back to it is in use
+  kChoiceForgotten,    // the residual stream is sent back in place of the token
   kCount,
 };
 

@@ -31,7 +31,7 @@ inline constexpr int kAreas = 5;
 std::string_view name_of(Area area);
 
 enum class Op : std::uint8_t {
-  kEmbed,        // the token's row, where this part of the vocabulary has it
+  kEmbed,        // the token's row, where this part of the vocabulary has it; and its number
   kInstall,      // weights of a tile into the planes
   kMultiply,     // vectors through a tile; the last tile of a sum writes
   kCopy,         // into another number format
@@ -174,7 +174,9 @@ struct Run {
 struct Stage {
   int first_chip = 0;
   std::vector<Run> runs;
-  std::int64_t start = 0, end = 0;  // cycles that a token keeps it for
+  // Cycles that a token keeps it for, from the first vector's arrival; of the first stage, to which
+  // the token comes back from the last, that is before cycle 0.
+  std::int64_t start = 0, end = 0;
 };
 
 // The chip so far on in a group: so many nodes, and so many places within the node. So the way to

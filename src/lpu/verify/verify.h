@@ -1,7 +1,7 @@
 // Whether a schedule for chips can be carried out: the certificate that `medley compile` gives.
 //
 // Shares no code with what makes schedules: it knows the schedule's data (lpu/chip/schedule.h), the
-// target, and the rules below, which it works out for itself.
+// target, the shape of the model, and the rules below, which it works out for itself.
 //
 //   - no unit is used twice in a cycle, and each as long as its work takes;
 //   - no bank answers two accesses in a cycle, no slice two reads or two writes, no stream carries
@@ -10,14 +10,19 @@
 //     before the unit can have it; no weights are replaced before they were multiplied with;
 //   - no two things share a place in SRAM, and all of it is there;
 //   - vectors follow each other on a link no faster than it carries them, and arrive no sooner;
+//   - every layer and every matrix is there: tiles cover each matrix once, a plane adds up those of
+//     one sum and nothing else, each tile multiplies its part of the one input, the parts of all
+//     chips are added, attention sweeps the whole context;
 //   - runs and stages follow each other without overlap, each finding what it needs
-//     where the one before left it.
+//     where the one before left it, the first where the last did; chunks of prompts find weights
+//     and cache where single tokens have them.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "lpu/chip/schedule.h"
+#include "lpu/chip/shape.h"
 #include "lpu/chip/target.h"
 
 namespace medley::lpu::verify {
@@ -32,6 +37,7 @@ struct Certificate {
   bool valid() const { return findings.empty(); }
 };
 
-Certificate verify(const chip::Schedule& schedule, const chip::Target& target);
+Certificate verify(const chip::Schedule& schedule, const chip::Target& target,
+                   const chip::Shape& shape);
 
 }  // namespace medley::lpu::verify

@@ -12,17 +12,24 @@ namespace medley::lpu::verify {
 namespace {
 
 TEST(Verify, SharesOnlyTheSchedulesDataWithTheCompiler) {
-  const std::set<std::string> allowed{"lpu/verify/verify.h", "lpu/chip/schedule.h",
+  const std::set<std::string> allowed{"lpu/verify/verifier.h", "lpu/verify/verify.h",
+                                      "lpu/chip/schedule.h", "lpu/chip/shape.h",
                                       "lpu/chip/target.h"};
-  for (const char* path : {"src/lpu/verify/verify.h", "src/lpu/verify/verify.cc"}) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("src/lpu/verify")) {
+    const std::string path = entry.path().string();
+    if (path.ends_with("_test.cc"))
+      continue;
+    ++files;
     std::ifstream in(path);
     ASSERT_TRUE(in.good()) << path;
     for (std::string line; std::getline(in, line);) {
       if (line.starts_with("#include \"")) {
-        EXPECT_TRUE(allowed.contains(line.substr(10, line.rfind('"') - 10))) << line;
+        EXPECT_TRUE(allowed.contains(line.substr(10, line.rfind('"') - 10))) << path << line;
       }
     }
   }
+  EXPECT_GE(files, 6);
 }
 
 chip::Shape shape() {
@@ -46,9 +53,9 @@ std::string finding(const Change& change) {
   EXPECT_TRUE(target.ok());
   auto compiled = chip::compile(shape(), *target, {.context = 64, .chips = 8, .group = 2});
   EXPECT_TRUE(compiled.ok()) << compiled.error().message;
-  EXPECT_TRUE(verify(compiled->schedule, *target).valid());
+  EXPECT_TRUE(verify(compiled->schedule, *target, shape()).valid());
   change(compiled->schedule);
-  const Certificate certificate = verify(compiled->schedule, *target);
+  const Certificate certificate = verify(compiled->schedule, *target, shape());
   return certificate.valid() ? "" : certificate.findings.front();
 }
 
@@ -62,6 +69,65 @@ TEST(Verify, FindsWhatIsChangedByHand) {
   EXPECT_NE(finding([&](chip::Schedule& s) { s.interval_cycles -= 1; }), "");
   EXPECT_NE(finding([&](chip::Schedule& s) { s.streams = 1000; }), "");
   EXPECT_NE(finding([&](chip::Schedule& s) { layer(s).instructions[3].accesses[0].bank = 7; }), "");
+}
+
+// What rules of its own each of these needs: schedules that fit in time and place, and are wrong.
+TEST(Verify, FindsWorkThatIsNotTheModels) {
+  const auto says = [&](const auto& change, const char* what) {
+    const std::string found = finding(change);
+    EXPECT_FALSE(found.empty()) << what;
+    EXPECT_NE(found.find(what), std::string::npos) << what << ": " << found;
+  };
+  const auto each = [](chip::Op op, auto&& change) {
+    return [op, change](chip::Schedule& s) {
+      for (chip::Instruction& in : s.segments[1].instructions) {
+        if (in.op == op)
+          change(in);
+      }
+    };
+  };
+  using chip::Instruction;
+  using chip::Op;
+  says(each(Op::kMultiply, [](Instruction& in) { in.k = 0; }), "with another tile than it says");
+  says(each(Op::kSend, [](Instruction& in) { in.unit.kind = chip::UnitKind::kVector; }),
+       "cannot do it");
+  says([](chip::Schedule& s) { s.segments[1].cycles -= 1; }, "after the segment's");
+  // Layers 1 and 2 change places, or the last is left out.
+  says(
+      [](chip::Schedule& s) {
+        for (chip::Stage& stage : s.stages) {
+          for (chip::Run& run : stage.runs) {
+            if (run.layer > 0)
+              run.layer = 3 - run.layer;
+          }
+        }
+      },
+      "where 1 is due");
+  says(
+      [](chip::Schedule& s) {
+        for (chip::Stage& stage : s.stages) {
+          for (std::size_t i = 0; i < stage.runs.size(); ++i) {
+            if (stage.runs[i].layer == 2)
+              stage.runs.erase(stage.runs.begin() + static_cast<std::ptrdiff_t>(i--));
+          }
+        }
+      },
+      "of 3 layers");
+  says([](chip::Schedule& s) { s.stages.front().start = 0; },
+       "the first stage is not kept when the token chosen arrives");
+  says([](chip::Schedule& s) { s.stages.back().runs.pop_back(); }, "the first stage");
+  // A chunk of a prompt that looks for a tile in another row.
+  says(
+      [](chip::Schedule& s) {
+        for (chip::Segment& segment : s.segments) {
+          for (chip::Instruction& in : segment.instructions) {
+            if (segment.chunk_of >= 0 && in.op == Op::kInstall && in.accesses.front().row > 0 &&
+                in.accesses.front().area == chip::Area::kWeights)
+              in.accesses.front().row -= 1;
+          }
+        }
+      },
+      "row");
 }
 
 TEST(Verify, RefusesIndicesThatLeadNowhere) {

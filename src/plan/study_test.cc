@@ -1,0 +1,236 @@
+#include "plan/study.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "plan/study_html.h"
+#include "plan/study_json.h"
+#include "plan/testing_requirements.h"
+
+namespace medley::plan {
+namespace {
+
+data::Requirements requirements(const std::string& text) {
+  auto read = data::parse_requirements(text, "buy.yaml", test_catalog());
+  EXPECT_TRUE(read.ok()) << (read.ok() ? "" : read.error().message);
+  return std::move(read).value();
+}
+
+Study studied(const std::string& text, const StudyOptions& options = {.prove = false}) {
+  const auto solver = solve::make_integer_solver();
+  auto made = study(requirements(text), test_catalog(), *solver, options);
+  EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().message);
+  return std::move(made).value();
+}
+
+constexpr char kDesk[] = R"(
+site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, carbon_g_per_kwh: 400, power_limit_kw: 50}
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 8, prompt_tokens: 500, output_tokens: 200, tpot_s: 50ms}
+devices:
+  - {device: h100_sxm, price: 30000}
+  - {device: l40s, price: 8000, rent_per_hour: 1.5}
+)";
+std::string desk() {
+  std::string text = kDesk;
+  text.replace(text.find("price: 8000, "), 13, "");
+  return text;
+}
+
+constexpr char kService[] = R"(
+services:
+  - {name: api, model: llama-3.1-8b, zone: here, metered: {per_million_prompt: 0.01,
+     per_million_output: 0.02, ttft_s: {median: 0.2, sigma: 0.3}, tpot_s: 10ms}}
+)";
+
+// Answers the choice truly, and all that comes after it as the test says.
+class ThenOtherwise final : public solve::IntegerSolver {
+ public:
+  explicit ThenOtherwise(std::function<Result<IntegerSolution>()> then) : then_(std::move(then)) {}
+  Result<IntegerSolution> solve(const IntegerProgram& program,
+                                const IntegerOptions& options) override {
+    return asked_++ == 0 ? true_->solve(program, options) : then_();
+  }
+
+ private:
+  std::unique_ptr<solve::IntegerSolver> true_ = solve::make_integer_solver();
+  std::function<Result<IntegerSolution>()> then_;
+  int asked_ = 0;
+};
+
+Study with_comparisons(std::function<Result<IntegerSolution>()> answer) {
+  ThenOtherwise solver(std::move(answer));
+  auto made = study(requirements(desk()), test_catalog(), solver, {.prove = false});
+  EXPECT_TRUE(made.ok()) << (made.ok() ? "" : made.error().message);
+  return std::move(made).value();
+}
+
+TEST(PlanStudy, AnErrorInAComparisonIsALineAndNotTheEnd) {
+  const Study made = with_comparisons([] {
+    return Result<IntegerSolution>(Error{ErrorCode::kInternal, "CBC gave up", {}});
+  });
+  EXPECT_EQ(made.chosen.plan.outcome, Plan::Outcome::kFound);
+  ASSERT_FALSE(made.sensitivity.empty());
+  for (const Sensitivity& of : made.sensitivity)
+    EXPECT_EQ(of.none, "could not be computed: CBC gave up");
+  ASSERT_GE(made.candidates.size(), 2);
+  EXPECT_EQ(made.candidates[1].why, "could not be computed: CBC gave up");
+  ASSERT_EQ(made.why_not.size(), 1);
+  EXPECT_EQ(made.why_not[0].second, "could not be computed: CBC gave up");
+  ASSERT_EQ(made.bindings.size(), 1);  // the limit on power, which may bind or not
+  EXPECT_EQ(made.bindings[0].none, "could not be computed: CBC gave up");
+  EXPECT_NE(to_json(made).find("CBC gave up"), std::string::npos);
+  EXPECT_NE(to_html(made, "").find("CBC gave up"), std::string::npos);
+}
+
+TEST(PlanStudy, AnAnswerThatDidNotComeInTimeIsNotThatNoneCanBe) {
+  const Study made = with_comparisons([] { return Result<IntegerSolution>(IntegerSolution{}); });
+  for (const Sensitivity& of : made.sensitivity)
+    EXPECT_EQ(of.none, "no answer within the time given");
+  const Study none = with_comparisons([] {
+    return Result<IntegerSolution>(IntegerSolution{.status = IntegerSolution::Status::kInfeasible});
+  });
+  for (const Sensitivity& of : none.sensitivity)
+    EXPECT_EQ(of.none, "none can be");
+}
+
+TEST(PlanStudy, TheFrontHoldsNothingThatAFasterFleetBeats) {
+  const Study made = studied(desk());
+  ASSERT_GE(made.front.size(), 2);
+  std::size_t asked = 0;
+  for (const FrontPoint& of : made.front) {
+    if (of.factor == 1) {
+      EXPECT_EQ(of.cost, made.chosen.plan.total());
+      ++asked;
+      continue;
+    }
+    for (const FrontPoint& other : made.front) {
+      EXPECT_FALSE(of.cost && other.cost && other.tokens_per_s > of.tokens_per_s &&
+                   *other.cost <= *of.cost)
+          << of.factor;
+    }
+  }
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(PlanStudy, WhatRentedServicesDrawIsUnknownAndNotNothing) {
+  const Study all = studied(desk() + kService);
+  ASSERT_EQ(all.fleet, "api");
+  EXPECT_EQ(known_part(all.pools.types, all.chosen.plan, "1.0"), "unknown");
+  const std::string json = to_json(all);
+  EXPECT_NE(json.find(R"("kwh_a_year":null,"carbon_kg_a_year":null,"draw_unknown_of":["api"])"),
+            std::string::npos);
+  EXPECT_NE(to_html(all, "").find("unknown"), std::string::npos);
+
+  // Beside devices of one's own there is a part that is known.
+  std::string text = desk() + kService;
+  text.insert(
+      text.find("  - {name: desk"),
+      "  - {name: own, label: house, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, "
+      "output_tokens: 200}\n");
+  text.replace(text.find("zone: here, metered"), 10, "zone: cloud");
+  text.replace(text.find("per_million_output: 0.02"), 24, "per_million_output: 0");  // below energy
+  text.replace(text.find("per_million_prompt: 0.01"), 24, "per_million_prompt: 0");
+  text.insert(0,
+              "zones: {cloud: {}}\ndefault_label: public\n"
+              "labels: {public: {zones: any}, house: {zones: [here]}}");
+  const Study part = studied(text);
+  EXPECT_EQ(services_in(part.pools.types, part.chosen.plan).size(), 1);
+  EXPECT_EQ(known_part(part.pools.types, part.chosen.plan, "1.0"), "at least 1.0");
+}
+
+TEST(PlanStudy, JoulesOfLpusAndGpusAreToldForTheSameUse) {
+  const Study made = studied(R"(
+demands:
+  - {name: steps, model: llama-3.1-8b, rate_per_s: 10, prompt_tokens: 500, output_tokens: 200, tpot_s: 2ms}
+devices:
+  - {device: groq_lpu_v1, price: 3000, precisions: [int8], per_node: 8}
+  - {device: h100_sxm, price: 30000, per_node: 8}
+)");
+  ASSERT_EQ(made.truths.size(), 1);
+  const Truth& truth = made.truths[0];
+  EXPECT_TRUE(truth.needs_scheduled);
+  ASSERT_TRUE(truth.batched && truth.scheduled);
+  // The fastest of all GPUs, also of those that no plan would take.
+  EXPECT_EQ(truth.batched->pool, "h100_sxm-llama-3.1-8b-x8");
+  EXPECT_FALSE(truth.batched->reaches());
+  ASSERT_TRUE(truth.scheduled->reaches());
+  // One user alone pays for all slots; as planned they are neither empty nor full.
+  const PoolType& lpu = made.pools.types[0];
+  EXPECT_NEAR(truth.scheduled->joules_alone, lpu.idle_w / truth.scheduled->fastest, 1e-9);
+  EXPECT_GT(truth.scheduled->joules_alone, 5 * *truth.scheduled->joules_full);
+  ASSERT_TRUE(truth.scheduled->joules_planned.has_value());
+  EXPECT_NEAR(*truth.scheduled->joules_planned,
+              lpu.idle_w * made.chosen.plan.replicas[0] / (10 * 200), 1e-6);
+}
+
+TEST(PlanStudy, JobsAloneHaveNothingToSimulate) {
+  const Study made = studied(
+      "demands: []\njobs: [{name: tune, device_hours: {h100_sxm: 30}, between: [22, 6]}]\n"
+      "devices: [{device: h100_sxm, price: 30000, per_node: 2}]\n",
+      {});
+  EXPECT_EQ(made.chosen.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_TRUE(made.chosen.agreed);
+  ASSERT_EQ(made.chosen.plan.training.size(), 1);
+  EXPECT_EQ(made.chosen.plan.training[0].devices, 4);
+  EXPECT_FALSE(made.per_million_tokens(1).has_value());
+  EXPECT_NE(to_json(made).find("devices_of_its_own\":4"), std::string::npos);
+  EXPECT_NE(to_html(made, "").find("tune"), std::string::npos);
+}
+
+TEST(PlanStudy, FleetsThatCostNothingAreComparedWithoutNumbersThatAreNone) {
+  std::string text = desk();
+  for (const std::string what : {"30000", "1.5", "0.2"})
+    text.replace(text.find(what), what.size(), "0");
+  const Study made = studied(text);
+  EXPECT_EQ(made.chosen.plan.total(), 0);
+  const std::string page = to_html(made, "");
+  for (const char* none : {"nan %", ">nan", "-nan", "inf %"})
+    EXPECT_EQ(page.find(none), std::string::npos) << page.substr(page.find(none) - 200, 300);
+  EXPECT_EQ(change_text(0, 0), "-");
+  for (const Candidate& of : made.candidates)
+    EXPECT_EQ(of.why.find("nan"), std::string::npos) << of.why;
+}
+
+TEST(PlanStudy, ADrawThatNobodyKnowsIsAskedFor) {
+  // No limit could be kept with it, and its energy would count for nothing.
+  auto asked = requirements(desk());
+  asked.devices[0].accelerator.tdp_w.reset();
+  asked.jobs.push_back({.name = "tune", .device_hours = {{"h100_sxm", 8}}});
+  const auto solver = solve::make_integer_solver();
+  const auto made = study(asked, test_catalog(), *solver, {.prove = false});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message,
+            "buy.yaml: job 'tune' may run on h100_sxm, whose draw the catalogue does not know "
+            "(power_w.tdp): leave it out of device_hours, or give a catalogue that knows it");
+
+  const Study other = studied(desk() + "  - {device: tpu_v6e, rent_per_hour: 2}\n");
+  ASSERT_FALSE(other.why_not.empty());
+  EXPECT_NE(other.why_not.back().second.find("the draw of tpu_v6e is unknown to the catalogue"),
+            std::string::npos)
+      << other.why_not.back().second;
+}
+
+TEST(PlanStudy, PowerCountsEveryDeviceAtItsTdp) {
+  const Study made = studied(desk());
+  double devices = 0;
+  for (std::size_t p = 0; p < made.pools.types.size(); ++p) {
+    const PoolType& type = made.pools.types[p];
+    EXPECT_EQ(type.most_w,
+              type.devices * made.requirements.devices[*type.device].accelerator.tdp_w->high);
+    devices += type.most_w * made.chosen.plan.replicas[p];
+  }
+  EXPECT_NEAR(made.chosen.plan.watts.at("here"), devices * 1.3, 1e-6);
+}
+
+TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {
+  EXPECT_FALSE(Kept{}.share().has_value());
+  const auto asked = requirements(desk());
+  const Proof proof{.whole = {Kept{}}, .failures = {}};
+  EXPECT_FALSE(least_kept(asked, proof)[0].has_value());
+  EXPECT_FALSE(falls_short(asked, proof)[0]);
+}
+
+}  // namespace
+}  // namespace medley::plan
