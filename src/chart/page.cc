@@ -24,6 +24,7 @@ pre { background: var(--rule); padding: .6rem .8rem; white-space: pre-wrap; }
   font-size: .88rem; } caption { text-align: left; color: var(--quiet); padding: .2rem 0; }
 th, td { padding: .2rem .7rem .2rem 0; text-align: left; border-bottom: 1px solid var(--rule);
   white-space: nowrap; } th { color: var(--quiet); font-weight: 500; }
+td.w { white-space: normal; min-width: 15rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1rem 0; break-inside: avoid; } figure svg { width: 100%; } details { font-size: .85rem; color: var(--quiet); }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 0 1.4rem; }
@@ -44,8 +45,11 @@ std::string table_html(const HtmlTable& table) {
   for (const std::vector<std::string>& row : table.rows) {
     out += "<tr>";
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const bool number = i < table.columns.size() && table.columns[i].number;
-      fmt::format_to(std::back_inserter(out), "<td{}>{}</td>", number ? " class=\"n\"" : "",
+      const TableColumn column = i < table.columns.size() ? table.columns[i] : TableColumn{};
+      fmt::format_to(std::back_inserter(out), "<td{}>{}</td>",
+                     column.number  ? " class=\"n\""
+                     : column.wraps ? " class=\"w\""
+                                    : "",
                      escaped(row[i]));
     }
     out += "</tr>\n";

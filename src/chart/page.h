@@ -11,6 +11,7 @@ namespace medley::chart {
 struct TableColumn {
   std::string title;
   bool number = false;  // aligned right
+  bool wraps = false;   // long text takes several lines
 };
 
 struct HtmlTable {

@@ -117,6 +117,7 @@ struct Lane {
   double load_s = 0;
   std::unique_ptr<engine::Stepper> stepper;
   Times times;
+  double prompt_tokens_per_s = 0;         // the best of three, interleaved
   double worst_logit = 0, rms_logit = 0;  // against the reference
   int other_choices = 0;
 
@@ -135,6 +136,24 @@ struct Lane {
     return run_on_beat(options, tokens, into, step);
   }
 };
+
+// A prompt of 64 tokens, or as long as the context, read in one go by each engine in turn.
+Status read_prompts(std::vector<Lane>& lanes, const BenchOptions& options) {
+  const std::vector<int> prompt(static_cast<std::size_t>(std::min(64, options.context)),
+                                kFirstToken);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    for (Lane& lane : lanes) {
+      lane.stepper->reset();
+      const Clock::time_point begin = Clock::now();
+      MEDLEY_TRY_STATUS(lane.stepper->read(prompt));
+      (void)lane.stepper->choice();
+      lane.prompt_tokens_per_s =
+          std::max(lane.prompt_tokens_per_s,
+                   static_cast<double>(prompt.size()) / Seconds(Clock::now() - begin).count());
+    }
+  }
+  return Done{};
+}
 
 // The median time of a token in the best of three sequences, in µs.
 Result<double> quick_look(Lane& lane, const BenchOptions& options, int tokens) {
@@ -282,6 +301,7 @@ void print_json(const BenchOptions& options, Measured& m, std::FILE* out) {
     for (auto& [key, value] : as_json(lane.times, options.window_us > 0))
       e[key] = value;
     e["weights_gb_per_s"] = static_cast<double>(m.weight_bytes) / lane.times.quantile(0.5) / 1e3;
+    e["prompt_tokens_per_s"] = lane.prompt_tokens_per_s;
     e["load_s"] = lane.load_s;
     if (lane.name == name_of(EngineType::kLlamaEmbedded))
       e["flash_attention"] = lane.flash_attention;
@@ -303,7 +323,8 @@ void print_json(const BenchOptions& options, Measured& m, std::FILE* out) {
 void print_table(const BenchOptions& options, Measured& m, std::FILE* out) {
   const bool beats = options.window_us > 0;
   std::vector<Column> columns = {{"engine"}};
-  for (const char* title : {"tokens/s", "p50 us", "p99", "p99.9", "max", "weights GB/s"})
+  for (const char* title :
+       {"tokens/s", "p50 us", "p99", "p99.9", "max", "weights GB/s", "prompt tokens/s"})
     columns.push_back({title, Align::kRight});
   if (beats) {
     columns.push_back({"missed/M", Align::kRight});
@@ -321,6 +342,7 @@ void print_table(const BenchOptions& options, Measured& m, std::FILE* out) {
     cells.push_back(lane == nullptr ? ""
                                     : fmt::format("{:.1f}", static_cast<double>(m.weight_bytes) /
                                                                 times.quantile(0.5) / 1e3));
+    cells.push_back(lane == nullptr ? "" : fmt::format("{:.0f}", lane->prompt_tokens_per_s));
     if (beats) {
       cells.push_back(fmt::format("{:.0f}", static_cast<double>(times.missed) /
                                                 static_cast<double>(times.us.size()) * 1e6));
@@ -391,6 +413,10 @@ Result<Measured> measure(const BenchOptions& options) {
   }
   if (options.reference > 0)
     MEDLEY_TRY_STATUS(hold_against_reference(m.lanes, options));
+  {
+    const RealTime real_time(options.fifo);
+    MEDLEY_TRY_STATUS(read_prompts(m.lanes, options));
+  }
 
   // A sequence of a second at most, so that slow models are interleaved, too.
   double round_us = 0;

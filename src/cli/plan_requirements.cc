@@ -313,13 +313,13 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     fmt::print(out, "{}\n", plan::to_json(study));
   } else {
     const std::string& currency = study.requirements.frame.site.currency;
-    fmt::print(out, "{}: {} {} a year{}, {} of capital, at most {:.2g} % from the cheapest\n\n",
+    fmt::print(out, "{}: {} {} a year{}, {} of capital, at most {} % from the cheapest\n\n",
                printable(study.requirements.name), short_money(plan.total()), currency,
                study.price_range ? fmt::format(" ({} to {} by the ranges of prices)",
                                                short_money(study.price_range->low),
                                                short_money(study.price_range->high))
                                  : "",
-               short_money(plan.capital), plan.gap * 100);
+               short_money(plan.capital), plan::gap_text(plan.gap));
     if (!study.no_price_range.empty())
       fmt::print(out, "its cost at the ends of the ranges of prices: {}\n\n",
                  printable(study.no_price_range));

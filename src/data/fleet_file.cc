@@ -201,6 +201,9 @@ Result<std::string> read_secret(const Node& node, const FleetOptions& options) {
   return secret;
 }
 
+// A shorter window costs more to announce than to compute; a longer one is no pace to read at.
+constexpr double kLeastTokenWindow_s = 100e-6, kMostTokenWindow_s = 10;
+
 // Engines of this process, which read a model file themselves.
 bool computes_here(EngineType type) {
   return type == EngineType::kLlamaEmbedded || type == EngineType::kStaticSchedule;
@@ -263,6 +266,31 @@ Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, En
     long long count = 1;
     fields.take(count, threads->whole({1, 1024}));
     engine.threads = static_cast<int>(count);
+  }
+  const bool scheduled = engine.type == EngineType::kStaticSchedule;
+  if (const auto window = only_for("token_window", scheduled, "static_schedule")) {
+    double seconds = 0;
+    fields.take(seconds, window->seconds({.min = kLeastTokenWindow_s, .max = kMostTokenWindow_s}));
+    engine.token_window_s = seconds;
+  }
+  if (const auto ahead = only_for("run_ahead", scheduled, "static_schedule")) {
+    long long windows = 1;
+    fields.take(windows, ahead->whole({1, 64}));
+    engine.run_ahead = static_cast<int>(windows);
+  }
+  if (const auto cores = only_for("cores", scheduled, "static_schedule")) {
+    const auto nodes = cores->items();
+    if (!nodes.ok())
+      fields.fail(nodes.error());
+    for (std::size_t i = 0; nodes.ok() && i < nodes->size(); ++i) {
+      long long core = 0;
+      fields.take(core, (*nodes)[i].whole({0, 4095}));
+      engine.cores.push_back(static_cast<int>(core));
+    }
+    if (nodes.ok() && engine.cores.size() != static_cast<std::size_t>(engine.threads)) {
+      fields.fail(cores->error(
+          fmt::format("expected {} of them, one a thread, got {}", engine.threads, nodes->size())));
+    }
   }
   MEDLEY_TRY_STATUS(fields.finish());
   return engine;
@@ -539,10 +567,19 @@ class FleetReader {
       return node.error(fmt::format("engine {} needs a GGUF file as model, got '{}'",
                                     name_of(pool.engine.type), pool.model.id));
     }
+    if (pool.engine.type == EngineType::kStaticSchedule && pool.device != kThisMachine) {
+      return node.find("device")->error(
+          fmt::format("engine static_schedule computes on {}", kThisMachine));
+    }
+    if (pool.engine.type == EngineType::kStaticSchedule && pool.measured) {
+      return node.find("measured")
+          ->key_error("not for engine static_schedule, whose schedule is its own");
+    }
     if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
       pool.engine.upstream_model = pool.model.id;
     }
-    if (pool.prefill_tokens_per_s && (pool.table || !pool.statically_scheduled())) {
+    if (pool.prefill_tokens_per_s &&
+        (pool.table || !pool.accelerator || !pool.statically_scheduled())) {
       return node.find("prefill_tokens_per_s")
           ->key_error("only for pools of statically scheduled devices, which have such a lane");
     }

@@ -309,6 +309,17 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {head + ", engine: {type: emulated, threads: 2}}\n",
        "fleet.yaml:2:79: pools[0].engine.threads: only for engines of type llama_embedded "
        "or static_schedule"},
+      {head + ", engine: {type: emulated, token_window: 1ms}}\n",
+       "fleet.yaml:2:79: pools[0].engine.token_window: only for engines of type static_schedule"},
+      {head + ", engine: {type: static_schedule, token_window: 1us}}\n",
+       "fleet.yaml:2:100: pools[0].engine.token_window: expected a duration from 0.0001 to 10 "
+       "seconds, got '1us'"},
+      {head + ", engine: {type: static_schedule, run_ahead: 0}}\n",
+       "fleet.yaml:2:97: pools[0].engine.run_ahead: expected a whole number from 1 to 64, got '0'"},
+      {head + ", engine: {type: static_schedule, threads: 2, cores: [1]}}\n",
+       "fleet.yaml:2:105: pools[0].engine.cores: expected 2 of them, one a thread, got 1"},
+      {"pools:\n  - {name: a, device: l4, model: builtin, engine: static_schedule}\n",
+       "fleet.yaml:2:23: pools[0].device: engine static_schedule computes on this_machine"},
       {head + ", engine: {type: vllm}}\n",
        "fleet.yaml:2:69: pools[0].engine.type: unknown value 'vllm'; known: emulated, "
        "llama_embedded, openai_http, static_schedule"},
@@ -424,6 +435,17 @@ TEST(FleetFile, RunsTheBuiltInModelOnThisMachine) {
   EXPECT_EQ(f.pools[0].model.id, "builtin");
   EXPECT_EQ(f.pools[0].model_path, "catalog/builtin/builtin.gguf");
   EXPECT_EQ(f.pools[0].constants.device, "cpu");
+}
+
+TEST(FleetFile, ReadsTheRotationOfAStaticSchedule) {
+  const Fleet f = fleet(
+      "pools:\n  - {name: here, device: this_machine, model: builtin, engine: {type: "
+      "static_schedule, threads: 2, token_window: 2ms, run_ahead: 8, cores: [1, 3]}}\n");
+  const EngineSpec& engine = f.pools[0].engine;
+  EXPECT_DOUBLE_EQ(engine.token_window_s.value(), 0.002);
+  EXPECT_EQ(engine.run_ahead, 8);
+  EXPECT_EQ(engine.cores, (std::vector<int>{1, 3}));
+  EXPECT_TRUE(f.pools[0].statically_scheduled());
 }
 
 TEST(FleetFile, CountsBlockScalesOfOddFormats) {

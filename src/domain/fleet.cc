@@ -26,7 +26,7 @@ bool Label::allows(const std::string& zone) const {
 
 bool Pool::statically_scheduled() const {
   if (!accelerator)
-    return false;
+    return engine.type == EngineType::kStaticSchedule;
   switch (accelerator->kind) {
     case AcceleratorKind::kLpu:
       return true;

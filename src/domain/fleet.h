@@ -86,6 +86,11 @@ struct EngineSpec {
   std::string upstream_model;     // openai_http: the name to ask for, default the pool's model
   std::string metrics;  // openai_http: whose load metrics it serves (vllm, sglang, …); empty: none
   int threads = 1;      // llama_embedded, static_schedule
+  // static_schedule: a token of every stream each of these, computed up to `run_ahead` of them
+  // early. Empty: what this machine can do.
+  std::optional<double> token_window_s;
+  int run_ahead = 4;
+  std::vector<int> cores;  // static_schedule: the core of each thread; empty: the system's choice
 };
 
 // Step times from somebody's tables in place of a step model (scenario files only).
@@ -131,7 +136,8 @@ struct Pool {
   // service the whole answer may have to be paid.
   bool can_preempt() const { return !metered; }
   bool emulated() const { return engine.type == EngineType::kEmulated; }
-  // Served by slots of a fixed schedule rather than by batches. Needs accelerator and constants.
+  // Served by slots of a fixed schedule rather than by batches. Needs accelerator, constants and
+  // engine.
   bool statically_scheduled() const;
 };
 

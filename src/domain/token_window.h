@@ -12,6 +12,9 @@ constexpr bool is_promised_windows(ServiceClass service_class) {
   return service_class == ServiceClass::kGuaranteed;
 }
 
+// A promise has so many deviations of the pool's error bar on top of every time (decision 0054).
+inline constexpr double kPromiseDeviations = 6;
+
 struct TokenWindow {
   Duration first_token_within;  // of the arrival
   Duration every_token_within;  // of the one before it

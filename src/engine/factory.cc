@@ -106,19 +106,8 @@ Status measure_llama(Pool& pool) {
 
 Status measure_static(Pool& pool) {
   MEDLEY_TRY(const static_schedule::MeasuredPace pace, static_schedule::measure(pool));
-  if (!pool.measured) {
-    // A step is a window, whoever is in it.
-    pool.measured = LinearConstants{.step_s = pace.window_s,
-                                    .decode_s = 1e-6 * pace.window_s,
-                                    .prompt_token_s = pace.token_s,
-                                    .ttft_error = pool.constants.error_bar,
-                                    .tpot_error = pool.constants.error_bar};
-  }
+  pool.measured = pace.rotation;
   pool.slots = pace.slots;
-  pool.batching.max_running = pace.slots;
-  // What a window has room for beside the tokens of all slots.
-  pool.batching.chunk_tokens =
-      std::max<long long>(1, static_cast<long long>(pace.window_s / pace.token_s) - pace.slots);
   pool.model.max_context = pace.context;
   return Done{};
 }

@@ -25,6 +25,8 @@ class Stepper {
   // Takes the next token of the sequence. Preconditions: it is one of the vocabulary, and the
   // context is not full.
   virtual Status step(int token) = 0;
+  // The same for several, up to 64, the way the engine reads prompts.
+  virtual Status read(std::span<const int> tokens) = 0;
   // What follows the last step, until the next one.
   virtual std::span<const float> logits() = 0;
   virtual int choice() = 0;  // the likeliest token, the lowest of equals

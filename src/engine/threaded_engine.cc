@@ -1,6 +1,8 @@
 #include "engine/threaded_engine.h"
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -36,9 +38,12 @@ struct Gauges {
 
 }  // namespace
 
-// What the loop's thread knows of the generations under way; only that thread touches it.
-class ThreadedEngine::Inbox {
+// What the loop's thread knows of the generations under way, and what was told ahead of its time;
+// only that thread touches it.
+class ThreadedEngine::Inbox : public std::enable_shared_from_this<ThreadedEngine::Inbox> {
  public:
+  explicit Inbox(Loop& loop) : loop_(loop) {}
+
   struct Live {
     RequestId request;
     GenerationSink* sink = nullptr;
@@ -61,9 +66,46 @@ class ThreadedEngine::Inbox {
     return job;
   }
 
-  // Sinks may start, cancel and even destroy the engine from inside.
-  void deliver(const std::vector<Happening>& happenings, const Gauges& gauges) {
+  void take(std::vector<Happening> happenings, const Gauges& gauges) {
     gauges_ = gauges;
+    std::vector<Happening> at_once;
+    for (Happening& happening : happenings) {
+      if (happening.due) {
+        const Clock::time_point due = *happening.due;
+        early_.emplace(due, std::move(happening));
+      } else {
+        at_once.push_back(std::move(happening));
+      }
+    }
+    set_alarm();
+    deliver(at_once);
+  }
+
+  void clear() {
+    live_.clear();
+    jobs_.clear();
+    early_.clear();
+    set_alarm();
+  }
+
+  LoadSignal load() const {
+    LoadSignal signal;
+    signal.running = signal.waiting = 0;
+    signal.waiting_uncached_tokens = 0;
+    for (const auto& [job, live] : live_) {
+      ++*(live.running ? signal.running : signal.waiting);
+      if (!live.running)
+        *signal.waiting_uncached_tokens += live.prompt_tokens;
+    }
+    signal.prefill_tokens_per_s = gauges_.prefill_tokens_per_s;
+    signal.decode_tokens_per_s = gauges_.decode_tokens_per_s;
+    return signal;
+  }
+  long long kv_tokens() const { return live_.empty() ? 0 : gauges_.kv_tokens; }
+
+ private:
+  // Sinks may start, cancel and even destroy the engine from inside.
+  void deliver(const std::vector<Happening>& happenings) {
     for (const Happening& happening : happenings) {
       const auto found = live_.find(happening.job);
       if (found == live_.end())
@@ -83,27 +125,39 @@ class ThreadedEngine::Inbox {
     }
   }
 
-  void clear() {
-    live_.clear();
-    jobs_.clear();
+  // One timer, for the earliest of what is early.
+  void set_alarm() {
+    if (alarm_ && !early_.empty() && alarm_at_ == early_.begin()->first)
+      return;
+    if (alarm_)
+      loop_.cancel(*alarm_);
+    alarm_.reset();
+    if (early_.empty())
+      return;
+    alarm_at_ = early_.begin()->first;
+    const auto wait = std::max(alarm_at_ - Clock::now(), Clock::duration{});
+    alarm_ =
+        loop_.call_at(loop_.now() + wait, replica::Phase::kStepEnd, 0, [inbox = weak_from_this()] {
+          if (const std::shared_ptr<Inbox> open = inbox.lock())
+            open->ring();
+        });
   }
 
-  LoadSignal load() const {
-    LoadSignal signal;
-    signal.running = signal.waiting = 0;
-    signal.waiting_uncached_tokens = 0;
-    for (const auto& [job, live] : live_) {
-      ++*(live.running ? signal.running : signal.waiting);
-      if (!live.running)
-        *signal.waiting_uncached_tokens += live.prompt_tokens;
-    }
-    signal.prefill_tokens_per_s = gauges_.prefill_tokens_per_s;
-    signal.decode_tokens_per_s = gauges_.decode_tokens_per_s;
-    return signal;
+  void ring() {
+    alarm_.reset();
+    const auto later = early_.upper_bound(alarm_at_);
+    std::vector<Happening> due;
+    for (auto next = early_.begin(); next != later; ++next)
+      due.push_back(std::move(next->second));
+    early_.erase(early_.begin(), later);
+    set_alarm();
+    deliver(due);
   }
-  long long kv_tokens() const { return live_.empty() ? 0 : gauges_.kv_tokens; }
 
- private:
+  Loop& loop_;
+  std::multimap<Clock::time_point, Happening> early_;
+  std::optional<TimerId> alarm_;
+  Clock::time_point alarm_at_;
   std::unordered_map<std::uint64_t, Live> live_;  // by job
   std::unordered_map<RequestId, std::uint64_t> jobs_;
   Gauges gauges_;
@@ -113,7 +167,7 @@ ThreadedEngine::ThreadedEngine(const EngineContext& context, long long kv_capaci
     : loop_(context.loop),
       seed_(context.seed),
       kv_capacity_tokens_(kv_capacity_tokens),
-      inbox_(std::make_shared<Inbox>()) {}
+      inbox_(std::make_shared<Inbox>(context.loop)) {}
 
 ThreadedEngine::~ThreadedEngine() { MEDLEY_CHECK(!thread_.joinable(), "stop() was not called"); }
 
@@ -165,13 +219,19 @@ void ThreadedEngine::send(Command command) {
 
 // The engine's thread.
 void ThreadedEngine::run() {
+  worker_->enter();
   const std::weak_ptr<Inbox> inbox = inbox_;
   Rate prefill, decode;
   std::vector<Command> commands;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || !commands_.empty() || !worker_->idle(); });
+      const auto told = [&] { return stopping_ || !commands_.empty(); };
+      if (worker_->idle()) {
+        wake_.wait(lock, told);
+      } else if (const auto until = worker_->rests_until()) {
+        wake_.wait_until(lock, *until, told);
+      }
       if (stopping_)
         return;
       commands.swap(commands_);
@@ -184,6 +244,7 @@ void ThreadedEngine::run() {
         worker_->cancel(std::get<Cancel>(command).job);
       }
     }
+    const bool told = !commands.empty();
     commands.clear();
 
     const Clock::time_point begin = Clock::now();
@@ -195,9 +256,11 @@ void ThreadedEngine::run() {
       decode.add(work.decodes, took);
     }
     const Gauges gauges{worker_->kv_tokens(), prefill.value(), decode.value()};
-    loop_.post([inbox, gauges, happenings = std::move(happenings)] {
+    if (!told && work.prompt_tokens + work.decodes == 0)
+      continue;  // it woke a moment too early
+    loop_.post([inbox, gauges, happenings = std::move(happenings)]() mutable {
       if (const std::shared_ptr<Inbox> open = inbox.lock())
-        open->deliver(happenings, gauges);
+        open->take(std::move(happenings), gauges);
     });
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,8 @@ struct NewText {
 struct Happening {
   std::uint64_t job = 0;
   std::variant<Admitted, NewText, Ending, Error> what;
+  // When it is to be heard; empty: at once. Of one job never before what it said earlier.
+  std::optional<std::chrono::steady_clock::time_point> due{};
 };
 
 // What a step processed; both 0: nothing to do.
@@ -44,6 +47,8 @@ struct StepWork {
 class Worker {
  public:
   virtual ~Worker() = default;
+  // The thread's first call.
+  virtual void enter() {}
   // Queues the job; one that cannot be served as it is fails at once.
   virtual void add(Job job, std::vector<Happening>& happenings) = 0;
   // Frees its place. Nothing more is told of it; unknown jobs are ignored.
@@ -51,6 +56,11 @@ class Worker {
   virtual bool idle() const = 0;
   // Lets waiting jobs in and runs one step.
   virtual StepWork step(std::vector<Happening>& happenings) = 0;
+  // Where a worker that is not idle has nothing to do yet: when it has. It is asked after each
+  // step.
+  virtual std::optional<std::chrono::steady_clock::time_point> rests_until() const {
+    return std::nullopt;
+  }
   // Tokens in the KV cache.
   virtual long long kv_tokens() const = 0;
 };

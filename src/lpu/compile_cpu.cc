@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace medley::lpu {
@@ -205,7 +206,7 @@ class Compiler {
   WeightFormat held(const Node& n) {
     switch (n.weight->format) {
       case TensorFormat::kF32:
-        return WeightFormat::kF32;
+        return in_24_bits(*n.weight) ? WeightFormat::kWhole24 : WeightFormat::kF32;
       case TensorFormat::kBf16:
         return WeightFormat::kBf16;
       case TensorFormat::kQ8_0:
@@ -220,6 +221,13 @@ class Compiler {
       default:
         return WeightFormat::kF16;
     }
+  }
+
+  bool in_24_bits(const Tensor& tensor) {
+    const auto [found, is_new] = in_24_bits_.try_emplace(&tensor, false);
+    if (is_new)
+      found->second = fits_whole24(tensor);
+    return found->second;
   }
 
   // This matrix and those behind it that read the same input in the same format: one instruction.
@@ -452,6 +460,7 @@ class Compiler {
   Program program_;
   int streams_ = 4;
   std::vector<Value> values_;
+  std::map<const Tensor*, bool> in_24_bits_;
 };
 
 }  // namespace

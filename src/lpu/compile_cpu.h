@@ -24,6 +24,9 @@ Result<Program> compile_cpu(const Graph& graph, const CpuOptions& options);
 // Weights of group after group of 16 rows, in the layout that the kernels read (cpu/kernels.h):
 // bytes that 16 rows of so many columns take.
 std::int64_t group_bytes(WeightFormat format, int columns);
+// Whether F32 weights lose no more as whole numbers of 24 bits than arithmetic loses anyway: no row
+// has one that is far larger than the others. A description without bytes: yes.
+bool fits_whole24(const Tensor& tensor);
 
 // Fills an instruction's weights (and bias) from its pieces, a few rows in memory at a time.
 // `weights` and `bias` are what its ranges stand for.

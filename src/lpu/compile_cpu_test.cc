@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
+#include <vector>
 
 #include "lpu/cpu/machine.h"
 #include "lpu/testing_models.h"
@@ -104,6 +106,26 @@ TEST(CompileCpu, SaysWhatCannotBe) {
   EXPECT_EQ(compile_cpu(model->graph, {.context = 0}).error().message,
             "a context of 0 tokens: expected 1 to 1048576");
   EXPECT_FALSE(compile_cpu(model->graph, {.context = 1 << 30}).ok());
+}
+
+TEST(FitsWhole24, RefusesRowsWhoseLargestHidesTheOthers) {
+  std::vector<float> numbers(2 * 4096);
+  const Tensor tensor{.name = "t",
+                      .rows = 2,
+                      .columns = 4096,
+                      .bytes = reinterpret_cast<const std::uint8_t*>(numbers.data())};
+  EXPECT_TRUE(fits_whole24(tensor)) << "nothing but zeros";
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = i % 3 == 0 ? -0.01F : 0.02F;
+  EXPECT_TRUE(fits_whole24(tensor));
+  for (const float bad : {2.0F, std::nanf(""), INFINITY}) {
+    numbers[5000] = bad;
+    EXPECT_FALSE(fits_whole24(tensor)) << bad;
+  }
+  numbers[5000] = 0;
+  std::fill(numbers.begin() + 4096, numbers.end(), 1e-30F);
+  EXPECT_FALSE(fits_whole24(tensor)) << "scales would not be normal numbers";
+  EXPECT_TRUE(fits_whole24({.rows = 2, .columns = 4096})) << "a description";
 }
 
 }  // namespace

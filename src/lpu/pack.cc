@@ -1,7 +1,9 @@
 // Weights in the order and layout that the kernels of target `cpu` read (cpu/kernels.h).
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
@@ -55,7 +57,63 @@ void pack_blocks(const Instruction& instruction, const CpuLayout& layout,
   }
 }
 
+// 16 rows of F32 as whole numbers of 24 bits; the layout: cpu/kernels.h.
+void pack_whole24(const float* const* rows, int columns, std::uint8_t* out) {
+  std::array<std::vector<std::int32_t>, kGroup> numbers;  // 256 times the whole number, not rounded
+  for (std::size_t r = 0; r < kGroup; ++r) {
+    numbers[r].resize(static_cast<std::size_t>(columns + 3));
+    if (rows[r] == nullptr)
+      continue;
+    float most = 0;
+    for (int c = 0; c < columns; ++c)
+      most = std::max(most, std::fabs(rows[r][c]));
+    constexpr double kMost = 2147482624;  // 2^31 - 1024: rounding stays below 2^31
+    const auto scale = static_cast<float>(static_cast<double>(most) / kMost);
+    std::memcpy(out + 4 * r, &scale, 4);
+    for (int c = 0; c < columns && scale > 0; ++c) {
+      numbers[r][static_cast<std::size_t>(c)] = static_cast<std::int32_t>(
+          std::lrint(static_cast<double>(rows[r][c]) / static_cast<double>(scale)));
+    }
+  }
+  out += 4 * kGroup;
+  for (int c = 0; c < columns; c += 4, out += 12 * kGroup) {
+    for (std::size_t r = 0; r < kGroup; ++r) {
+      const std::int32_t* n = &numbers[r][static_cast<std::size_t>(c)];
+      const auto last = static_cast<std::uint32_t>((n[3] + 128) >> 8);
+      for (int i = 0; i < 3; ++i) {
+        const auto low = static_cast<std::int32_t>(last >> (16 - 8 * i) & 0xFF);
+        // The nearest number that ends so.
+        const std::int32_t number = ((n[i] - low + 128) & ~0xFF) | low;
+        std::memcpy(out + 4 * (static_cast<std::size_t>(i) * kGroup + r), &number, 4);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+bool fits_whole24(const Tensor& tensor) {
+  if (tensor.bytes == nullptr)
+    return true;
+  // A weight is off by 2^-24 of its row's largest at most: of one as large as the row's mean square
+  // by 2^-19 then, and by less the more there are.
+  constexpr double kMostOfMean = 32;
+  constexpr double kLeast = 1e-20;  // scales stay normal numbers
+  std::vector<float> row(static_cast<std::size_t>(tensor.columns));
+  for (long long r = 0; r < tensor.rows; ++r) {
+    dequantise(tensor.format, tensor.row(r), row);
+    double squares = 0, most = 0;
+    for (const float number : row) {
+      const double size = std::fabs(static_cast<double>(number));
+      squares += size * size;
+      most = std::max(most, size);
+    }
+    const double mean = std::sqrt(squares / static_cast<double>(row.size()));
+    if (!std::isfinite(squares) || most > kMostOfMean * mean || (most > 0 && most < kLeast))
+      return false;
+  }
+  return true;
+}
 
 std::int64_t group_bytes(WeightFormat format, int columns) {
   const std::int64_t pairs = (columns + kPair - 1) / kPair;
@@ -69,6 +127,8 @@ std::int64_t group_bytes(WeightFormat format, int columns) {
       return pairs * (kPair + 4) * kGroup;
     case WeightFormat::kQ4_0:
       return pairs * (kPair / 2 + 4) * kGroup;
+    case WeightFormat::kWhole24:
+      return std::int64_t{4} * kGroup + std::int64_t{12} * kGroup * ((columns + 3) / 4);
   }
   MEDLEY_CHECK(false, "a weight format that nobody packs");
 }
@@ -101,6 +161,19 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
                        from / 32 * static_cast<std::size_t>(block_bytes(tensor.format));
         }
         pack_blocks(instruction, layout, sources, out);
+        continue;
+      }
+      if (instruction.format == WeightFormat::kWhole24) {
+        const float* sources[kGroup] = {};
+        row.resize(static_cast<std::size_t>(tensor.columns) * kGroup);
+        for (int r = 0; r < rows; ++r) {
+          const std::span<float> one = std::span(row).subspan(
+              static_cast<std::size_t>(r) * static_cast<std::size_t>(tensor.columns),
+              static_cast<std::size_t>(tensor.columns));
+          dequantise(tensor.format, tensor.row(begin + r), one);
+          sources[r] = one.data() + from;
+        }
+        pack_whole24(sources, instruction.columns, out);
         continue;
       }
       row.resize(static_cast<std::size_t>(tensor.columns));

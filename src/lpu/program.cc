@@ -7,7 +7,8 @@
 namespace medley::lpu {
 namespace {
 
-constexpr std::array<std::string_view, 5> kFormatNames = {"F32", "F16", "BF16", "Q8_0", "Q4_0"};
+constexpr std::array<std::string_view, kWeightFormats> kFormatNames = {"F32",  "F16",  "BF16",
+                                                                       "Q8_0", "Q4_0", "whole24"};
 constexpr std::array<std::string_view, kOperations> kOperationNames = {
     "embed",  "norm", "quantise", "matrix", "rotate", "store",
     "attend", "gate", "add",      "meet",   "choose"};

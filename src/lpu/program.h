@@ -15,7 +15,9 @@
 namespace medley::lpu {
 
 // How a target holds weights. Other formats are dequantised to one of them when they are packed.
-enum class WeightFormat { kF32, kF16, kBf16, kQ8_0, kQ4_0 };
+// kWhole24: F32 as whole numbers of 24 bits with a scale a row.
+enum class WeightFormat { kF32, kF16, kBf16, kQ8_0, kQ4_0, kWhole24 };
+inline constexpr int kWeightFormats = 6;
 std::string_view name_of(WeightFormat format);  // "Q8_0"
 bool is_quantised(WeightFormat format);
 

@@ -52,4 +52,12 @@ LinearConstants guess_for_this_machine(const Model& model, Precision precision) 
   return guess;
 }
 
+LinearConstants in_rotation(double token_s, double prompt_token_s, int slots,
+                            std::optional<double> window_s) {
+  constexpr double kLeastWindow_s = 0.5e-3;
+  const double window = window_s.value_or(std::max(kLeastWindow_s, 1.5 * token_s * slots));
+  const double prompt_tokens = std::max(1.0, (window - token_s * slots) / prompt_token_s);
+  return {.step_s = window, .prompt_token_s = window / prompt_tokens};
+}
+
 }  // namespace medley::perf

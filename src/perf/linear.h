@@ -12,6 +12,8 @@
 // measure` fits them to an endpoint.
 #pragma once
 
+#include <optional>
+
 #include "base/quantity.h"
 #include "domain/model.h"
 #include "domain/step_constants.h"
@@ -36,5 +38,14 @@ class LinearModel final : public StepModel {
 // A guess for two cores of a server of 2025: weights read at 25 GB/s, arithmetic at 100 GFLOP/s
 // (static-schedule.md, "Limits of the machine", measured one core at 27 to 37 GB/s).
 LinearConstants guess_for_this_machine(const Model& model, Precision precision);
+
+// Streams in rotation on a processor (engine static_schedule, docs/lpu.md): every window each of
+// `slots` streams has a token, and prompts have what is left. Without `window_s` the window is half
+// as long again as the tokens of all slots, at least 0.5 ms: shorter ones cost more to announce
+// than to compute. `token_s`: of one with a full context. A step is a window, whoever is in it; a
+// prompt waits for one to end, and each has room for at least a token of it; `prompt_token_s`: of
+// a prompt's.
+LinearConstants in_rotation(double token_s, double prompt_token_s, int slots,
+                            std::optional<double> window_s = {});
 
 }  // namespace medley::perf

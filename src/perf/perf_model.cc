@@ -211,6 +211,29 @@ Result<PoolModel> batched_model(const Pool& pool) {
   return result;
 }
 
+// Engine static_schedule: slots of a fixed rotation, a lane for prompts beside them.
+PoolModel rotation_model(const Pool& pool) {
+  constexpr int kSlots = 4;
+  PoolModel result;
+  result.kind = ServingKind::kSlotted;
+  result.max_running = pool.slots.value_or(kSlots);
+  result.max_context = pool.model.max_context.value_or(kUnknownContextHere);
+  result.kv_tokens = result.max_context * result.max_running;
+  result.ttft_error = result.tpot_error = pool.constants.error_bar;
+  if (pool.measured) {
+    result.ttft_error = pool.measured->ttft_error;
+    result.tpot_error = pool.measured->tpot_error;
+  }
+  const auto guess = [&] {
+    const LinearConstants step = guess_for_this_machine(pool.model, pool.precision);
+    const double token_s = step.step_s + step.decode_s;
+    return in_rotation(token_s, token_s, result.max_running, pool.engine.token_window_s);
+  };
+  result.steps = std::make_shared<const LinearModel>(pool.measured ? *pool.measured : guess(),
+                                                     pool.constants.power);
+  return result;
+}
+
 PoolModel machine_model(const Pool& pool) {
   PoolModel result;
   set_batching(result, pool);
@@ -263,7 +286,7 @@ Result<PoolModel> modelled(const Pool& pool) {
   if (pool.slots && *pool.slots < 1)
     return at_pool(pool, "slots must be at least 1");
   if (pool.statically_scheduled())
-    return slotted_model(pool);
+    return pool.accelerator ? slotted_model(pool) : Result<PoolModel>(rotation_model(pool));
   if (const std::string_view wrong = complaint(pool.batching); !wrong.empty()) {
     return at_pool(pool, wrong);
   }

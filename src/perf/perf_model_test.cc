@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "perf/linear.h"
+
 namespace medley::perf {
 namespace {
 
@@ -160,6 +162,42 @@ TEST(PerfModel, TimesThisMachineByWhatItsEngineMeasured) {
   EXPECT_DOUBLE_EQ(cost.time.value(), 0.010 + 0.006 + 0.1);
   EXPECT_DOUBLE_EQ(cost.energy.value(), 65 * cost.time.value());
   EXPECT_EQ(model->tpot_error, 0.05);
+}
+
+TEST(PerfModel, GivesStreamsInRotationSlotsAndAWindow) {
+  Pool pool;
+  pool.name = "here";
+  pool.device = "this_machine";
+  pool.model = llama_70b();
+  pool.model.max_context = 1000;
+  pool.slots = 4;
+  pool.engine.type = EngineType::kStaticSchedule;
+  pool.measured = in_rotation(0.010, 0.010, 4, 0.060);
+  pool.measured->tpot_error = 0.05;
+  const auto model = make_pool_model(pool);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->kind, ServingKind::kSlotted);
+  EXPECT_EQ(model->max_running, 4);
+  EXPECT_EQ(model->kv_tokens, 4000);
+  EXPECT_EQ(model->tpot_error, 0.05);
+  for (const long long decodes : {1, 4})
+    EXPECT_DOUBLE_EQ(model->steps->step({.decodes = decodes}).time.value(), 0.060);
+  // Beside four tokens a window has room for two of a prompt.
+  const std::array chunk = {PrefillChunk{.tokens = 50}};
+  EXPECT_DOUBLE_EQ(model->steps->step({.chunks = chunk}).time.value(), 0.060 * 26);
+  // What nobody measured is guessed, by the same law.
+  pool.measured.reset();
+  const auto guess = make_pool_model(pool);
+  ASSERT_TRUE(guess.ok());
+  EXPECT_GT(guess->steps->step({.decodes = 1}).time.value(), 4 * 70e9 * 2 / 25e9);
+}
+
+TEST(InRotation, MakesAWindowOfTheTokensOfAllSlots) {
+  EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.010, 4).step_s, 0.060);
+  EXPECT_DOUBLE_EQ(in_rotation(1e-6, 1e-6, 4).step_s, 0.5e-3) << "no shorter";
+  EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.010, 1).prompt_token_s, 0.015)
+      << "at least one of a prompt";
+  EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.004, 4).prompt_token_s, 0.012) << "five in what is left";
 }
 
 TEST(PerfModel, TimesADeviceAsMeasuredAndKeepsItsWatts) {

@@ -79,7 +79,7 @@ struct Plan {
   Costs costs;
   double capital = 0;             // to be spent, integration included
   double kwh = 0, carbon_kg = 0;  // a year, at the meter; carbon 0 where the grid's is unknown
-  std::map<std::string, double> watts;  // by zone, at the meter, all replicas at their busiest
+  std::map<std::string, double> watts;  // by zone, at the meter, all that is in use at its TDP
   double gap = 0;                       // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
 };

@@ -528,11 +528,11 @@ class Calibration {
     out_.proof = std::move(proof);
   }
 
-  // Counts what falls short for more until one replica more is bought, and again until nothing
-  // does, or nothing larger can be.
+  // Counts what falls short for more until one replica more is bought, or batch that falls short is
+  // given other hours, and again until nothing does, or nothing larger can be.
   Status tighten() {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
-    constexpr int kMostRounds = 16;
+    constexpr int kMostRounds = 32;
     std::vector<double> safety = out_.safety;
     std::vector<bool> grow;
     for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
@@ -545,15 +545,15 @@ class Calibration {
             growable = true;
           }
         }
-        if (growable) {
-          MEDLEY_TRY(plan, plan_with(safety));
-        }
+        if (!growable)
+          return Done{};
+        MEDLEY_TRY(plan, plan_with(safety));
         if (plan.outcome != Plan::Outcome::kFound) {
           if (round == 0)
             out_.plan = std::move(plan);
           return Done{};
         }
-      } while (!grow.empty() && plan.replicas == out_.plan.replicas && plan.lent == out_.plan.lent);
+      } while (!grow.empty() && fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
       MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
       grow = falls_short(requirements_, proof);
       take(safety, std::move(plan), std::move(proof));
@@ -561,25 +561,53 @@ class Calibration {
     return Done{};
   }
 
+  // Whether some of these demands are planned for other hours than they were.
+  bool moves(const std::vector<bool>& some, const Plan& plan) const {
+    constexpr double kNoticed = 0.01;  // of its largest rate
+    for (std::size_t g = 0; g < some.size(); ++g) {
+      if (!some[g] || !requirements_.demands[g].movable())
+        continue;
+      std::vector<double> change(periods_of(requirements_).size(), 0);
+      double most = 0;
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        for (std::size_t t = 0; t < change.size(); ++t) {
+          change[t] += plan.rate[g][p][t] - out_.plan.rate[g][p][t];
+          most = std::max(most, plan.rate[g][p][t]);
+        }
+      }
+      for (const double of : change) {
+        if (std::abs(of) > most * kNoticed)
+          return true;
+      }
+    }
+    return false;
+  }
+
   // The mirror of it: counts demands for less, just so far that the program finds something
   // cheaper, as long as simulation agrees with what it finds.
   Status loosen() {
+    constexpr int kMostRefused = 3;
     for (bool again = true; again;) {
       again = false;
       for (const std::vector<bool>& some : groups()) {
-        std::vector<double> safety;
-        Plan plan;
-        MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
-        if (!found || std::find(refused_.begin(), refused_.end(), fleet_of(plan)) != refused_.end())
-          continue;
-        MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
-        if (any(falls_short(requirements_, proof))) {
-          refused_.push_back(fleet_of(plan));
-          continue;
+        // A fleet that simulation refuses may hide another kind of fleet behind it, which it would
+        // not refuse: some further steps.
+        for (int refused = 0; refused < kMostRefused && !again; ++refused) {
+          std::vector<double> safety;
+          Plan plan;
+          MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
+          if (!found)
+            break;
+          MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+          if (any(falls_short(requirements_, proof))) {
+            refused_.push_back(fleet_of(plan));
+          } else {
+            take(std::move(safety), std::move(plan), std::move(proof));
+            again = true;
+          }
         }
-        take(std::move(safety), std::move(plan), std::move(proof));
-        again = true;
-        break;
+        if (again)
+          break;
       }
     }
     return Done{};
@@ -609,8 +637,8 @@ class Calibration {
     return groups;
   }
 
-  // The least loosening of some demands with which the program finds a cheaper fleet. Answers
-  // whether there is one.
+  // The least loosening of some demands with which the program finds a cheaper fleet that was not
+  // refused. Answers whether there is one.
   Result<bool> find_cheaper(const std::vector<bool>& some, std::vector<double>& safety,
                             Plan& plan) {
     constexpr double kClose = 1.02;  // the factors are told to two digits
@@ -623,8 +651,10 @@ class Calibration {
       }
       MEDLEY_TRY(Plan found, plan_with(with));
       if (found.outcome != Plan::Outcome::kFound || found.total() >= cheaper ||
-          found.replicas == out_.plan.replicas)
+          found.replicas == out_.plan.replicas ||
+          std::find(refused_.begin(), refused_.end(), fleet_of(found)) != refused_.end()) {
         return false;
+      }
       safety = std::move(with);
       plan = std::move(found);
       return true;

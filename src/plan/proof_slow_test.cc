@@ -109,6 +109,42 @@ TEST(PlanProof, AFleetThatIsTooSmallIsSeenAndMadeLarger) {
   EXPECT_TRUE(falls_short(plan.requirements, *proof)[0]);
 }
 
+TEST(PlanProof, BatchIsGivenOtherHoursBeforeMoreIsBought) {
+  std::string batch, desk;
+  for (int hour = 0; hour < 24; ++hour) {
+    batch += hour >= 8 && hour < 18 ? "6.066, " : "2.529, ";
+    desk += hour >= 8 && hour < 18 ? "7.92, " : "0.08, ";
+  }
+  const Made plan = made(R"(
+demands:
+  - {name: letters, class: batch, model: llama-3.1-8b, prompt_tokens: {median: 938, sigma: 0.7, max: 8000}, output_tokens: 152,
+     rate_per_s: [)" + batch +
+                         R"(]}
+  - {name: desk, model: llama-3.1-8b, ttft_s: 5, tpot_s: 50ms, prompt_tokens: {median: 390, sigma: 0.7, max: 8000},
+     output_tokens: 178, rate_per_s: [)" +
+                         desk + R"(]}
+devices: [{device: l40s, price: 22752, per_node: 2}]
+)");
+  ASSERT_TRUE(plan.proven.agreed);
+  for (const Proven::Neighbour& neighbour : plan.proven.neighbours) {
+    EXPECT_FALSE(neighbour.keeps_all && *neighbour.cost < plan.proven.plan.total() * 0.999)
+        << neighbour.what;
+  }
+}
+
+TEST(PlanProof, WhereNoSizeHelpsTheSearchEnds) {
+  // Short answers: now and then another's long prompt beside one of them is too long a wait.
+  const Made plan = made(R"(
+demands:
+  - {name: brief, model: llama-3.1-70b, ttft_s: 5, attain: 0.9999, tpot_s: 25ms, rate_per_s: 1.43, prompt_tokens: {median: 1399, sigma: 0.7, max: 8000},
+     output_tokens: 41}
+devices: [{device: h200_sxm, price: 3491, per_node: 4, host_w: 100}]
+)");
+  EXPECT_EQ(plan.proven.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_FALSE(plan.proven.agreed);
+  EXPECT_LT(plan.proven.proof.whole[0].share().value_or(1), 0.9999);
+}
+
 TEST(PlanProof, AFailureIsSimulatedAndSurvived) {
   const Made plan = made("redundancy: replica\n" + std::string(kDesk));
   ASSERT_TRUE(plan.proven.agreed);

@@ -410,7 +410,8 @@ class Studier {
     std::erase_if(out_.front, [&](const FrontPoint& of) {
       return of.factor != 1 && of.cost &&
              std::any_of(all.begin(), all.end(), [&](const FrontPoint& other) {
-               return other.tokens_per_s > of.tokens_per_s && other.cost && *other.cost <= *of.cost;
+               return other.tokens_per_s > of.tokens_per_s && other.cost &&
+                      *other.cost <= *of.cost * (1 + kRough.gap);
              });
     });
   }
@@ -485,12 +486,14 @@ class Studier {
       double all = 0, on_devices = 0, on_scheduled = 0;
       for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
         const PoolType& type = out_.pools.types[p];
+        bool serves = false;
         for (const double rate : out_.chosen.plan.rate[g][p]) {
+          serves = serves || rate > kLittle;
           all += rate;
           on_devices += type.device ? rate : 0;
           on_scheduled += type.device && type.pool.statically_scheduled() ? rate : 0;
         }
-        reach(type, g, joules_planned(p), truth);
+        reach(type, g, serves ? joules_planned(p) : std::nullopt, truth);
       }
       for (const PoolType& type : out_.pools.beaten)
         reach(type, g, std::nullopt, truth);
@@ -517,6 +520,11 @@ class Studier {
     if (use.ok())
       reach.joules_full = use.operation.joules_per_token;
     auto& best = type.pool.statically_scheduled() ? truth.scheduled : truth.batched;
+    if (best && planned.has_value() != best->joules_planned.has_value()) {
+      if (planned)
+        best = std::move(reach);
+      return;
+    }
     const bool better =
         !best || (reach.reaches() && !best->reaches()) ||
         (reach.reaches() && best->reaches() && *reach.joules_full < *best->joules_full) ||
@@ -639,8 +647,13 @@ std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std
   return services_in(types, plan).empty() ? figure : "at least " + figure;
 }
 
+std::string gap_text(double gap) { return gap < 1e-9 ? "0" : fmt::format("{:.2g}", gap * 100); }
+
 std::string change_text(double is, double was) {
-  return was > 0 ? fmt::format("{:+.1f} %", (is / was - 1) * 100) : "-";
+  if (was <= 0)
+    return "-";
+  const double percent = (is / was - 1) * 100;
+  return std::abs(percent) < 0.05 ? "0 %" : fmt::format("{:+.1f} %", percent);
 }
 
 double busy_at_peak(const Requirements& requirements, const std::vector<PoolType>& types,

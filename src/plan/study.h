@@ -66,10 +66,11 @@ struct Truth {
     double fastest = 0;                    // tokens a second of one user, alone on a replica
     double joules_alone = 0;               // a token then
     std::optional<double> joules_full;     // as many at once as the targets allow; empty: not kept
-    std::optional<double> joules_planned;  // of all that the pool does in this plan, over the year
+    std::optional<double> joules_planned;  // where it serves the demand in this plan: all that the
+                                           // pool draws in a year, by the tokens it makes
     bool reaches() const { return joules_full.has_value(); }
   };
-  std::optional<Reach> batched, scheduled;  // the best of each kind
+  std::optional<Reach> batched, scheduled;  // of each kind the one in the plan, else the best
   bool needs_scheduled = false;             // no batched device that may be had reaches it
   double scheduled_share = 0;               // of its requests, in the chosen fleet, on LPUs …
   double device_share = 0;                  // … and on devices of any kind; the rest on services
@@ -122,6 +123,9 @@ std::vector<std::string> services_in(const std::vector<PoolType>& types, const P
 std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std::string figure);
 // Whether any of it is known.
 bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan);
+
+// A gap in percent, "0.01"; what rounding leaves is none.
+std::string gap_text(double gap);
 
 // "+4.0 %" of `is` against `was`; "-" where `was` is nothing.
 std::string change_text(double is, double was);

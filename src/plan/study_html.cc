@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "chart/chart.h"
 #include "chart/page.h"
@@ -25,6 +26,10 @@ std::string grouped(double value) {
 std::string percent(double share) { return fmt::format("{:.2f} %", share * 100); }
 std::string percent(const std::optional<double>& share) {
   return share ? percent(*share) : "no requests";
+}
+// Two digits, but never a power of ten.
+std::string two_digits(double value) {
+  return value >= 99.5 ? grouped(value) : fmt::format("{:.2g}", value);
 }
 Colour colour(std::size_t i) { return static_cast<Colour>(i % 8); }
 
@@ -81,7 +86,7 @@ class Report {
         {"a year", money(plan_.total())},
         {"capital", money(plan_.capital)},
         {"per million output tokens", per_million(plan_) + " " + currency_},
-        {"draw at most", fmt::format("{:.1f} kW", kw_of(plan_))},
+        {"draw at most", plan_.nodes.empty() ? "-" : fmt::format("{:.1f} kW", kw_of(plan_))},
         {"energy a year", known(plan_, fmt::format("{:.0f} MWh", plan_.kwh / 1000))}};
     if (requirements_.frame.site.carbon_g_per_kwh)
       facts.push_back(
@@ -107,7 +112,7 @@ class Report {
                                 {"devices", true},
                                 {"kW at most", true},
                                 {"busy at peak", true},
-                                {"serves"}}};
+                                {.title = "serves", .wraps = true}}};
     for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
       if (plan_.replicas[p] == 0)
         continue;
@@ -209,12 +214,16 @@ class Report {
     page_.table(table);
     page_.paragraph(fmt::format(
         "The fleet was run by the scheduler that serves, in virtual time, through the hours that "
-        "press it most: {} requests, {} times solved and simulated. What was simulated is the "
+        "press it most: {} requests, {} solved and simulated. What was simulated is the "
         "promise; fresh seeds had no part in the choice. Counted: how large the program takes a "
         "demand to be, calibrated until what it finds keeps every promise and nothing cheaper that "
         "was simulated does; all comparisons below are by that program. Failures: {}.",
-        chosen.proof.requests, chosen.rounds.size(), failures()));
-    HtmlTable around{.columns = {{"neighbour"}, {currency_ + " a year", true}, {"keeps"}}};
+        chosen.proof.requests,
+        chosen.rounds.size() == 1 ? "once" : fmt::format("{} times", chosen.rounds.size()),
+        failures()));
+    HtmlTable around{.columns = {{"neighbour"},
+                                 {currency_ + " a year", true},
+                                 {.title = "keeps", .wraps = true}}};
     for (const Proven::Neighbour& of : chosen.neighbours) {
       std::string kept;
       for (std::size_t g = 0; g < of.kept.size(); ++g) {
@@ -332,11 +341,11 @@ class Report {
     page_.heading("Which demand needs which device");
     HtmlTable table{.columns = {{"demand"},
                                 {"tokens/s asked", true},
-                                {"best of its kind"},
+                                {"on"},
                                 {"tokens/s at best", true},
-                                {"J/token, one user alone", true},
-                                {"J/token, full", true},
-                                {"J/token, as planned", true},
+                                {"J alone", true},
+                                {"J full", true},
+                                {"J planned", true},
                                 {"share", true}}};
     const auto add = [&](const Truth& truth, const std::optional<Truth::Reach>& of, double share) {
       if (!of)
@@ -344,9 +353,9 @@ class Report {
       table.rows.push_back(
           {truth.demand,
            truth.tokens_per_s_asked > 0 ? fmt::format("{:.0f}", truth.tokens_per_s_asked) : "any",
-           of->pool, fmt::format("{:.0f}", of->fastest), fmt::format("{:.2g}", of->joules_alone),
-           of->joules_full ? fmt::format("{:.2g}", *of->joules_full) : "targets not kept",
-           of->joules_planned ? fmt::format("{:.2g}", *of->joules_planned) : "not in it",
+           of->pool, fmt::format("{:.0f}", of->fastest), two_digits(of->joules_alone),
+           of->joules_full ? two_digits(*of->joules_full) : "too slow",
+           of->joules_planned ? two_digits(*of->joules_planned) : "-",
            fmt::format("{:.0f} %", share * 100)});
     };
     for (const Truth& truth : study_.truths) {
@@ -358,10 +367,10 @@ class Report {
     } else {
       page_.table(table);
       page_.paragraph(
-          "The best GPU and the best LPU for each demand. One user alone has a replica to himself "
-          "(his prompt not counted); full: as many at once as the targets allow; as planned: all "
-          "that this pool draws in a year, by the tokens it makes for everybody. Share: of the "
-          "demand's requests, on devices of that kind.");
+          "Of GPUs and of LPUs the pool that serves the demand in this plan, else the best there "
+          "is for it. J are joules an output token: one user alone on a replica (his prompt not "
+          "counted); full, as many at once as the targets allow; planned, all that the pool draws "
+          "in a year by the tokens it makes for everybody. Share: of the demand's requests.");
     }
     for (const Truth& truth : study_.truths)
       page_.paragraph(truth.demand + ": " + truth.verdict + ".");
@@ -372,7 +381,7 @@ class Report {
       return;
     page_.heading("The other fleets, and why not");
     HtmlTable table{.columns = {{"candidate"},
-                                {"verdict"},
+                                {.title = "verdict", .wraps = true},
                                 {currency_ + " a year", true},
                                 {"an hour", true},
                                 {"capital", true},
@@ -401,7 +410,7 @@ class Report {
            known_part(of.types, of.plan, fmt::format("{:.0f}", of.plan.kwh / 1000)), kept});
     }
     page_.table(table);
-    HtmlTable why{.columns = {{"not in it"}, {"why not"}}};
+    HtmlTable why{.columns = {{"not in it"}, {.title = "why not", .wraps = true}}};
     for (const auto& [name, reason] : study_.why_not)
       why.rows.push_back({name, reason});
     if (!why.rows.empty())
@@ -486,18 +495,24 @@ class Report {
     const data::MoneySpec& of = requirements_.money;
     page_.paragraph(fmt::format(
         "Interest {:g} %, paid back in {:g} years, maintenance {:g} % of the price a year; PUE "
-        "{:g}; "
-        "load of {:g} years from now at {:+.0f} % a year. The plan is at most {:.2g} % from the "
-        "cheapest that the program knows. Speeds, joules and watts come from step models of the "
-        "catalogue, none of which was measured by this project (docs/step-models.md); power counts "
-        "every device at its TDP, energy what it draws on average. Energy of rented devices is in "
-        "their rent, that of rented services is unknown. Simulated devices are as fast as their "
-        "models: the models' own error is not in the figures.",
+        "{:g}; {}. The plan is at most {} % from the cheapest that the program knows. Speeds, "
+        "joules and watts come from step models of the catalogue, none of which was measured by "
+        "this project (docs/step-models.md); power counts every device in use at its TDP, energy "
+        "what it "
+        "draws on average. Energy of rented devices is in their rent, that of rented services is "
+        "unknown. Simulated devices are as fast as their models: the models' own error is not in "
+        "the figures.",
         of.interest * 100, of.years_paid_back(), of.maintenance * 100, requirements_.frame.site.pue,
-        requirements_.growth_years, requirements_.growth_per_year * 100, plan_.gap * 100));
+        requirements_.growth_per_year == 0
+            ? "the load as it is now"
+            : fmt::format("the load of {:g} years from now at {:+g} % a year",
+                          requirements_.growth_years, requirements_.growth_per_year * 100),
+        gap_text(plan_.gap)));
+    std::set<std::string> said;
     for (std::size_t p = 0; p < study_.pools.types.size(); ++p) {
       const PoolType& type = study_.pools.types[p];
-      if (plan_.replicas[p] > 0 && type.device && type.pool.constants.class_default) {
+      if (plan_.replicas[p] > 0 && type.device && type.pool.constants.class_default &&
+          said.insert(type.pool.device).second) {
         page_.note(
             fmt::format("{} was never measured: its constants are the default of its kind, good "
                         "to ±{:.0f} %.",

@@ -229,10 +229,6 @@ void BatchedReplica::begin_decoding(Index index) {
 
   finishes_.push_back({decode_steps_ + entry.total - entry.done, index, ++entry.stamp});
   std::push_heap(finishes_.begin(), finishes_.end(), std::greater<>());
-  // Tokens that an eviction in the middle of a prompt makes it generate again are told and counted
-  // once.
-  usage_.output_tokens -= std::max(0LL, entry.given_prompt + entry.told - entry.done);
-
   entry.state = State::kDecoding;
   entry.done -= decode_steps_;
   entry.joules -= joules_per_decode_;
@@ -262,7 +258,6 @@ void BatchedReplica::stop_decoding(Index index) {
   entry.blocks = blocks_of(entry) - entry.shared;
   entry.done += decode_steps_;
   entry.joules += joules_per_decode_;
-  usage_.output_tokens += std::max(0LL, entry.given_prompt + entry.told - entry.done);
   entry.told = std::max(entry.told, entry.done - entry.given_prompt);
   entry.state = State::kPrompt;
 }
@@ -479,11 +474,8 @@ void BatchedReplica::evict(Index index) {
     pending_tokens_ -= entry.prompt;
   }
   const long long full_blocks = (is_decoding ? entry.done - 1 : entry.done) / block_tokens_;
-  // Vidur starts it again with what it had processed as its prompt, also in the middle of a prompt;
-  // vLLM with its prompt and all that was generated.
-  if (batching_.kind != BatchingKind::kTokenBudget || entry.done > entry.prompt) {
-    entry.prompt = entry.done;
-  }
+  // It starts again with its prompt and all that was generated.
+  entry.prompt = std::max(entry.prompt, entry.done);
   entry.done = 0;
   give_blocks(index);
   entry.nameable = entry.prefix ? entry.prefix->blocks.size() : 0;

@@ -1,7 +1,9 @@
 // Continuous batching in virtual time: one loop for four sets of rules (BatchingKind).
 //
 // The rules are those of sim-compat.md section 1 (docs/simulate.md, "Batching"). `chunked_prefill`
-// and `prefill_first` equal Vidur's `sarathi` and `vllm` schedulers, evictions included;
+// and `prefill_first` equal Vidur's `sarathi` and `vllm` schedulers, evictions included, but for
+// one in the middle of a prompt: Vidur takes what it had processed for the whole prompt and
+// generates the rest of it, token by token; here it computes the prompt again, as engines do;
 // `token_budget` follows vLLM 0.19; `mixed` follows splitwise-sim.
 //
 // Speed: decoding sequences advance together, so a step costs the same however many there are. A

@@ -244,12 +244,8 @@ class PlainReplica {
     }
     free_blocks(one);
     const long long total = one->prompt + one->output;
-    if (b_.kind == BatchingKind::kTokenBudget) {
-      if (one->complete)
-        one->prompt = one->done;
-    } else {
+    if (one->complete)
       one->prompt = one->done;
-    }
     one->output = total - one->prompt;
     one->done = 0;
     one->complete = false;

@@ -136,6 +136,17 @@ TEST(ChunkedPrefill, EvictsTheLastOneWhenNoBlockIsFreeAndKeepsItsFirstToken) {
   EXPECT_EQ(replica->load().kv_tokens_used, 0);
 }
 
+TEST(ChunkedPrefill, EvictedInTheMiddleOfItsPromptComputesItAgain) {
+  const auto replica = replica_of({.chunk_tokens = 4, .kv_blocks = 7, .block_tokens = 4});
+  replica->enqueue(at(0), sequence(1, 4, 8));
+  replica->enqueue(at(0), sequence(2, 20, 2));
+  replica->form_step(at(0));
+  EXPECT_EQ(run(*replica), (Texts{"first 1@1", "evicted 2@2", "evicted 2@3", "evicted 2@4",
+                                  "evicted 2@5", "finished 1@8", "first 2@13", "finished 2@14"}));
+  EXPECT_EQ(replica->usage().prompt_tokens, 4 + 4 * 3 + 20);
+  EXPECT_EQ(replica->usage().output_tokens, 8 + 2);
+}
+
 // The same under vLLM's rule, which wants a block only for the one that takes it.
 TEST(TokenBudget, EvictsOnlyForABlockThatIsNeeded) {
   const auto replica =

@@ -8,7 +8,10 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kWindowS = 60;            // of the running means
+constexpr double kWindowS = 60;  // of the running means
+// What stays away for so many of its mean gaps is taken to come no more often than that: when
+// demand ends, patient work need not leave it room for a minute.
+constexpr double kGaps = 4;
 constexpr double kLeastSeenS = 10;         // a few arrivals in the first second are no rate
 constexpr double kRarest = 1e-4;           // of all arrivals: groups below it say nothing
 constexpr double kRefreshS = 1;            // what a pool can do for a class changes slowly
@@ -56,7 +59,10 @@ std::vector<Arrivals::Group> Arrivals::groups(Instant now) const {
   double total = 0;
   for (const auto& [key, kind] : kinds_) {
     Group group;
-    group.rate = decayed(kind.count, to_seconds(now - kind.last).value()) / window_s;
+    const double away_s = to_seconds(now - kind.last).value();
+    group.rate = decayed(kind.count, away_s) / window_s;
+    if (away_s * group.rate > kGaps)
+      group.rate = kGaps / away_s;
     const double mean = kind.prompt / kind.count;
     group.spread = kind.prompt_squared / kind.count / (mean * mean);
     group.typical = kind.sample;

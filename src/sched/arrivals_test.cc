@@ -74,6 +74,14 @@ TEST_F(ArrivalsTest, NoMoreIsLostThanIsDisplacedOrComes) {
   EXPECT_LE(harm(100, 0.5), 0.002 + 1e-9);
 }
 
+TEST_F(ArrivalsTest, WhatStaysAwayIsExpectedLess) {
+  arrive(10, 60);
+  const auto rate_at = [&](double seconds) { return arrivals.groups(at(seconds)).at(0).rate; };
+  EXPECT_NEAR(rate_at(60.3), 10, 0.3) << "four gaps are chance";
+  EXPECT_NEAR(rate_at(62), 2, 0.2);
+  EXPECT_NEAR(rate_at(100), 0.1, 0.01);
+}
+
 TEST_F(ArrivalsTest, OnABatchedReplicaPricesSayIt) {
   arrive(10, 60);
   Forecast forecast;

@@ -33,6 +33,7 @@ Backlog::Group& Backlog::insert(Waiting waiting, bool before_equals) {
   if (group.size == 0) {
     group.service_class = request.service_class;
     group.looked_at = {};
+    group.tried = 0;
     group.margins.clear();
     occupied_.push_back(&group);
   }

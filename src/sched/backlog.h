@@ -44,6 +44,7 @@ class Backlog {
     std::size_t size = 0;
     // What its owner remembers of its looks at the head, for as long as the group is not empty.
     Instant looked_at;            // at all replicas
+    std::size_t tried = 0;        // of the round in progress, from its head on
     std::vector<double> margins;  // by pool: how near the last look there came
 
    private:

@@ -9,7 +9,7 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kSigmas = 6, kLeastSigmas = 4.5;
+constexpr double kLeastDeviations = 4.5;
 
 // Of context that it holds at most: up to its own limit, or until its context is full.
 long long most_tokens(const Request& request, const perf::PoolModel& model) {
@@ -41,10 +41,10 @@ Promises::Promises(const perf::PerfModel& perf, const Ledger& ledger)
     full.decode_context_min = full.decode_context_max = model.kv_tokens / model.max_running;
     Terms& terms = terms_[i];
     terms.join = round_to_duration(model.steps->step({.decodes = 1}).time);
-    terms.margin = std::expm1(kSigmas * model.ttft_error);
-    terms.least_margin = std::expm1(kLeastSigmas * model.ttft_error);
-    terms.every_token = up_to_microseconds(
-        round_to_duration(model.steps->step(full).time * std::exp(kSigmas * model.tpot_error)));
+    terms.margin = std::expm1(kPromiseDeviations * model.ttft_error);
+    terms.least_margin = std::expm1(kLeastDeviations * model.ttft_error);
+    terms.every_token = up_to_microseconds(round_to_duration(
+        model.steps->step(full).time * std::exp(kPromiseDeviations * model.tpot_error)));
   }
 }
 

@@ -64,3 +64,38 @@ test('nobody else is promised one, and one who leaves abandons his', async (t) =
   stream.request.destroy();
   await server.until('its window is counted', async () => (await server.metric('medley_token_windows_total')) === 1);
 });
+
+test('the built-in engine promises its token window to service_tier priority, and counts its beats', async (t) => {
+  const server = await Server.start(t, {
+    fleet: folder(t).write('fleet.yaml', `
+pools:
+  - {name: steady, device: this_machine, model: builtin, slots: 4, max_context: 512, engine: {type: static_schedule}}
+`),
+  });
+  const client = server.client({ maxRetries: 0 });
+  // Wide targets: how late a busy machine lets tokens go is part of the promise.
+  const headers = { 'medley-ttft': '20s', 'medley-tpot': '2s' };
+  const say = (tier, tokens) =>
+    client.chat.completions.create(
+      { model: 'builtin', service_tier: tier, max_tokens: tokens, temperature: 0, messages: [{ role: 'user', content: 'Hello there' }] },
+      { headers },
+    );
+  const answers = [];
+  const clients = Array.from({ length: 4 }, async (_, client) => {
+    for (let i = 0; i < 10; ++i) answers.push(await say('priority', 20 + 10 * client + i));
+  });
+  await within(60_000, 'all answers', Promise.all(clients));
+  assert.ok(answers.every(({ service_tier }) => service_tier === 'priority'));
+  const windows = answers.map(({ medley }) => medley.token_window).filter(Boolean);
+  assert.equal(windows.length, answers.length, 'room for all, so a promise for each');
+  assert.ok(windows.every(({ promised }) => promised.itl_s >= 0.0015), 'the window and how late it may be let go');
+  const kept = windows.filter((window) => window.kept).length;
+  assert.equal(await server.metric('medley_token_windows_total', 'outcome="kept"'), kept);
+  assert.equal(await server.metric('medley_token_windows_total', 'outcome="broken"'), windows.length - kept);
+  assert.ok((await server.metric('medley_token_beats')) > 0);
+  assert.equal((await say('default', 5)).medley.token_window, null);
+  const gaps = windows.map(({ itl_max_s }) => itl_max_s * 1000).sort((a, b) => a - b);
+  t.diagnostic(`static_schedule: ${windows.length} windows, ${kept} kept; longest gap of an answer p50 ` +
+    `${gaps[gaps.length >> 1].toFixed(2)} ms, worst ${gaps.at(-1).toFixed(2)} ms, promised ` +
+    `${(windows[0].promised.itl_s * 1000).toFixed(2)} ms`);
+});

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -29,26 +28,19 @@ Batcher::~Batcher() { llama_batch_free(batch_); }
 void Batcher::add(Job job, std::vector<Happening>& happenings) {
   const Generation& generation = job.generation;
   const auto refuse = [&](Error error) { happenings.push_back({job.number, std::move(error)}); };
-  if (generation.max_tokens && generation.max_tokens->count() < 1) {
-    return refuse({ErrorCode::kInvalid, "max_tokens must be at least 1", "max_tokens"});
-  }
   Result<std::vector<llama_token>> prompt = encoder_.encode(generation);
   if (!prompt)
     return refuse(std::move(prompt).error());
-  if (const auto count = static_cast<long long>(prompt->size()); count >= context_tokens_) {
-    return refuse({ErrorCode::kInvalid,
-                   fmt::format("the prompt has {} tokens, but the model's context is {} tokens, "
-                               "prompt and answer together",
-                               count, context_tokens_),
-                   generation.chat ? "messages" : "prompt"});
-  }
+  const auto count = static_cast<long long>(prompt->size());
+  if (std::optional<Error> error = refusal(generation, count, context_tokens_))
+    return refuse(*std::move(error));
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 
 void Batcher::cancel(std::uint64_t job) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.job.number == job; });
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot] && slots_[slot]->job == job)
+    if (slots_[slot] && slots_[slot]->answer.job() == job)
       release(slot);
   }
 }
@@ -90,16 +82,12 @@ void Batcher::admit(std::vector<Happening>& happenings) {
       continue;
     Waiting waiting = std::move(waiting_.front());
     waiting_.pop_front();
-    const Generation& generation = waiting.job.generation;
-    const auto room = context_tokens_ - static_cast<long long>(waiting.prompt.size());
-    constexpr Tokens kNoLimit(std::numeric_limits<long long>::max());
+    const auto count = static_cast<long long>(waiting.prompt.size());
     slots_[slot] = Running{
-        .job = waiting.job.number,
+        .answer = Answer(waiting.job, count, context_tokens_),
         .admission = ++admissions_,
         .prompt = std::move(waiting.prompt),
-        .output_limit = std::min(generation.max_tokens.value_or(kNoLimit).count(), room),
-        .sampler = make_sampler(model_, generation.sampling, waiting.job.seed),
-        .text = AnswerText(generation.sampling.stop),
+        .sampler = make_sampler(model_, waiting.job.generation.sampling, waiting.job.seed),
     };
     ++running_count_;
     happenings.push_back({waiting.job.number, Admitted{}});
@@ -172,31 +160,11 @@ void Batcher::choose_next(std::size_t slot, std::vector<Happening>& happenings) 
   const llama_token token =
       llama_sampler_sample(running.sampler.get(), &context_, running.output_row);
   running.next = token;
-  ++running.outputs;
-  std::optional<FinishReason> finish;
-  std::string text;
-  if (llama_vocab_is_eog(vocab_, token)) {
-    // Counted, as vLLM and llama.cpp's own server do (it took a step), but not shown.
-    text = running.text.finish();
-    finish = FinishReason::kStop;
-  } else {
-    text = running.text.add(token_text(*vocab_, token));
-    if (running.text.stopped()) {
-      finish = FinishReason::kStop;
-    } else if (running.outputs >= running.output_limit) {
-      text += running.text.finish();
-      finish = FinishReason::kLength;
-    }
-  }
-  happenings.push_back({running.job, NewText{std::move(text), 1}});
-  if (!finish)
-    return;
-  happenings.push_back(
-      {running.job, Ending{.reason = *finish,
-                           .prompt_tokens = Tokens(static_cast<long long>(running.prompt.size())),
-                           .output_tokens = Tokens(running.outputs),
-                           .joules = std::nullopt}});
-  release(slot);
+  std::optional<std::string> piece;
+  if (!llama_vocab_is_eog(vocab_, token))
+    piece = token_text(*vocab_, token);
+  if (running.answer.add(piece, happenings))
+    release(slot);
 }
 
 void Batcher::release(std::size_t slot) {
@@ -209,7 +177,7 @@ void Batcher::fail_all(const Error& error, std::vector<Happening>& happenings) {
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
     if (!slots_[slot])
       continue;
-    happenings.push_back({slots_[slot]->job, error});
+    happenings.push_back({slots_[slot]->answer.job(), error});
     release(slot);
   }
   llama_memory_clear(llama_get_memory(&context_), /*data=*/false);

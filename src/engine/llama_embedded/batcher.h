@@ -6,10 +6,9 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "engine/answer_text.h"
+#include "engine/answer.h"
 #include "engine/engine.h"
 #include "engine/llama_embedded/libllama.h"
 #include "engine/llama_embedded/prompt_encoder.h"
@@ -42,14 +41,12 @@ class Batcher final : public Worker {
     std::vector<llama_token> prompt;
   };
   struct Running {
-    std::uint64_t job = 0;
+    Answer answer;
     std::uint64_t admission = 0;  // order of
     std::vector<llama_token> prompt;
     std::size_t fed = 0;              // tokens in the KV cache
     std::optional<llama_token> next;  // chosen, not in the KV cache yet
-    long long outputs = 0, output_limit = 0;
     SamplerHandle sampler;
-    AnswerText text;
     int take = 0;         // tokens of this step
     int output_row = -1;  // place in the batch of the token whose logits choose the next
   };

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "engine/llama_embedded/testing.h"
+#include "engine/testing_local.h"
 
 namespace medley::engine::llama_embedded {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "engine/llama_embedded/libllama.h"
-#include "engine/llama_embedded/testing.h"
+#include "engine/testing_local.h"
 
 namespace medley::engine::llama_embedded {
 namespace {
@@ -49,7 +49,7 @@ TEST(LlamaEngine, TellsThePublishedStory) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path);
+  EngineRig rig(EngineType::kLlamaEmbedded, *path);
   auto engine = rig.make();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   EXPECT_FALSE((*engine)->emulated());
@@ -75,7 +75,7 @@ TEST(LlamaEngine, AnswersAChatAndStopsByItself) {
   const auto path = builtin_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path);
+  EngineRig rig(EngineType::kLlamaEmbedded, *path);
   auto engine = rig.make();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
 
@@ -100,7 +100,7 @@ TEST(LlamaEngine, ReportsWhatItMeasuresOfItself) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path, 2);
+  EngineRig rig(EngineType::kLlamaEmbedded, *path, 2);
   auto engine = rig.make();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   EXPECT_EQ((*engine)->load().kv_capacity_tokens, 2 * 512);
@@ -134,7 +134,7 @@ TEST(LlamaEngine, MayBeDestroyedByTheSinkThatItCalls) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path);
+  EngineRig rig(EngineType::kLlamaEmbedded, *path);
   auto engine = rig.make();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
 
@@ -166,7 +166,7 @@ TEST(LlamaEngine, MeasuresItsSpeed) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  const EngineRig rig(*path, 4);
+  const EngineRig rig(EngineType::kLlamaEmbedded, *path, 4);
   const auto speed = measure(rig.pool);
   ASSERT_TRUE(speed.ok()) << speed.error().message;
   EXPECT_GT(speed->per_step.value(), 0);
@@ -178,7 +178,7 @@ TEST(LlamaEngine, MeasuresItsSpeed) {
 }
 
 std::string error_for(const std::string& path) {
-  EngineRig rig(path);
+  EngineRig rig(EngineType::kLlamaEmbedded, path);
   const auto engine = rig.make();
   return engine.ok() ? "it was loaded" : engine.error().message;
 }

@@ -58,9 +58,12 @@ class LlamaStepper final : public Stepper {
     context_.reset();
   }
 
-  Status step(int token) override {
-    llama_token next = token;
-    if (const std::int32_t code = llama_decode(context_.get(), llama_batch_get_one(&next, 1));
+  Status step(int token) override { return read({&token, 1}); }
+  Status read(std::span<const int> tokens) override {
+    // It only reads them.
+    auto* batch = const_cast<llama_token*>(tokens.data());
+    if (const std::int32_t code = llama_decode(
+            context_.get(), llama_batch_get_one(batch, static_cast<std::int32_t>(tokens.size())));
         code != 0) {
       return Error{ErrorCode::kUnavailable,
                    fmt::format("llama_decode answered {}: {}", code, take_logged_error()),

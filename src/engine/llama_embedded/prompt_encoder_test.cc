@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "engine/llama_embedded/libllama.h"
-#include "engine/llama_embedded/testing.h"
+#include "engine/testing_local.h"
 
 namespace medley::engine::llama_embedded {
 namespace {

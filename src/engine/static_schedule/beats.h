@@ -1,4 +1,5 @@
-// How many beats there were, and how many came late: written by the engine's thread, read by any.
+// How many tokens had a beat to be ready for, and how many were late: written by the engine's
+// thread, read by any.
 #pragma once
 
 #include <atomic>
@@ -8,7 +9,6 @@ namespace medley::engine::static_schedule {
 
 struct Beats {
   std::atomic<std::uint64_t> all{0}, missed{0};
-  std::atomic<std::uint64_t> worst_late_ns{0};
 };
 
 }  // namespace medley::engine::static_schedule

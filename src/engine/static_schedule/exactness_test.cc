@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "engine/static_schedule/testing.h"
 #include "engine/stepper.h"
+#include "engine/testing_local.h"
 #include "lpu/reference.h"
 #include "lpu/synth.h"
 

@@ -1,63 +1,41 @@
 #include "engine/static_schedule/rotation.h"
 
-#include <fmt/format.h>
-#include <time.h>
-
 #include <algorithm>
-#include <limits>
+#include <span>
 
+#include "base/check.h"
 #include "engine/static_schedule/draw.h"
 
 namespace medley::engine::static_schedule {
-namespace {
 
-// Sleeping until this long before a beat, then spinning: a timer's slack is 50 µs.
-constexpr std::chrono::microseconds kWakeBefore(120);
+using lpu::cpu::Machine;
 
-void sleep_until(Rotation::Clock::time_point when) {
-  const auto since = when.time_since_epoch();
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(since);
-  timespec until{};
-  until.tv_sec = whole.count();
-  until.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(since - whole).count();
-  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-}
-
-}  // namespace
-
-Rotation::Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, const Pace& pace,
-                   Beats& beats)
+Rotation::Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace, Beats& beats)
     : machine_(machine),
       codec_(codec),
-      pace_(pace),
+      pace_(std::move(pace)),
       beats_(beats),
       slots_(static_cast<std::size_t>(machine.slots())),
       logits_(static_cast<std::size_t>(machine.vocabulary())) {
+  MEDLEY_CHECK(pace_.window.count() > 0 && pace_.ahead >= 1);
   room_.reserve(logits_.size());
 }
 
 void Rotation::add(Job job, std::vector<Happening>& happenings) {
-  const Generation& generation = job.generation;
   const auto refuse = [&](Error error) { happenings.push_back({job.number, std::move(error)}); };
-  if (generation.max_tokens && generation.max_tokens->count() < 1)
-    return refuse({ErrorCode::kInvalid, "max_tokens must be at least 1", "max_tokens"});
-  Result<std::vector<int>> prompt = codec_.encode(generation);
+  Result<std::vector<int>> prompt = codec_.encode(job.generation);
   if (!prompt)
     return refuse(std::move(prompt).error());
-  if (const auto count = static_cast<long long>(prompt->size()); count >= machine_.context()) {
-    return refuse({ErrorCode::kInvalid,
-                   fmt::format("the prompt has {} tokens, but the schedule's context is {} tokens, "
-                               "prompt and answer together",
-                               count, machine_.context()),
-                   generation.chat ? "messages" : "prompt"});
-  }
+  const auto count = static_cast<long long>(prompt->size());
+  if (std::optional<Error> error = refusal(job.generation, count, machine_.context()))
+    return refuse(*std::move(error));
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 
 void Rotation::cancel(std::uint64_t job) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.job.number == job; });
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot] && slots_[slot]->job == job)
+    if (slots_[slot] && slots_[slot]->answer.job() == job)
       release(slot);
   }
 }
@@ -65,54 +43,36 @@ void Rotation::cancel(std::uint64_t job) {
 StepWork Rotation::step(std::vector<Happening>& happenings) {
   admit(happenings);
   StepWork work;
-  if (running_ == 0)
-    return work;
-  const auto window = std::chrono::duration_cast<Clock::duration>(pace_.window);
-  if (!beat_)
-    beat_ = Clock::now() + window;
+  const Clock::time_point begin = pace_.now();
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    if (slots_[slot] && slots_[slot]->next) {
+    if (slots_[slot] && slots_[slot]->next && begins(*slots_[slot]) <= begin) {
       decode(slot, happenings);
       ++work.decodes;
     }
   }
-  // At least one token of a prompt a window, so that prompts end, too.
-  const Clock::time_point last =
-      *beat_ - std::chrono::duration_cast<Clock::duration>(2 * pace_.token);
-  while (read_prompt(happenings)) {
-    ++work.prompt_tokens;
-    // A first token waits for nobody where no other stream has a beat to keep.
-    const bool alone = work.decodes == 0 && !happenings.empty();
-    if (alone || Clock::now() >= last)
+  const Clock::time_point end =
+      std::min(begin + pace_.window, next_begin().value_or(Clock::time_point::max()));
+  while (const std::optional<std::size_t> slot = next_prompt()) {
+    work.prompt_tokens += read_prompt(*slot, end, happenings);
+    const bool is_read = !slots_[*slot] || slots_[*slot]->next;
+    if (is_read || pace_.now() >= end)
       break;
   }
-  if (pace_.window.count() > 0 && work.decodes > 0)
-    wait_for_beat();
-  if (work.decodes == 0 || running_ == 0)
-    beat_.reset();
   return work;
 }
 
-// The beat stays where it was due, whatever comes late: beats that passed without a token are
-// missed, each of them.
-void Rotation::wait_for_beat() {
-  const auto window = std::chrono::duration_cast<Clock::duration>(pace_.window);
-  Clock::time_point now = Clock::now();
-  long long passed = 1;
-  if (now > *beat_) {
-    passed += (now - *beat_) / window;
-    const auto late = std::chrono::duration_cast<std::chrono::nanoseconds>(now - *beat_).count();
-    beats_.missed.fetch_add(static_cast<std::uint64_t>(passed), std::memory_order_relaxed);
-    if (static_cast<std::uint64_t>(late) > beats_.worst_late_ns.load(std::memory_order_relaxed))
-      beats_.worst_late_ns.store(static_cast<std::uint64_t>(late), std::memory_order_relaxed);
-  } else {
-    if (*beat_ - now > kWakeBefore)
-      sleep_until(*beat_ - kWakeBefore);
-    while ((now = Clock::now()) < *beat_) {
-    }
+std::optional<Rotation::Clock::time_point> Rotation::rests_until() const {
+  const bool can_admit = !waiting_.empty() && running_ < slots_.size();
+  return can_admit || next_prompt() ? std::nullopt : next_begin();
+}
+
+std::optional<Rotation::Clock::time_point> Rotation::next_begin() const {
+  std::optional<Clock::time_point> first;
+  for (const std::optional<Stream>& stream : slots_) {
+    if (stream && stream->next)
+      first = std::min(begins(*stream), first.value_or(Clock::time_point::max()));
   }
-  beats_.all.fetch_add(static_cast<std::uint64_t>(passed), std::memory_order_relaxed);
-  *beat_ += passed * window;
+  return first;
 }
 
 long long Rotation::kv_tokens() const {
@@ -130,19 +90,15 @@ void Rotation::admit(std::vector<Happening>& happenings) {
       continue;
     Waiting waiting = std::move(waiting_.front());
     waiting_.pop_front();
-    const Generation& generation = waiting.job.generation;
-    const auto room =
-        static_cast<long long>(machine_.context()) - static_cast<long long>(waiting.prompt.size());
-    constexpr Tokens kNoLimit(std::numeric_limits<long long>::max());
+    const Sampling& sampling = waiting.job.generation.sampling;
+    const auto count = static_cast<long long>(waiting.prompt.size());
     slots_[slot] = Stream{
-        .job = waiting.job.number,
+        .answer = Answer(waiting.job, count, machine_.context()),
         .admission = ++admissions_,
         .prompt = std::move(waiting.prompt),
-        .output_limit = std::min(generation.max_tokens.value_or(kNoLimit).count(), room),
-        .temperature = generation.sampling.temperature.value_or(codec_.temperature()),
-        .top_p = generation.sampling.top_p.value_or(codec_.top_p()),
-        .prng = Prng(generation.sampling.seed.value_or(waiting.job.seed)),
-        .text = AnswerText(generation.sampling.stop),
+        .temperature = sampling.temperature.value_or(codec_.temperature()),
+        .top_p = sampling.top_p.value_or(codec_.top_p()),
+        .prng = Prng(sampling.seed.value_or(waiting.job.seed)),
     };
     ++running_;
     happenings.push_back({waiting.job.number, Admitted{}});
@@ -151,11 +107,17 @@ void Rotation::admit(std::vector<Happening>& happenings) {
 
 void Rotation::decode(std::size_t slot, std::vector<Happening>& happenings) {
   Stream& stream = *slots_[slot];
+  const Clock::time_point due = stream.due;
+  stream.due += pace_.window;
   machine_.run(static_cast<int>(slot), *stream.next, stream.fed++);
-  choose(slot, happenings);
+  choose(slot, due, happenings);
+  // The beat stays where it was due, whatever comes late.
+  beats_.all.fetch_add(1, std::memory_order_relaxed);
+  if (pace_.now() > due)
+    beats_.missed.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool Rotation::read_prompt(std::vector<Happening>& happenings) {
+std::optional<std::size_t> Rotation::next_prompt() const {
   std::optional<std::size_t> first;
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
     if (slots_[slot] && !slots_[slot]->next &&
@@ -163,19 +125,44 @@ bool Rotation::read_prompt(std::vector<Happening>& happenings) {
       first = slot;
     }
   }
-  if (!first)
-    return false;
-  Stream& stream = *slots_[*first];
-  const bool last = static_cast<std::size_t>(stream.fed) + 1 == stream.prompt.size();
-  machine_.run(static_cast<int>(*first), stream.prompt[static_cast<std::size_t>(stream.fed)],
-               stream.fed, last);
-  ++stream.fed;
-  if (last)
-    choose(*first, happenings);
-  return true;
+  return first;
 }
 
-void Rotation::choose(std::size_t slot, std::vector<Happening>& happenings) {
+int Rotation::read_prompt(std::size_t slot, Clock::time_point end,
+                          std::vector<Happening>& happenings) {
+  Stream& stream = *slots_[slot];
+  const auto rest =
+      std::span<const int>(stream.prompt).subspan(static_cast<std::size_t>(stream.fed));
+  std::size_t count = std::min(rest.size(), std::size_t{Machine::kMostTogether});
+  if (pace_.prompt_token.count() > 0) {
+    const auto in_time = std::max<long long>(1, (end - pace_.now()) / pace_.prompt_token);
+    count = std::min(count, static_cast<std::size_t>(in_time));
+  }
+  const bool last = count == rest.size();
+  machine_.read(static_cast<int>(slot), rest.first(count), stream.fed, last);
+  stream.fed += static_cast<int>(count);
+  if (last) {
+    const std::optional<Clock::time_point> due = first_due();
+    stream.due = due.value_or(pace_.now()) + pace_.window;
+    choose(slot, due, happenings);
+  }
+  return static_cast<int>(count);
+}
+
+// Streams keep one beat, so that their tokens go out together; alone, a stream sets it.
+std::optional<Rotation::Clock::time_point> Rotation::first_due() const {
+  const Clock::time_point now = pace_.now();
+  for (const std::optional<Stream>& other : slots_) {
+    if (!other || !other->next)
+      continue;
+    const Clock::duration since = (now - other->due) % pace_.window;
+    return now + (since.count() > 0 ? pace_.window - since : -since);
+  }
+  return std::nullopt;
+}
+
+void Rotation::choose(std::size_t slot, std::optional<Clock::time_point> due,
+                      std::vector<Happening>& happenings) {
   Stream& stream = *slots_[slot];
   int token = 0;
   if (stream.temperature <= 0) {
@@ -185,31 +172,15 @@ void Rotation::choose(std::size_t slot, std::vector<Happening>& happenings) {
     token = draw(logits_, stream.temperature, stream.top_p, stream.prng, room_);
   }
   stream.next = token;
-  ++stream.outputs;
-  std::optional<FinishReason> finish;
-  std::string text;
-  if (codec_.ends(token)) {
-    // Counted (it took a window) but not shown.
-    text = stream.text.finish();
-    finish = FinishReason::kStop;
-  } else {
-    text = stream.text.add(codec_.piece(token));
-    if (stream.text.stopped()) {
-      finish = FinishReason::kStop;
-    } else if (stream.outputs >= stream.output_limit) {
-      text += stream.text.finish();
-      finish = FinishReason::kLength;
-    }
-  }
-  happenings.push_back({stream.job, NewText{std::move(text), 1}});
-  if (!finish)
-    return;
-  happenings.push_back(
-      {stream.job, Ending{.reason = *finish,
-                          .prompt_tokens = Tokens(static_cast<long long>(stream.prompt.size())),
-                          .output_tokens = Tokens(stream.outputs),
-                          .joules = std::nullopt}});
-  release(slot);
+  std::optional<std::string> piece;
+  if (!codec_.ends(token))
+    piece = codec_.piece(token);
+  const std::size_t said = happenings.size();
+  const bool over = stream.answer.add(piece, happenings);
+  for (std::size_t i = said; i < happenings.size(); ++i)
+    happenings[i].due = due;
+  if (over)
+    release(slot);
 }
 
 void Rotation::release(std::size_t slot) {

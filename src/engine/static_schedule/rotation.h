@@ -1,21 +1,22 @@
 // Streams in a fixed rotation over one static schedule: every window each stream that decodes has
-// one token, in the order of slots; what is left of the window reads prompts.
+// one token, in the order of slots; what is left of the time reads prompts.
 //
-// Tokens are released on the window's beat, all of a window together: they are computed before it,
-// and step() returns when it comes. Where the machine takes the core away for longer than the
-// slack, the beat is missed; that is counted, and tokens come as soon as they are there.
+// Tokens are told with the beat that they are due on, and computed up to `ahead` windows before it:
+// what takes the core away for less than that delays none. Whoever hears them lets them go when
+// their time has come (engine/threaded_engine.h). A token that is computed after its beat has
+// missed it; that is counted, and it comes as soon as it is there.
 #pragma once
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/prng.h"
-#include "engine/answer_text.h"
+#include "engine/answer.h"
 #include "engine/static_schedule/beats.h"
 #include "engine/text_codec.h"
 #include "engine/threaded_engine.h"
@@ -29,17 +30,22 @@ class Rotation final : public Worker {
   using Clock = std::chrono::steady_clock;
 
   struct Pace {
-    std::chrono::duration<double> window{};  // 0: no beat, tokens come when they are there
-    std::chrono::duration<double> token{};   // what one takes, about
+    Clock::duration window{};        // above 0
+    Clock::duration prompt_token{};  // what one takes, about
+    int ahead = 1;                   // at least 1
+    std::function<Clock::time_point()> now = &Clock::now;
   };
   // All references outlive it.
-  Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, const Pace& pace, Beats& beats);
+  Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace, Beats& beats);
 
+  void enter() override { machine_.enter(); }
   void add(Job job, std::vector<Happening>& happenings) override;
   void cancel(std::uint64_t job) override;
   bool idle() const override { return running_ == 0 && waiting_.empty(); }
-  // One window.
+  // A token of every stream that is not `ahead` yet, then prompts until one of them may go on, or a
+  // window has passed, or a prompt has come to its end; of prompts at least one piece.
   StepWork step(std::vector<Happening>& happenings) override;
+  std::optional<Clock::time_point> rests_until() const override;
   long long kv_tokens() const override;
 
  private:
@@ -48,24 +54,34 @@ class Rotation final : public Worker {
     std::vector<int> prompt;
   };
   struct Stream {
-    std::uint64_t job = 0;
+    Answer answer;
     std::uint64_t admission = 0;  // order of
     std::vector<int> prompt;
     int fed = 0;              // tokens in the KV cache
     std::optional<int> next;  // chosen, not in the KV cache yet
-    long long outputs = 0, output_limit = 0;
+    Clock::time_point due;    // of the token after that
     double temperature = 0, top_p = 1;
     Prng prng{0};
-    AnswerText text;
   };
 
   void admit(std::vector<Happening>& happenings);
+  // When the next token of a stream may be computed.
+  Clock::time_point begins(const Stream& stream) const {
+    return stream.due - pace_.ahead * pace_.window;
+  }
+  // The earliest of them; empty: no stream decodes.
+  std::optional<Clock::time_point> next_begin() const;
   void decode(std::size_t slot, std::vector<Happening>& happenings);
-  // One prompt token of the stream that waits longest; false: none waits.
-  bool read_prompt(std::vector<Happening>& happenings);
-  void choose(std::size_t slot, std::vector<Happening>& happenings);
+  // The slot whose prompt has waited longest.
+  std::optional<std::size_t> next_prompt() const;
+  // As many tokens as are read together and end by then, one at least; answers how many.
+  int read_prompt(std::size_t slot, Clock::time_point end, std::vector<Happening>& happenings);
+  // Of the first token of a stream, which is there now. Empty: nobody else has a beat to share.
+  std::optional<Clock::time_point> first_due() const;
+  // The token that follows, due then. Frees the slot where it is the last.
+  void choose(std::size_t slot, std::optional<Clock::time_point> due,
+              std::vector<Happening>& happenings);
   void release(std::size_t slot);
-  void wait_for_beat();
 
   lpu::cpu::Machine& machine_;
   const TextCodec& codec_;
@@ -75,7 +91,6 @@ class Rotation final : public Worker {
   std::vector<std::optional<Stream>> slots_;
   std::size_t running_ = 0;
   std::uint64_t admissions_ = 0;
-  std::optional<Clock::time_point> beat_;  // the next; empty: nothing ran
   std::vector<float> logits_;
   std::vector<std::pair<float, int>> room_;  // for drawing
 };

@@ -5,13 +5,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/statistics.h"
+#include "domain/token_window.h"
 #include "engine/static_schedule/rotation.h"
 #include "engine/threaded_engine.h"
+#include "perf/linear.h"
 
 namespace medley::engine::static_schedule {
 namespace {
@@ -21,10 +25,6 @@ using lpu::cpu::Machine;
 
 constexpr int kDefaultSlots = 4;
 constexpr int kMostSlots = 64;
-// A window holds a token of every slot and half as much again: for prompts, and for what the system
-// takes of the core. Shorter ones than this cost more to announce than to compute.
-constexpr double kSlack = 1.5;
-constexpr double kLeastWindow_s = 0.5e-3;
 
 // Slots and context: what was asked for, cut to what the model was trained for and to a quarter of
 // this machine's memory. Gives up slots first, then context.
@@ -54,8 +54,21 @@ Room room_of(const Pool& pool, const lpu::Graph& graph) {
 
 struct Loaded {
   std::unique_ptr<Machine> machine;
-  double token_s = 0;  // with a full context
+  double token_s = 0, prompt_token_s = 0;  // with a full context
 };
+
+// Of up to 100 times, or of 100 ms.
+template <typename F>
+double median_s(F&& f) {
+  std::vector<double> seconds;
+  const Clock::time_point end = Clock::now() + std::chrono::milliseconds(100);
+  while (seconds.size() < 3 || (seconds.size() < 100 && Clock::now() < end)) {
+    const Clock::time_point begin = Clock::now();
+    f();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return summarise(std::move(seconds)).p50;
+}
 
 Result<Loaded> load(const Pool& pool) {
   MEDLEY_TRY(const lpu::ModelFile file, lpu::ModelFile::open(pool.model_path));
@@ -67,33 +80,65 @@ Result<Loaded> load(const Pool& pool) {
                                       .context = static_cast<int>(room.context),
                                       .layout = lpu::cpu::layout_of(isa, false)}));
   Loaded loaded;
-  MEDLEY_TRY(loaded.machine, Machine::make(graph, program, {.isa = isa, .slots = room.slots}));
-  // The dearest position, up to 100 times or 150 ms.
-  std::vector<double> seconds;
-  const Clock::time_point end = Clock::now() + std::chrono::milliseconds(150);
-  while (seconds.size() < 3 || (seconds.size() < 100 && Clock::now() < end)) {
-    const Clock::time_point begin = Clock::now();
-    loaded.machine->run(0, 1 % graph.vocabulary, loaded.machine->context() - 1);
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
-  }
-  loaded.token_s = summarise(std::move(seconds)).p50;
+  MEDLEY_TRY(
+      loaded.machine,
+      Machine::make(graph, program, {.isa = isa, .slots = room.slots, .cores = pool.engine.cores}));
+  // The dearest positions.
+  Machine& machine = *loaded.machine;
+  const int token = 1 % graph.vocabulary;
+  const std::vector<int> prompt(Machine::kMostTogether, token);
+  loaded.token_s = median_s([&] { machine.run(0, token, machine.context() - 1); });
+  loaded.prompt_token_s =
+      median_s(
+          [&] { machine.read(0, prompt, machine.context() - Machine::kMostTogether, false); }) /
+      Machine::kMostTogether;
   return loaded;
 }
 
-double window_of(const Machine& machine, double token_s) {
-  return std::max(kLeastWindow_s, kSlack * token_s * machine.slots());
+// Of the window that was asked for, what is left beside the tokens of all slots.
+constexpr double kLeastSlack = 1.1;
+
+Result<LinearConstants> rotation_of(const Pool& pool, const Loaded& loaded) {
+  const int slots = loaded.machine->slots();
+  const double least_s = kLeastSlack * loaded.token_s * slots;
+  if (pool.engine.token_window_s && *pool.engine.token_window_s < least_s) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("a token_window of {:.3g} ms: the tokens of {} slots take {:.3g} ms "
+                             "here; expected at least {:.3g} ms, or fewer slots",
+                             *pool.engine.token_window_s * 1e3, slots, loaded.token_s * slots * 1e3,
+                             least_s * 1e3),
+                 "token_window"};
+  }
+  return perf::in_rotation(loaded.token_s, loaded.prompt_token_s, slots,
+                           pool.engine.token_window_s);
+}
+
+// How late this process may hear that its time has come: twice the worst of 100 times, at least a
+// millisecond.
+double lateness_s() {
+  Clock::duration worst{};
+  for (int i = 0; i < 100; ++i) {
+    const Clock::time_point due = Clock::now() + std::chrono::microseconds(500);
+    std::this_thread::sleep_until(due);
+    worst = std::max(worst, Clock::now() - due);
+  }
+  return std::max(1e-3, 2 * std::chrono::duration<double>(worst).count());
 }
 
 class StaticEngine final : public ThreadedEngine {
  public:
-  StaticEngine(const EngineContext& context, Loaded loaded, std::unique_ptr<TextCodec> codec)
+  StaticEngine(const EngineContext& context, Loaded loaded, const LinearConstants& rotation,
+               std::unique_ptr<TextCodec> codec)
       : ThreadedEngine(context,
                        static_cast<long long>(loaded.machine->context()) * loaded.machine->slots()),
         machine_(std::move(loaded.machine)),
         codec_(std::move(codec)) {
-    const Rotation::Pace pace{
-        .window = std::chrono::duration<double>(window_of(*machine_, loaded.token_s)),
-        .token = std::chrono::duration<double>(loaded.token_s)};
+    const auto duration = [](double seconds) {
+      return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    };
+    const Rotation::Pace pace{.window = duration(rotation.step_s),
+                              .prompt_token = duration(loaded.prompt_token_s),
+                              .ahead = context.pool.engine.run_ahead};
     begin(std::make_unique<Rotation>(*machine_, *codec_, pace, beats_));
   }
   ~StaticEngine() override { stop(); }
@@ -129,16 +174,25 @@ Result<std::unique_ptr<Engine>> make_static_engine(const EngineContext& context,
                     codec->vocabulary(), loaded.machine->vocabulary()),
         {}};
   }
+  // The window that was measured is the one that the scheduler promises by.
+  LinearConstants rotation;
+  if (context.pool.measured) {
+    rotation = *context.pool.measured;
+  } else {
+    MEDLEY_TRY(rotation, rotation_of(context.pool, loaded));
+  }
   return std::unique_ptr<Engine>(
-      std::make_unique<StaticEngine>(context, std::move(loaded), std::move(codec)));
+      std::make_unique<StaticEngine>(context, std::move(loaded), rotation, std::move(codec)));
 }
 
 Result<MeasuredPace> measure(const Pool& pool) {
   MEDLEY_TRY(const Loaded loaded, load(pool));
-  return MeasuredPace{.window_s = window_of(*loaded.machine, loaded.token_s),
-                      .token_s = loaded.token_s,
-                      .slots = loaded.machine->slots(),
-                      .context = loaded.machine->context()};
+  MEDLEY_TRY(LinearConstants rotation, rotation_of(pool, loaded));
+  rotation.ttft_error = pool.constants.error_bar;
+  // As much as makes a promised gap (sched/promise.h) a window and that lateness.
+  rotation.tpot_error = std::log1p(lateness_s() / rotation.step_s) / kPromiseDeviations;
+  return MeasuredPace{
+      .rotation = rotation, .slots = loaded.machine->slots(), .context = loaded.machine->context()};
 }
 
 }  // namespace medley::engine::static_schedule

@@ -13,14 +13,15 @@ namespace medley::engine::static_schedule {
 // Serves `context.pool.model_path` with `pool.engine.threads` threads. Slots and window are those
 // of measure(); without it they are found out here.
 //
-// Errors: a model that cannot be compiled (named), a codec for another one, too little memory.
+// Errors: a model that cannot be compiled (named), a codec for another one, too little memory, a
+// token_window that the slots do not fit.
 Result<std::unique_ptr<Engine>> make_static_engine(const EngineContext& context,
                                                    std::unique_ptr<TextCodec> codec);
 
 // What this machine does with a pool's model. Every stream has one token a window, however many
-// there are.
+// there are; the error of that is how late tokens may be let go.
 struct MeasuredPace {
-  double window_s = 0, token_s = 0;
+  LinearConstants rotation;  // perf::in_rotation
   int slots = 0;
   long long context = 0;
 };

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "engine/measure.h"
-#include "engine/static_schedule/testing.h"
+#include "engine/testing_local.h"
 
 namespace medley::engine::static_schedule {
 namespace {
@@ -48,7 +48,7 @@ TEST(StaticEngine, TellsThePublishedStory) {
   if (!path)
     GTEST_SKIP() << why_not;
   for (const int threads : {1, 2}) {
-    EngineRig rig(*path, 2, threads);
+    EngineRig rig(EngineType::kStaticSchedule, *path, 2, threads);
     auto engine = rig.make();
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     EXPECT_FALSE((*engine)->emulated());
@@ -68,7 +68,7 @@ TEST(StaticEngine, KeepsStreamsApart) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path, 3);
+  EngineRig rig(EngineType::kStaticSchedule, *path, 3);
   auto engine = rig.make();
   ASSERT_TRUE(engine.ok()) << engine.error().message;
   TextSink sink;
@@ -84,8 +84,8 @@ TEST(StaticEngine, KeepsStreamsApart) {
   EXPECT_EQ(sink.text_[4], sink.text_[1]);
   EXPECT_EQ(sink.tokens_, 150);
   const LoadSignal load = (*engine)->load();
-  // The longest answer has 50 tokens, of which the first comes with its prompt.
-  EXPECT_GE(load.beats.value_or(0), 49U);
+  // The first token of an answer comes with its prompt, without a beat.
+  EXPECT_EQ(load.beats.value_or(0), 146U);
   EXPECT_LE(*load.missed_beats, *load.beats);
 }
 
@@ -94,23 +94,41 @@ TEST(StaticEngine, MeasuresWhatThePoolCanDo) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig rig(*path, 3);
+  EngineRig rig(EngineType::kStaticSchedule, *path, 3);
   ASSERT_TRUE(medley::engine::measure(rig.pool).ok());
   EXPECT_EQ(rig.pool.slots, 3);
   EXPECT_EQ(rig.pool.model.max_context, 512);
   ASSERT_TRUE(rig.pool.measured);
   EXPECT_GE(rig.pool.measured->step_s, 0.5e-3);
-  EXPECT_GE(rig.pool.batching.chunk_tokens, 1);
+  EXPECT_GT(rig.pool.measured->tpot_error, 0);
+  rig.pool.engine.token_window_s = 2;
+  ASSERT_TRUE(medley::engine::measure(rig.pool).ok());
+  EXPECT_EQ(rig.pool.measured->step_s, 2);
+}
+
+TEST(StaticEngine, RefusesAWindowThatItsSlotsDoNotFit) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  EngineRig rig(EngineType::kStaticSchedule, *path, 64);
+  rig.pool.engine.token_window_s = 1e-6;
+  const Status measured = medley::engine::measure(rig.pool);
+  ASSERT_FALSE(measured.ok());
+  EXPECT_NE(measured.error().message.find("pool 'test': a token_window of 0.001 ms: the tokens of "
+                                          "64 slots take"),
+            std::string::npos)
+      << measured.error().message;
 }
 
 TEST(StaticEngine, SaysWhyItCannotStart) {
-  EngineRig missing("nowhere.gguf");
+  EngineRig missing(EngineType::kStaticSchedule, "nowhere.gguf");
   EXPECT_EQ(missing.make().error().code, ErrorCode::kNotFound);
   std::string why_not;
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
-  EngineRig many(*path, 1, 5);
+  EngineRig many(EngineType::kStaticSchedule, *path, 1, 5);
   EXPECT_EQ(many.make().error().message, "5 threads: expected 1 to 4, for 4 KV heads are divided");
 }
 

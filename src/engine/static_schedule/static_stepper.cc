@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "lpu/cpu/machine.h"
@@ -23,6 +24,17 @@ class StaticStepper final : public Stepper {
     if (position_ >= machine_->context())
       return Error{ErrorCode::kInvalid, "the context is full", {}};
     machine_->run(0, token, position_++);
+    return Done{};
+  }
+  Status read(std::span<const int> tokens) override {
+    if (tokens.size() > static_cast<std::size_t>(machine_->context() - position_))
+      return Error{ErrorCode::kInvalid, "the context is full", {}};
+    while (!tokens.empty()) {
+      const std::size_t count = std::min(tokens.size(), std::size_t{Machine::kMostTogether});
+      machine_->read(0, tokens.first(count), position_, count == tokens.size());
+      position_ += static_cast<int>(count);
+      tokens = tokens.subspan(count);
+    }
     return Done{};
   }
   std::span<const float> logits() override {

@@ -7,6 +7,10 @@
 //
 // Layouts, all aligned to 64 bytes:
 //   F32, F16, BF16   for each group of 16 rows, column after column, 16 numbers
+//   whole24          for each group of 16 rows: 16 scales (F32), then for each four columns three
+//                    times 16 numbers of 32 bits: those of three columns, to 24 bits, which stand
+//                    for the nearest of what their lowest 8 bits allow, and in these 8 bits the
+//                    24 of the fourth, its highest first
 //   Q8_0, Q4_0       for each group of 16 rows, for each 64 columns: 16 × 64 numbers, of which
 //                    dot_columns of a row lie side by side, then 2 × 16 scales (F16)
 //   KV cache         for each layer: keys, then values; for each KV head, for each 16 positions,
@@ -49,10 +53,14 @@ inline constexpr int kScoreRows = 256;
 
 struct Step;
 using Kernel = void (*)(const Step&, const Moment&);
+// The same matrix for so many inputs, which differ in `inputs` and `output` alone: its weights are
+// read once.
+using ManyKernel = void (*)(const Step* const* steps, int count);
 
 // An instruction with addresses in place of offsets.
 struct Step {
   Kernel run = nullptr;
+  ManyKernel many = nullptr;  // kMatrix
   const std::uint8_t* weights = nullptr;
   const float* bias = nullptr;
   const float* const* inputs = nullptr;
@@ -84,7 +92,8 @@ struct Kernels {
   int dot_columns;
   bool offset_weights;
   Kernel norm, quantise, rotate, store, attend, gate, add, choose;
-  Kernel matrix[5];  // by WeightFormat
+  Kernel matrix[6];  // by WeightFormat
+  ManyKernel many[6];
   // Reads a range as matrices are read, and no more than that: what reading alone takes. The result
   // keeps the compiler from leaving it out. Aligned to 64.
   float (*read)(const std::uint8_t* bytes, std::int64_t size);

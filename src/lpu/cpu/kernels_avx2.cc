@@ -93,6 +93,19 @@ inline V first(int n, V x, V y) {
   };
   return {_mm256_blendv_ps(y.a, x.a, mask(0)), _mm256_blendv_ps(y.b, x.b, mask(8))};
 }
+inline I load_whole(const std::uint8_t* p) {
+  const auto* from = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_load_si256(from), _mm256_load_si256(from + 1)};
+}
+// The number of 24 bits in the lowest bytes of three, times 256.
+inline I fourth(I x, I y, I z) {
+  const auto of = [](__m256i a, __m256i b, __m256i c) {
+    b = _mm256_and_si256(_mm256_slli_epi32(b, 16), _mm256_set1_epi32(0xFF0000));
+    c = _mm256_and_si256(_mm256_slli_epi32(c, 8), _mm256_set1_epi32(0xFF00));
+    return _mm256_or_si256(_mm256_slli_epi32(a, 24), _mm256_or_si256(b, c));
+  };
+  return {of(x.a, y.a, z.a), of(x.b, y.b, z.b)};
+}
 inline V to_float(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 
 inline __m256i broadcast(const std::int16_t* p) {

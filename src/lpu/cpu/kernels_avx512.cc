@@ -63,6 +63,15 @@ inline float largest(V a) { return _mm512_reduce_max_ps(a.v); }
 inline V first(int n, V a, V b) {
   return {_mm512_mask_blend_ps(static_cast<__mmask16>((1U << n) - 1), b.v, a.v)};
 }
+inline I load_whole(const std::uint8_t* p) { return {_mm512_load_si512(p)}; }
+// The number of 24 bits in the lowest bytes of three, times 256.
+inline I fourth(I a, I b, I c) {
+  constexpr int kOrAnd = 0xF8;  // first | second & third
+  const __m512i two = _mm512_ternarylogic_epi32(
+      _mm512_slli_epi32(a.v, 24), _mm512_slli_epi32(b.v, 16), _mm512_set1_epi32(0xFF0000), kOrAnd);
+  return {
+      _mm512_ternarylogic_epi32(two, _mm512_slli_epi32(c.v, 8), _mm512_set1_epi32(0xFF00), kOrAnd)};
+}
 inline V to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
 // 16 rows times 32 columns of whole numbers, times 128 for the high halves; `offset`: what was

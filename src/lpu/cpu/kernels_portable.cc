@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 
 #include "lpu/cpu/kernels.h"
@@ -92,6 +93,20 @@ inline float largest(V a) { return *std::max_element(a.v, a.v + 16); }
 // a in the first n lanes, b in the others; n from 0 to 16.
 inline V first(int n, V a, V b) {
   return each([&](int i) { return i < n ? a.v[i] : b.v[i]; });
+}
+inline I load_whole(const std::uint8_t* p) {
+  I out;
+  std::memcpy(out.v, p, sizeof out.v);
+  return out;
+}
+// The number of 24 bits in the lowest bytes of three, times 256.
+inline I fourth(I a, I b, I c) {
+  I out;
+  for (int i = 0; i < 16; ++i) {
+    const auto byte = [i](const I& x) { return static_cast<std::uint32_t>(x.v[i]) & 0xFF; };
+    out.v[i] = static_cast<std::int32_t>(byte(a) << 24 | byte(b) << 16 | byte(c) << 8);
+  }
+  return out;
 }
 inline V to_float(I a) {
   return each([&](int i) { return static_cast<float>(a.v[i]); });

@@ -38,6 +38,13 @@ void wait_for(const std::atomic<std::uint32_t>& counter, std::uint32_t number) {
   }
 }
 
+void pin(int core) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(core, &one);
+  sched_setaffinity(0, sizeof one, &one);
+}
+
 void run_embed(const Step& step, const Moment& moment) {
   const auto format = static_cast<TensorFormat>(step.embedding_format);
   const std::span<float> out(step.output, static_cast<std::size_t>(step.size));
@@ -55,12 +62,16 @@ CpuLayout layout_of(Isa isa, bool half_kv) {
 }
 
 Machine::Machine(const Program& program, const Options& options)
-    : program_(program), kernels_(kernels(options.isa)), slots_(options.slots) {}
+    : program_(program),
+      kernels_(kernels(options.isa)),
+      slots_(options.slots),
+      cores_(options.cores) {}
 
 Result<std::unique_ptr<Machine>> Machine::make(const Graph& graph, const Program& program,
                                                const Options& options) {
   MEDLEY_CHECK(options.slots >= 1 &&
                program.layout.dot_columns == kernels(options.isa).dot_columns);
+  MEDLEY_CHECK(options.cores.empty() || options.cores.size() == program.units.size());
   std::unique_ptr<Machine> machine(new Machine(program, options));
   MEDLEY_TRY_STATUS(machine->bind(graph));
   return machine;
@@ -77,10 +88,21 @@ Machine::~Machine() {
 }
 
 Status Machine::bind(const Graph& graph) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  for (const int core : cores_) {
+    if (core < 0 || core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) {
+      return Error{ErrorCode::kInvalid,
+                   fmt::format("core {}: this process may use {} cores, and not that one", core,
+                               CPU_COUNT(&allowed)),
+                   "cores"};
+    }
+  }
   // Locked memory that is not there would end other programs, or this one.
   std::int64_t needed = program_.common_bytes();
   for (const UnitProgram& unit : program_.units)
-    needed += unit.weight_bytes + unit.buffer_bytes + unit.kv_bytes * slots_;
+    needed += unit.weight_bytes + unit.buffer_bytes * kMostTogether + unit.kv_bytes * slots_;
   const double there =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   if (static_cast<double>(needed) > 0.8 * there) {
@@ -102,7 +124,7 @@ Status Machine::bind(const Graph& graph) {
   for (const UnitProgram& from : program_.units) {
     auto unit = std::make_unique<Unit>();
     MEDLEY_TRY(unit->weights, Memory::allocate(from.weight_bytes));
-    MEDLEY_TRY(unit->buffers, Memory::allocate(from.buffer_bytes));
+    MEDLEY_TRY(unit->buffers, Memory::allocate(from.buffer_bytes * kMostTogether));
     MEDLEY_TRY(unit->kv, Memory::allocate(from.kv_bytes * slots_));
     for (const Instruction& instruction : from.instructions) {
       if (instruction.pieces.empty())
@@ -119,20 +141,24 @@ Status Machine::bind(const Graph& graph) {
     std::size_t inputs = 0;
     for (const Instruction& instruction : program_.units[u].instructions)
       inputs += instruction.inputs.size();
-    units_[u]->inputs.reserve(inputs);
-    for (const Instruction& instruction : program_.units[u].instructions)
-      bind_step(graph, static_cast<int>(u), instruction);
+    units_[u]->inputs.reserve(inputs * kMostTogether);
+    for (int together = 0; together < kMostTogether; ++together) {
+      for (const Instruction& instruction : program_.units[u].instructions)
+        bind_step(graph, static_cast<int>(u), together, instruction);
+    }
   }
   for (std::size_t u = 1; u < units_.size(); ++u)
     units_[u]->thread = std::thread([this, u] { work(static_cast<int>(u)); });
+  wait_for(started_.value, static_cast<std::uint32_t>(units_.size()) - 1);
   return Done{};
 }
 
-void Machine::bind_step(const Graph& graph, int unit, const Instruction& from) {
+void Machine::bind_step(const Graph& graph, int unit, int together, const Instruction& from) {
   const auto address = [&](const Operand& operand) {
     const auto u = static_cast<std::size_t>(operand.unit);
     const Slot& slot = program_.units[u].slots[static_cast<std::size_t>(operand.slot)];
-    return reinterpret_cast<float*>(units_[u]->buffers.data() + slot.offset) + operand.offset;
+    std::uint8_t* buffers = units_[u]->buffers.data() + together * program_.units[u].buffer_bytes;
+    return reinterpret_cast<float*>(buffers + slot.offset) + operand.offset;
   };
   Unit& owner = *units_[static_cast<std::size_t>(unit)];
   Step step;
@@ -181,6 +207,7 @@ void Machine::bind_step(const Graph& graph, int unit, const Instruction& from) {
       break;
     case Operation::kMatrix:
       step.run = kernels_.matrix[static_cast<std::size_t>(from.format)];
+      step.many = kernels_.many[static_cast<std::size_t>(from.format)];
       break;
     case Operation::kRotate:
       step.run = kernels_.rotate;
@@ -206,13 +233,33 @@ void Machine::bind_step(const Graph& graph, int unit, const Instruction& from) {
       step.size = from.rows;
       break;
   }
-  owner.steps.push_back(step);
+  owner.steps[static_cast<std::size_t>(together)].push_back(step);
+}
+
+void Machine::enter() const {
+  if (!cores_.empty())
+    pin(cores_[0]);
 }
 
 void Machine::run(int slot, int token, int position, bool head) {
-  MEDLEY_CHECK(slot >= 0 && slot < slots_ && position >= 0 && position < program_.context);
-  MEDLEY_CHECK(token >= 0 && token < program_.vocabulary);
-  const Task task{slot, token, position, head};
+  carry_out({.slot = slot, .position = position, .head = head, .count = 1, .tokens = {token}});
+}
+
+void Machine::read(int slot, std::span<const int> tokens, int position, bool head) {
+  MEDLEY_CHECK(!tokens.empty() && tokens.size() <= kMostTogether);
+  Task task{.slot = slot, .position = position, .head = head};
+  task.count = static_cast<int>(tokens.size());
+  std::copy(tokens.begin(), tokens.end(), task.tokens.begin());
+  carry_out(task);
+}
+
+void Machine::carry_out(const Task& task) {
+  MEDLEY_CHECK(task.slot >= 0 && task.slot < slots_ && task.position >= 0 &&
+               task.position + task.count <= program_.context);
+  for (int i = 0; i < task.count; ++i) {
+    const int token = task.tokens[static_cast<std::size_t>(i)];
+    MEDLEY_CHECK(token >= 0 && token < program_.vocabulary);
+  }
   if (units_.size() == 1)
     return run_unit(0, task, 0);
   task_ = task;
@@ -228,14 +275,44 @@ void Machine::run(int slot, int token, int position, bool head) {
 void Machine::run_unit(int unit, const Task& task, std::uint32_t met) {
   Unit& own = *units_[static_cast<std::size_t>(unit)];
   const UnitProgram& program = program_.units[static_cast<std::size_t>(unit)];
-  Moment moment{.token = task.token, .position = task.position};
+  Moment moment{.token = task.tokens[0], .position = task.position};
   moment.kv = own.kv.data() + task.slot * program.kv_bytes;
   moment.machine = this;
   moment.unit = unit;
   moment.met = met;
-  const Step* end = own.steps.data() + (task.head ? own.steps.size() : program.head_begin);
-  for (const Step* step = own.steps.data(); step != end; ++step)
+  const std::vector<Step>& steps = own.steps[0];
+  const Step* step = steps.data();
+  if (task.count > 1) {
+    run_together(unit, task, moment);
+    moment.position += task.count - 1;
+    step += program.head_begin;
+  }
+  const Step* end = steps.data() + (task.head ? steps.size() : program.head_begin);
+  for (; step != end; ++step)
     step->run(*step, moment);
+}
+
+// Each instruction up to the head for all tokens before the next.
+void Machine::run_together(int unit, const Task& task, Moment moment) {
+  const Unit& own = *units_[static_cast<std::size_t>(unit)];
+  const std::size_t count = static_cast<std::size_t>(task.count);
+  const std::size_t end = program_.units[static_cast<std::size_t>(unit)].head_begin;
+  std::array<const Step*, kMostTogether> steps{};
+  for (std::size_t i = 0; i < end; ++i) {
+    for (std::size_t t = 0; t < count; ++t)
+      steps[t] = &own.steps[count - 1 - t][i];
+    if (steps[0]->many != nullptr) {
+      steps[0]->many(steps.data(), task.count);
+    } else if (steps[0]->run == meet) {
+      meet(*steps[0], moment);
+    } else {
+      for (std::size_t t = 0; t < count; ++t) {
+        moment.token = task.tokens[t];
+        moment.position = task.position + static_cast<int>(t);
+        steps[t]->run(*steps[t], moment);
+      }
+    }
+  }
 }
 
 void Machine::meet(const Step& step, const Moment& moment) {
@@ -248,6 +325,9 @@ void Machine::meet(const Step& step, const Moment& moment) {
 }
 
 void Machine::work(int unit) {
+  if (!cores_.empty())
+    pin(cores_[static_cast<std::size_t>(unit)]);
+  started_.value.fetch_add(1, std::memory_order_release);
   std::uint32_t seen = 0, met = 0;
   for (;;) {
     int spins = 0;
@@ -341,6 +421,10 @@ void Machine::write_kv(int slot, int layer, int kv_head, int position, const flo
       reinterpret_cast<float*>(kv)[index] = number;
     }
   };
+  if (position % 16 == 0) {  // as the kernel does it
+    for (int i = 0; i < 16 * program_.head_size; ++i)
+      write(at.key + at.to_values + i, 0);
+  }
   for (int i = 0; i < program_.head_size; ++i) {
     write(at.key + 16 * i, key[i]);
     write(at.key + at.to_values + 16 * i, value[i]);

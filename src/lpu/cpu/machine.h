@@ -6,6 +6,7 @@
 // waking them is a system call.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <span>
@@ -26,26 +27,37 @@ class Machine {
  public:
   struct Options {
     Isa isa = best_isa();
-    int slots = 1;  // streams with a KV cache each
+    int slots = 1;           // streams with a KV cache each
+    std::vector<int> cores;  // of each unit; empty: the system's choice
   };
   // Precondition: the program was compiled with layout_of(options.isa, ...). Errors: too little
-  // memory. The graph's file can be closed afterwards.
+  // memory, cores that this process may not use. The graph's file can be closed afterwards.
   static Result<std::unique_ptr<Machine>> make(const Graph& graph, const Program& program,
                                                const Options& options);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  // The calling thread is the one that will call run(): it goes to the core of unit 0. The others'
+  // threads have theirs, and are awake, when make() returns.
+  void enter() const;
+
   // Puts `token` at `position` of a slot, whose earlier positions must have been filled. With
   // `head`, logits and choice are those that follow it. One caller at a time.
   void run(int slot, int token, int position, bool head = true);
 
-  // After run with `head`: the likeliest token, the lowest of equals.
+  // Puts up to kMostTogether tokens of a prompt at a position and those that follow: as run() for
+  // each, in less time. With `head`, logits and choice are those that follow the last.
+  static constexpr int kMostTogether = 8;
+  void read(int slot, std::span<const int> tokens, int position, bool head);
+
+  // After run or read with `head`: the likeliest token, the lowest of equals.
   int choice() const;
   // Precondition: room for the vocabulary.
   void copy_logits(std::span<float> out) const;
 
-  // Keys and values of one position, layer and KV head, as F32; head_size numbers each.
+  // Keys and values of one position, layer and KV head, as F32; head_size numbers each. To be
+  // written in the order of positions, from 0 on.
   void read_kv(int slot, int layer, int kv_head, int position, float* key, float* value) const;
   void write_kv(int slot, int layer, int kv_head, int position, const float* key,
                 const float* value);
@@ -65,14 +77,18 @@ class Machine {
   };
   struct Unit {
     Memory weights, buffers, kv;
-    std::vector<Step> steps;
+    // By which of several tokens that are computed together: 0 the last of them, whose buffers
+    // are where logits and choice are looked for.
+    std::array<std::vector<Step>, kMostTogether> steps;
     std::vector<const float*> inputs;  // what Step::inputs points into
     Counter arrived;                   // meetings it has come to
     std::thread thread;
   };
   struct Task {
-    int slot = 0, token = 0, position = 0;
+    int slot = 0, position = 0;
     bool head = true;
+    int count = 0;
+    std::array<int, kMostTogether> tokens{};
   };
   struct Place {
     std::size_t unit;
@@ -82,8 +98,10 @@ class Machine {
 
   Machine(const Program& program, const Options& options);
   Status bind(const Graph& graph);
-  void bind_step(const Graph& graph, int unit, const Instruction& instruction);
+  void bind_step(const Graph& graph, int unit, int together, const Instruction& instruction);
+  void carry_out(const Task& task);
   void run_unit(int unit, const Task& task, std::uint32_t met);
+  void run_together(int unit, const Task& task, Moment moment);
   void work(int unit);
   Place place(int slot, int layer, int kv_head, int position) const;
 
@@ -93,6 +111,7 @@ class Machine {
   const Program program_;
   const Kernels& kernels_;
   const int slots_;
+  const std::vector<int> cores_;
   bool locked_ = true;
   Memory common_;
   std::vector<std::unique_ptr<Unit>> units_;
@@ -101,6 +120,7 @@ class Machine {
   Task task_;
   std::uint32_t met_ = 0;  // meetings before the present token
   Counter go_;
+  Counter started_;  // threads of further units
   std::atomic<bool> stopping_{false};
 };
 

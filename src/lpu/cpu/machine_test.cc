@@ -1,9 +1,11 @@
 #include "lpu/cpu/machine.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 
 #include "base/prng.h"
 #include "lpu/reference.h"
@@ -121,6 +123,39 @@ TEST(Machine, ComputesEveryFormat) {
   }
 }
 
+// Of all F32 matrices the first row far smaller than whole numbers are scaled for.
+std::unique_ptr<TestModel> model_beyond_whole24(const SynthShape& shape) {
+  auto model = test_model(shape);
+  for (const auto& [name, tensor] : model->file.tensors()) {
+    auto* row = reinterpret_cast<float*>(const_cast<std::uint8_t*>(tensor.bytes));
+    if (tensor.rows > 1)
+      std::fill(row, row + tensor.columns, 1e-30F);
+  }
+  return model;
+}
+
+TEST(Machine, HoldsF32AsWholeNumbersWhereThatLosesNothing) {
+  const SynthShape shape{.width = 52, .heads = 4, .kv_heads = 2, .head_size = 14, .inner = 83};
+  const auto whole = test_model(shape), floats = model_beyond_whole24(shape);
+  const auto format_of = [](const Machine& machine) {
+    for (const Instruction& i : machine.program().units[0].instructions) {
+      if (i.operation == Operation::kMatrix)
+        return i.format;
+    }
+    return WeightFormat::kQ4_0;
+  };
+  for (const Isa isa : isas()) {
+    EXPECT_EQ(format_of(*machine_of(whole->graph, {.isa = isa})), WeightFormat::kWhole24);
+    EXPECT_EQ(format_of(*machine_of(floats->graph, {.isa = isa})), WeightFormat::kF32);
+    for (const int units : {1, 2}) {
+      for (const int streams : {1, 2, 4}) {
+        EXPECT_LT(worst_error(*whole, {isa, units, streams}, 20), 3e-6);
+        EXPECT_LT(worst_error(*floats, {isa, units, streams}, 20), 3e-6);
+      }
+    }
+  }
+}
+
 TEST(Machine, ComputesWithAHalfPrecisionCache) {
   const auto model = test_model({});
   for (const Isa isa : isas()) {
@@ -161,6 +196,48 @@ TEST(Machine, KeepsStreamsApart) {
   EXPECT_EQ(alone, among);
 }
 
+// Whoever had the slot before may have left NaN, and more positions.
+TEST(Machine, LeavesNothingOfAStreamToTheNext) {
+  const auto model = test_model({});
+  const float nan = std::nanf("");
+  const std::vector<float> bad(16, nan);
+  for (const Isa isa : isas()) {
+    for (const bool half_kv : {false, true}) {
+      for (const int handed_over : {0, 5, 16, 18}) {
+        const How how{.isa = isa, .half_kv = half_kv};
+        const auto fresh = machine_of(model->graph, how), used = machine_of(model->graph, how);
+        const auto all = [&](int positions, auto&& f) {
+          for (int layer = 0; layer < 2; ++layer) {
+            for (int head = 0; head < 2; ++head) {
+              for (int p = 0; p < positions; ++p)
+                f(layer, head, p);
+            }
+          }
+        };
+        all(64, [&](int layer, int head, int p) {
+          used->write_kv(0, layer, head, p, bad.data(), bad.data());
+        });
+        for (int p = 0; p < 35; ++p) {
+          fresh->run(0, 1 + p, p);
+          if (p + 1 == handed_over) {
+            std::vector<float> key(16), value(16);
+            all(handed_over, [&](int layer, int head, int at) {
+              fresh->read_kv(0, layer, head, at, key.data(), value.data());
+              used->write_kv(0, layer, head, at, key.data(), value.data());
+            });
+          } else if (p >= handed_over) {
+            used->run(0, 1 + p, p);
+          }
+        }
+        std::vector<float> expected(512), got(512);
+        fresh->copy_logits(expected);
+        used->copy_logits(got);
+        EXPECT_EQ(expected, got) << handed_over;
+      }
+    }
+  }
+}
+
 TEST(Machine, SkipsTheHeadOfAPrompt) {
   const auto model = test_model({.format = TensorFormat::kQ8_0});
   const auto machine = machine_of(model->graph, {.isa = best_isa(), .units = 2}, 2);
@@ -173,6 +250,74 @@ TEST(Machine, SkipsTheHeadOfAPrompt) {
   }
   machine->copy_logits(without);
   EXPECT_EQ(with, without);
+}
+
+TEST(Machine, KeepsItsThreadsOnTheCoresItIsGiven) {
+  cpu_set_t before;
+  CPU_ZERO(&before);
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  int core = 0;
+  while (!CPU_ISSET(core, &before))
+    ++core;
+  const auto model = test_model({});
+  const auto program =
+      compile_cpu(model->graph, {.units = 2, .layout = layout_of(best_isa(), false)});
+  ASSERT_TRUE(program.ok());
+  auto machine = Machine::make(model->graph, *program, {.cores = {core, core}});
+  ASSERT_TRUE(machine.ok()) << machine.error().message;
+  std::thread([&] {
+    (*machine)->enter();
+    cpu_set_t now;
+    CPU_ZERO(&now);
+    sched_getaffinity(0, sizeof now, &now);
+    EXPECT_EQ(CPU_COUNT(&now), 1);
+    EXPECT_TRUE(CPU_ISSET(core, &now));
+    (*machine)->run(0, 1, 0);  // two threads on one core: slow, and right
+  }).join();
+  const auto none = Machine::make(model->graph, *program, {.cores = {core, CPU_SETSIZE}});
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().message.substr(0, 31), "core 1024: this process may use");
+}
+
+TEST(Machine, ReadsPromptsSeveralTokensAtATime) {
+  for (const TensorFormat format : {TensorFormat::kF32, TensorFormat::kF16, TensorFormat::kBf16,
+                                    TensorFormat::kQ8_0, TensorFormat::kQ4_0}) {
+    const auto model = test_model({.family = "qwen2", .format = format});
+    const auto floats = model_beyond_whole24({.family = "qwen3"});
+    for (const TestModel* one : {model.get(), floats.get()}) {
+      for (const Isa isa : isas()) {
+        for (const int units : {1, 2}) {
+          const auto machine = machine_of(one->graph, {.isa = isa, .units = units}, 2);
+          std::vector<int> prompt;
+          for (int p = 0; p < 37; ++p)
+            prompt.push_back(1 + 3 * p);
+          std::vector<float> expected(512), got(512);
+          for (int p = 0; p < 37; ++p)
+            machine->run(0, prompt[static_cast<std::size_t>(p)], p, p == 36);
+          machine->copy_logits(expected);
+          const int choice = machine->choice();
+          int at = 0;
+          for (const int count : {8, 1, 7, 8, 5, 8}) {
+            const auto from = static_cast<std::size_t>(at);
+            machine->read(1, std::span(prompt).subspan(from, static_cast<std::size_t>(count)), at,
+                          at + count == 37);
+            at += count;
+          }
+          machine->copy_logits(got);
+          EXPECT_EQ(machine->choice(), choice);
+          for (std::size_t i = 0; i < got.size(); ++i)
+            ASSERT_NEAR(expected[i], got[i], 2e-5) << name_of(format);
+          // And what follows finds the same cache.
+          machine->run(0, 5, 37);
+          machine->copy_logits(expected);
+          machine->run(1, 5, 37);
+          machine->copy_logits(got);
+          for (std::size_t i = 0; i < got.size(); ++i)
+            ASSERT_NEAR(expected[i], got[i], 2e-5) << name_of(format);
+        }
+      }
+    }
+  }
 }
 
 TEST(Machine, RefusesWhatTheMemoryCannotHold) {

@@ -36,6 +36,11 @@ constexpr double kPatienceS = 60;
 // batch with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
 constexpr double kOffer = 5, kFirstOffer = 0.05;
 
+// So many replicas of a pool are looked at for a request at a time, others at each look. 64 keep as
+// much: 97.8 and 94.0 % of the bound at loads 1 and 2 with ten times the mixed fleet, where the
+// largest pool has 60.
+constexpr std::uint64_t kMostOfAPool = 16;
+
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
 
@@ -421,11 +426,16 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
     if (candidates != nullptr)
       to_beat = kNothing;  // each pool's best is asked for
     const std::uint64_t first = view.ledger.first_replica(pool).number();
-    for (std::uint64_t r = first; r < first + static_cast<std::uint64_t>(facts.replicas); ++r) {
-      const ReplicaId id(r);
+    const auto replicas = static_cast<std::uint64_t>(facts.replicas);
+    const std::uint64_t looks = view.only ? 1 : std::min(replicas, kMostOfAPool);
+    const std::uint64_t start =
+        view.only          ? view.only->number() - first
+        : replicas > looks ? request.id.number() + static_cast<std::uint64_t>(since_arrival * 1e3)
+                           : 0;
+    for (std::uint64_t look = 0; look < looks; ++look) {
+      const ReplicaId id(first + (start + look) % replicas);
       const ReplicaAccount& account = view.ledger.replica(id);
-      if ((view.only && id != *view.only) || !account.live ||
-          std::find(avoid.begin(), avoid.end(), id) != avoid.end())
+      if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
       if (refuses && !leaves_headroom(view, request, pool, account, need)) {
         why = Forbidden::kFull;

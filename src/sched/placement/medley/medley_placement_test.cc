@@ -263,6 +263,20 @@ TEST(MedleyPlacement, WhereNothingCheaperCanComeFreeItRentsAtOnce) {
   }
 }
 
+TEST(MedleyPlacement, ShorterWorkIsFoundBehindManyThatDoNotFit) {
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .kv_tokens = 2000}})), {});
+  auto arrive = [&, id = std::uint64_t{0}](long long prompt) mutable {
+    Request request = test_request(++id, ServiceClass::kFlex, prompt);
+    request.output_known = Tokens(100);
+    return core.arrive(seconds(1), request);
+  };
+  EXPECT_THAT(arrive(1000), ElementsAre("1 to 0"));
+  for (int i = 0; i < 10; ++i)
+    EXPECT_THAT(arrive(1000), IsEmpty());
+  EXPECT_THAT(arrive(600), IsEmpty()) << "its turn comes after theirs";
+  EXPECT_THAT(core.ring_until_decided(), ElementsAre("12 to 0"));
+}
+
 TEST(MedleyPlacement, TenantsThatWaitTakeTurns) {
   EXPECT_THAT(order_of_tenants({}), ElementsAre("2 to 0", "4 to 0", "3 to 0", "5 to 0"));
   EXPECT_THAT(order_of_tenants(without(ScorePart::kFairness)),
