@@ -143,11 +143,8 @@ class StaticEngine final : public ThreadedEngine {
   }
   ~StaticEngine() override { stop(); }
 
-  std::optional<Tokens> count_prompt_tokens(const Generation& generation) const override {
-    const Result<std::vector<int>> tokens = codec_->encode(generation);
-    if (!tokens)
-      return std::nullopt;
-    return Tokens(static_cast<long long>(tokens->size()));
+  std::optional<Tokens> count_prompt_tokens(Generation& generation) const override {
+    return count_prompt(codec_->tokenizer(), machine_->context(), generation);
   }
   LoadSignal load() const override {
     LoadSignal signal = ThreadedEngine::load();
