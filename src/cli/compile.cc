@@ -16,6 +16,7 @@
 #include "data/json.h"
 #include "data/model_facts.h"
 #include "lpu/chip/compile.h"
+#include "lpu/chip/from_graph.h"
 #include "lpu/graph.h"
 #include "lpu/verify/verify.h"
 #include "perf/dataflow.h"
@@ -27,6 +28,7 @@ namespace json = boost::json;
 using namespace lpu::chip;
 
 constexpr int kFoundWrong = 1, kUnusable = 2, kNotFound = 4;
+constexpr std::size_t kLineWidth = 80;
 
 // What one stream's token waits for when so many streams take turns.
 std::int64_t window_cycles(const Schedule& schedule, long long streams) {
@@ -142,6 +144,8 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   const auto target = find_target(options.target, folder);
   if (!target)
     return refuse(target.error());
+  if (const Status same = check_accelerator(*target, *catalog); !same.ok())
+    return refuse(same.error());
   auto shape = shape_of(facts->model);
   if (!shape)
     return refuse(shape.error());
@@ -150,11 +154,15 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
     if (!file)
       return refuse(file.error());
     // What the graph does not understand no schedule carries out. It knows no mixtures yet: of
-    // those the sizes alone count.
-    if (!facts->model.is_mixture()) {
+    // those the sizes alone count, as the file states them.
+    if (facts->model.is_mixture()) {
+      shape->head_norms = file->find("blk.0.attn_q_norm.weight") != nullptr;
+      shape->biases = file->find("blk.0.attn_q.bias") != nullptr;
+    } else {
       const auto graph = lpu::build_graph(*file);
       if (!graph)
         return refuse(graph.error());
+      shape = shape_of(*graph);
       for (const lpu::Node& node : graph->nodes) {
         if (node.bias != nullptr && node.role != "q" && node.role != "k" && node.role != "v") {
           return refuse({ErrorCode::kInvalid,
@@ -165,8 +173,6 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
         }
       }
     }
-    shape->head_norms = file->find("blk.0.attn_q_norm.weight") != nullptr;
-    shape->biases = file->find("blk.0.attn_q.bias") != nullptr;
   }
   CompileOptions compile_options{.context = options.context,
                                  .streams = static_cast<int>(options.streams),
@@ -187,6 +193,12 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   if (options.context == 0)
     compile_options.context =
         shape->trained_context > 0 ? std::min(shape->trained_context, 4096LL) : 4096;
+  if (options.prompt > compile_options.context) {
+    return refuse({ErrorCode::kInvalid,
+                   fmt::format("a prompt of {} tokens is longer than the context of {}",
+                               options.prompt, compile_options.context),
+                   {}});
+  }
   const auto compiled = compile(*shape, *target, compile_options);
   if (!compiled)
     return refuse(compiled.error());
@@ -216,6 +228,8 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   const auto joules = [&](long long filled) {
     return watts * seconds(window_cycles(s, filled)) / static_cast<double>(filled);
   };
+  const int unused = options.chips > 0 ? static_cast<int>(options.chips) - s.chips() : 0;
+  const Compiled::Faster& faster = compiled->faster;
   const std::optional<double> calibrated = calibrated_s(*catalog, *target, facts->model, s);
   const SramUse use = sram_use(s, *target);
   const std::vector<SegmentRow> rows = rows_of(s);
@@ -256,10 +270,16 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
             {"context_tokens", context},
             {"streams", streams},
             {"chips", s.chips()},
+            {"chips_without_use", unused},
             {"group_chips", s.group},
             {"stages", s.stages.size()},
             {"token_s", seconds(s.token_cycles)},
             {"token_cycles", s.token_cycles},
+            {"faster", faster.group == 0 ? json::value(nullptr)
+                                         : json::value(json::object{
+                                               {"group_chips", faster.group},
+                                               {"chips", faster.chips},
+                                               {"token_s", seconds(faster.token_cycles)}})},
             {"calibrated_token_s", calibrated ? json::value(*calibrated) : json::value(nullptr)},
             {"token_window_s", seconds(window)},
             {"tokens_per_s_of_a_stream", 1 / seconds(window)},
@@ -302,11 +322,16 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
     facts_table.add_row({what, std::move(value), std::move(note)});
   };
   fact("chips", std::to_string(s.chips()),
-       fmt::format("{} stage{} of {}", s.stages.size(), s.stages.size() == 1 ? "" : "s", s.group));
+       fmt::format("{} stage{} of {}{}", s.stages.size(), s.stages.size() == 1 ? "" : "s", s.group,
+                   unused > 0 ? fmt::format("; {} of {} find no use", unused, options.chips) : ""));
   fact("time of a token", fmt::format("{:.1f} us", seconds(s.token_cycles) * 1e6),
        fmt::format("{} cycles", s.token_cycles));
+  if (faster.group > 0) {
+    fact("fastest", fmt::format("{:.1f} us", seconds(faster.token_cycles) * 1e6),
+         fmt::format("with {} chips, --group {}", faster.chips, faster.group));
+  }
   fact("as calibrated", calibrated ? fmt::format("{:.1f} us", *calibrated * 1e6) : "unknown",
-       calibrated ? fmt::format("by perf, from published speeds; the schedule explains {:.0f} %",
+       calibrated ? fmt::format("by perf from published speeds, {:.0f} % of it explained",
                                 100 * seconds(s.token_cycles) / *calibrated)
                   : "perf knows no speed of this target");
   fact("token window", fmt::format("{:.1f} us", seconds(window) * 1e6),
@@ -342,10 +367,9 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
                     std::to_string(row.spent.switches), std::to_string(row.spent.latency),
                     fmt::format("{:.1f}", seconds(row.segment->cycles * row.runs) * 1e6)});
   }
-  fmt::print(out,
-             "{}Each cycle is counted once, for the first of these that is at work in it; latency: "
-             "none is.\n\n",
-             cycles.text());
+  fmt::print(
+      out, "{}Each cycle counts once, for the first of these at work in it; latency: none is.\n\n",
+      cycles.text());
 
   Table sram({{"SRAM"}, {"MB", right}, {"share", right}});
   for (const auto& [what, bytes] :
@@ -358,15 +382,21 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   fmt::print(out, "{}\n", sram.text());
   fmt::print(
       out,
-      "certificate: {}; {} instructions, {} accesses, {} vectors, {} hops checked; digest {}\n",
-      certificate.valid() ? "valid" : "NOT VALID", certificate.instructions, certificate.accesses,
-      certificate.vectors, certificate.hops, digest.hex());
-  fmt::print(out, "assumed of the target: {} of {} figures", assumed.size(),
-             target->figures.size());
-  for (std::size_t i = 0; i < assumed.size(); ++i)
-    fmt::print(out, "{}{} {}", i == 0 ? ": " : ", ", assumed[i]->name,
-               printable(assumed[i]->value));
-  fmt::print(out, "\n");
+      "certificate: {}, digest {}\n{} instructions, {} accesses, {} vectors, {} hops checked\n",
+      certificate.valid() ? "valid" : "NOT VALID", digest.hex(), certificate.instructions,
+      certificate.accesses, certificate.vectors, certificate.hops);
+  std::string line = fmt::format("assumed of the target, {} of {} figures:", assumed.size(),
+                                 target->figures.size());
+  for (const Figure* figure : assumed) {
+    const std::string next = fmt::format(" {} {}{}", figure->name, printable(figure->value),
+                                         figure == assumed.back() ? "" : ",");
+    if (display_width(line) + display_width(next) > kLineWidth) {
+      fmt::print(out, "{}\n", line);
+      line = " ";
+    }
+    line += next;
+  }
+  fmt::print(out, "{}\n", line);
   return certificate.valid() ? 0 : kFoundWrong;
 }
 

@@ -20,10 +20,16 @@ using lpu::chip::UnitKind;
 using lpu::chip::Weight;
 
 constexpr int kWidth = 1100, kLeft = 130, kRight = 20, kRow = 18;
+constexpr std::size_t kMostStageRows = 24;
+constexpr double kPale = 0.35;  // of what is under way
+
+std::string counted(std::size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
 
 // What an instruction is for, as the picture tells apart; the index is its colour.
 constexpr std::string_view kWork[] = {
-    "attention: q, k, v, out", "feed-forward", "the cache", "vectors", "lanes",
+    "attention: q, k, v, out", "feed-forward", "the cache", "vectors", "switch",
     "between chips",           "head",         "a layer"};
 
 std::size_t work_of(const Instruction& in, bool cached) {
@@ -61,8 +67,9 @@ class Picture {
 
   std::string draw() {
     text(kLeft, 22, "start",
-         fmt::format("{} on {}: {} chips in {} stages", schedule_.model, target_.name,
-                     schedule_.chips(), schedule_.stages.size()),
+         fmt::format("{} on {}: {} in {}", schedule_.model, target_.name,
+                     counted(static_cast<std::size_t>(schedule_.chips()), "chip"),
+                     counted(schedule_.stages.size(), "stage")),
          "title");
     y_ = 48;
     legend();
@@ -118,23 +125,28 @@ class Picture {
       text(x + 16, y_, "start", kWork[i]);
       x += 34 + 7.0 * static_cast<double>(kWork[i].size());
     }
+    box(x, y_ - 10, 11, 11, 5, kPale);
+    text(x + 16, y_, "start", "under way");
     y_ += 26;
   }
 
-  // Ticks in cycles below, with what they are in microseconds.
-  void axis(std::int64_t cycles, double top) {
+  // Ticks in cycles below, with what they are in microseconds, and their lines from `top` on: under
+  // what was drawn since `ground`, as lines over boxes would look like gaps.
+  void axis(std::int64_t cycles, double top, std::size_t ground) {
+    std::string lines;
     // 1, 2 or 5 times a power of ten: no more than ten ticks.
     std::int64_t step = 1;
     for (int turn = 0; cycles / step > 10; ++turn)
       step = turn % 3 == 1 ? step / 2 * 5 : step * 2;
     for (std::int64_t cycle = 0; cycle <= cycles; cycle += step) {
       const double x = at(cycle, cycles);
-      fmt::format_to(std::back_inserter(out_),
+      fmt::format_to(std::back_inserter(lines),
                      "<path class=\"grid\" d=\"M{:.1f} {:.1f}V{:.1f}\"/>\n", x, top, y_ + 2);
       text(x, y_ + 15, "middle", chart::short_number(static_cast<double>(cycle)));
     }
+    out_.insert(ground, lines);
     text(kWidth - kRight, y_ + 30, "end",
-         fmt::format("cycles; {} are {:.3g} µs", chart::short_number(static_cast<double>(cycles)),
+         fmt::format("cycles; {} are {:.4g} µs", chart::short_number(static_cast<double>(cycles)),
                      target_.seconds(static_cast<double>(cycles)) * 1e6),
          "unit");
     y_ += 44;
@@ -143,21 +155,32 @@ class Picture {
   // The way of one token: each stage a line, or several where there are many.
   void stages() {
     const std::size_t count = schedule_.stages.size();
-    const std::size_t rows = std::min<std::size_t>(count, 24);
+    const std::size_t rows = std::min(count, kMostStageRows);
     text(kLeft, y_, "start",
-         fmt::format("one token over the stages: {:.4g} µs; a stage takes the next stream after "
+         fmt::format("one token over the stages{}: {:.4g} µs; a stage takes the next stream after "
                      "{:.4g} µs",
+                     rows < count ? fmt::format(" ({} in {} rows)", count, rows) : std::string(),
                      target_.seconds(static_cast<double>(schedule_.token_cycles)) * 1e6,
                      target_.seconds(static_cast<double>(schedule_.interval_cycles)) * 1e6),
          "title");
     y_ += 12;
     const double top = y_, height = rows < count ? 6 : 12;
+    const std::size_t ground = out_.size();
     for (std::size_t s = 0; s < count; ++s) {
       const std::size_t row = s * rows / count;
       const double line = top + static_cast<double>(row) * (height + 2);
       if (s == 0 || row != (s - 1) * rows / count) {
-        if (rows == count || row % 4 == 0)
+        // The last stage of the row: the first of the next one is not in it.
+        std::size_t last = s;
+        while (last + 1 < count && (last + 1) * rows / count == row)
+          ++last;
+        if (rows == count) {
           text(kLeft - 8, line + height - 1, "end", fmt::format("stage {}", s + 1));
+        } else if (row % 4 == 0) {
+          text(kLeft - 8, line + height, "end",
+               last > s ? fmt::format("stages {} to {}", s + 1, last + 1)
+                        : fmt::format("stage {}", s + 1));
+        }
       }
       for (const auto& run : schedule_.stages[s].runs) {
         const Segment& segment = schedule_.segments[static_cast<std::size_t>(run.segment)];
@@ -174,7 +197,7 @@ class Picture {
       }
     }
     y_ = top + static_cast<double>(rows) * (height + 2);
-    axis(schedule_.token_cycles, top);
+    axis(schedule_.token_cycles, top, ground);
   }
 
   // A segment by unit and cycle.
@@ -226,6 +249,7 @@ class Picture {
       }
     }
     const double top = y_;
+    const std::size_t ground = out_.size();
     for (auto& [key, line] : lines) {
       text(kLeft - 8, y_ + kRow - 6, "end", line.name);
       std::sort(line.boxes.begin(), line.boxes.end());
@@ -240,12 +264,12 @@ class Picture {
           ++next;
         }
         box(at(begin, segment.cycles), y_, at(end, segment.cycles) - at(begin, segment.cycles),
-            kRow - 4, work, faint ? 0.35 : 1);
+            kRow - 4, work, faint ? kPale : 1);
         i = next;
       }
       y_ += kRow;
     }
-    axis(segment.cycles, top);
+    axis(segment.cycles, top, ground);
   }
 
   const lpu::chip::Compiled& compiled_;

@@ -73,6 +73,8 @@ int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::F
   const auto target = find_target(options.target, folder);
   if (!target)
     return refuse(target.error());
+  if (const Status same = check_accelerator(*target, *catalog); !same.ok())
+    return refuse(same.error());
   const auto points = data::read_points(options.points);
   if (!points)
     return refuse(points.error());

@@ -113,6 +113,7 @@ class Builder {
     if (const auto* array = array_of("attention.head_count_kv"))
       return fail(fmt::format("{} differs by layer, which is not supported ({} values)",
                               key("attention.head_count_kv"), array->count));
+    inner_ = model.intermediate_size;
     if (gguf.whole(key("attention.value_length")).value_or(graph_.head_size) != graph_.head_size)
       return fail(fmt::format("{} differs from that of keys", key("attention.value_length")));
     const double epsilon =
@@ -157,6 +158,9 @@ class Builder {
                               key("rope.scaling.type"), scaling));
     }
     rope.scale = static_cast<float>(1 / factor);
+    rope.gain = static_cast<float>(number(gguf, key("rope.scaling.attn_factor")).value_or(1));
+    if (!(rope.gain > 0 && std::isfinite(rope.gain)))
+      return fail(fmt::format("{}: expected a positive number", key("rope.scaling.attn_factor")));
     if (const Tensor* tensor = file_.find("rope_freqs.weight")) {
       used_.insert(tensor->name);
       if (tensor->rows != 1 || tensor->columns != rope.dimensions / 2)
@@ -294,8 +298,11 @@ class Builder {
 
     const int ffn =
         add_norm("ffn_norm", layer, stream, of_layer(layer, "ffn_norm.weight", 1, width));
-    const Tensor* gate_weight = of_layer(layer, "ffn_gate.weight", 0, width);
-    const int inner = gate_weight == nullptr ? 1 : static_cast<int>(gate_weight->rows);
+    // As the file says; where it does not, as the first layer has it.
+    const Tensor* gate_weight = of_layer(layer, "ffn_gate.weight", inner_, width);
+    if (gate_weight != nullptr)
+      inner_ = gate_weight->rows;
+    const int inner = gate_weight == nullptr ? 1 : static_cast<int>(inner_);
     const int gate =
         add_matrix("gate", layer, ffn, "ffn_gate", inner, width, Split::kRows, kInnerGranule);
     const int up =
@@ -314,7 +321,8 @@ class Builder {
   const Family* family_ = nullptr;
   Graph graph_;
   std::set<std::string> used_;
-  std::string error_;  // the first
+  long long inner_ = 0;  // numbers between the matrices of a feed-forward; 0: not known yet
+  std::string error_;    // the first
 };
 
 }  // namespace
@@ -329,8 +337,8 @@ void rope_angles(const Rope& rope, long long position, float* out) {
   for (int i = 0; i < rope.dimensions / 2; ++i) {
     const float divisor = rope.divisors.empty() ? 1.0F : rope.divisors[static_cast<std::size_t>(i)];
     const float turned = rope.scale * (angle / divisor);
-    out[2 * i] = std::cos(turned);
-    out[2 * i + 1] = std::sin(turned);
+    out[2 * i] = std::cos(turned) * rope.gain;
+    out[2 * i + 1] = std::sin(turned) * rope.gain;
     angle *= step;
   }
 }

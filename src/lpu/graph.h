@@ -51,11 +51,13 @@ struct Node {
   float factor = 1;
 };
 
-// Position p turns the i-th pair of a head by p · factor_i · base^(−2i/dimensions).
+// Position p turns the i-th pair of a head by p · scale / divisor_i · base^(−2i/dimensions), and
+// makes it `gain` times as long.
 struct Rope {
   int dimensions = 0;  // of a head, the first ones
   float base = 10000;
   float scale = 1;                // of positions
+  float gain = 1;                 // attn_factor
   bool halves = false;            // pairs (i, i + dimensions/2), else (2i, 2i + 1)
   std::vector<float> divisors{};  // of the frequencies, by pair; empty: all 1
 };
@@ -77,8 +79,9 @@ struct Graph {
 // or architecture that is not supported.
 Result<Graph> build_graph(const ModelFile& file);
 
-// cos and sin of position `position`, one after the other for each pair: 2 · dimensions/2 numbers.
-// In the same steps of single precision as ggml, so that long contexts do not drift apart.
+// cos and sin of position `position`, times the gain, one after the other for each pair: 2 ·
+// dimensions/2 numbers. In the same steps of single precision as ggml, so that long contexts do not
+// drift apart.
 void rope_angles(const Rope& rope, long long position, float* out);
 
 }  // namespace medley::lpu

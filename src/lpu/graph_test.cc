@@ -99,6 +99,41 @@ TEST(Graph, AFactorOfPositionsWithoutAKindIsLinear) {
   }
 }
 
+// Of queries and keys, beside their rotation (exactness_test holds it against libllama).
+TEST(Graph, AFactorOfAttentionIsTheGainOfTheRotation) {
+  const char* key = "llama.rope.scaling.attn_factor";
+  const std::string bytes = with_number(key, 1.5F);
+  const auto file = ModelFile::parse(bytes, "m.gguf");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const auto graph = build_graph(*file);
+  ASSERT_TRUE(graph.ok()) << graph.error().message;
+  std::vector<float> angles(16);
+  rope_angles(graph->rope, 0, angles.data());
+  EXPECT_EQ(angles[0], 1.5F);
+  EXPECT_EQ(angles[1], 0);
+  EXPECT_EQ(error_of(with_number(key, 0)),
+            "m.gguf: llama.rope.scaling.attn_factor: expected a positive number");
+}
+
+// Its number of the feed-forward where the file tells it, in every layer.
+TEST(Graph, FeedForwardsAreAsLongAsTheFileSaysAndAlike) {
+  const auto put = [](std::string& bytes, std::size_t at, auto value) {
+    std::memcpy(&bytes[at], &value, sizeof value);
+  };
+  std::string lies = *synthesise({});
+  const std::string key = "llama.feed_forward_length";
+  put(lies, lies.find(key) + key.size() + 4, std::uint32_t{160});
+  EXPECT_EQ(error_of(lies),
+            "m.gguf: tensor 'blk.0.ffn_gate.weight' has 96 rows of 64 numbers, expected 160 of 64");
+
+  std::string differs = changed("feed_forward_length", "feed_forward_lengtx");
+  EXPECT_EQ(error_of(differs), "");
+  const std::string gate = "blk.1.ffn_gate.weight";  // then its dimensions: how many, and they
+  put(differs, differs.find(gate) + gate.size() + 4 + 8, std::uint64_t{64});
+  EXPECT_EQ(error_of(differs),
+            "m.gguf: tensor 'blk.1.ffn_gate.weight' has 64 rows of 64 numbers, expected 96 of 64");
+}
+
 TEST(Graph, NamesTensorsThatAreMissingOrStrange) {
   EXPECT_EQ(error_of(changed("blk.1.ffn_up.weight", "blk.1.ffn_uq.weight")),
             "m.gguf: tensor 'blk.1.ffn_up.weight' is missing");

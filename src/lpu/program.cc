@@ -48,9 +48,14 @@ std::uint64_t Program::digest() const {
   const auto add = [&](auto... numbers) { (digest.add(static_cast<std::uint64_t>(numbers)), ...); };
   add(context, vocabulary, width, head_size, meetings, embedding_bytes, angle_bytes,
       layout.dot_columns, layout.offset_weights, layout.half_kv);
+  if (embedding != nullptr) {
+    add(embedding->format, embedding->rows, embedding->columns, embedding->name.size());
+    for (const char letter : embedding->name)
+      add(static_cast<unsigned char>(letter));
+  }
   for (const UnitProgram& unit : units) {
-    add(unit.weight_bytes, unit.buffer_bytes, unit.kv_bytes, unit.logits_slot, unit.logits_begin,
-        unit.logits_end, unit.head_begin);
+    add(unit.weight_bytes, unit.buffer_bytes, unit.kv_bytes, unit.logits_slot, unit.choice_slot,
+        unit.logits_begin, unit.logits_end, unit.head_begin);
     for (const Slot& slot : unit.slots)
       add(slot.size, slot.offset, slot.first, slot.last, slot.shared);
     for (const Instruction& i : unit.instructions) {

@@ -147,6 +147,8 @@ class Synthesis {
     number("rope.dimension_count", s.head_size);
     writer_.entry(s.family + ".attention.layer_norm_rms_epsilon", 1e-5F);
     writer_.entry(s.family + ".rope.freq_base", 10000.0F);
+    if (s.attn_factor != 1)
+      writer_.entry(s.family + ".rope.scaling.attn_factor", s.attn_factor);
     number("vocab_size", s.vocabulary);
 
     std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};

@@ -14,7 +14,8 @@ struct SynthShape {
   int layers = 2, width = 64, heads = 4, kv_heads = 2, head_size = 16, inner = 96;
   int vocabulary = 512;  // at least 259: bytes and three control tokens
   int context = 512;
-  bool tied = false;  // no output matrix of its own
+  bool tied = false;      // no output matrix of its own
+  float attn_factor = 1;  // of queries and keys, beside their rotation; 1 is not written
   // Of matrices; vectors are F32. Formats without a quantiser get random blocks.
   TensorFormat format = TensorFormat::kF32;
   std::uint64_t seed = 1;

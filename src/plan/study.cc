@@ -410,7 +410,8 @@ class Studier {
     std::erase_if(out_.front, [&](const FrontPoint& of) {
       return of.factor != 1 && of.cost &&
              std::any_of(all.begin(), all.end(), [&](const FrontPoint& other) {
-               return other.tokens_per_s > of.tokens_per_s && other.cost && *other.cost <= *of.cost;
+               return other.tokens_per_s > of.tokens_per_s && other.cost &&
+                      *other.cost <= *of.cost * (1 + kRough.gap);
              });
     });
   }

@@ -48,6 +48,9 @@ std::string_view name_of(ScheduleBug bug) {
       "window everywhere",
       "first stage free",
       "choice forgotten",
+      "unit of none",
+      "link twice",
+      "half handed on",
   };
   static_assert(std::size(names) == static_cast<std::size_t>(ScheduleBug::kCount));
   return names[static_cast<std::size_t>(bug)];

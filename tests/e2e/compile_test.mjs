@@ -24,9 +24,20 @@ test('a schedule adds up and is the same twice', async (t) => {
   assert.ok(Math.abs(report.joules_per_token - (report.watts * report.token_window_s) / report.streams) < 1e-9);
 });
 
+test('chips that find no use are told', async () => {
+  const line = ['compile', 'llama-3.2-1b', '--target', 'groqchip1', '--chips', '1000'];
+  const report = JSON.parse((await medley(...line, '-o', 'json')).out);
+  assert.ok(report.chips_without_use > 0);
+  assert.equal(report.chips + report.chips_without_use, 1000);
+  const { out } = await medley(...line);
+  assert.match(out, new RegExp(`${report.chips_without_use} of 1000 find no use`));
+  for (const line of out.split('\n')) assert.ok(line.length <= 80, line);
+});
+
 test('what cannot be is refused', async (t) => {
   const files = folder(t);
   const chip = fs.readFileSync('catalog/targets/example_chip.yaml', 'utf8');
+  const groq = fs.readFileSync('catalog/targets/groqchip1.yaml', 'utf8');
   const cases = [
     [['llama-3.1-8b', '--target', 'groqchip2'], 4, /no target 'groqchip2'.*did you mean 'groqchip1'/],
     [['lama-3.1-8b', '--target', 'groqchip1'], 4, /llama-3\.1-8b/],
@@ -34,6 +45,11 @@ test('what cannot be is refused', async (t) => {
     [['llama-3.1-8b', '--target', 'groqchip1', '--chips', '8', '--group', '8'], 2, /needs \d+ chips of groqchip1 in groups of 8, not 8/],
     [['llama-3.1-8b', '--target', 'groqchip1', '--context', '16000000'], 2, /shorter context/],
     [['llama-3.1-8b', '--target', 'groqchip1', '--precision', 'fp8'], 2, /holds no fp8 weights; it has int8, fp16/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--prompt', '5000', '--context', '4096'], 2,
+      /a prompt of 5000 tokens is longer than the context of 4096/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--group', '1024'], 2, /a group of 1024 chips: at most 64/],
+    [['llama-3.1-8b', '--target', files.write('named.yaml', groq.replace('groq_lpu_v1', 'groq_lpu_v11'))], 2,
+      /named\.yaml:5:14: accelerator: .*did you mean 'groq_lpu_v1'/],
     [['deepseek-r1', '--target', 'groqchip1'], 2, /one latent for all heads/],
     [['llama-3.1-8b', '--target', files.write('c.yaml', chip.replace('columns: {value: 64', 'columns: {value: 63'))], 2,
       /c\.yaml:19:\d+: matrix\.columns: expected as many as lanes, 64/],

@@ -54,7 +54,8 @@ TEST(Exactness, AgreesWithLibllamaOnStories) {
 }
 
 struct File {
-  explicit File(const lpu::SynthShape& shape) : path(data::own_temporary("synth.gguf")) {
+  explicit File(const lpu::SynthShape& shape, const std::string& name = "synth.gguf")
+      : path(data::own_temporary(name)) {
     const Status written = lpu::synthesise(shape, path);
     MEDLEY_CHECK(written.ok(), written.ok() ? "" : written.error().message);
   }
@@ -80,6 +81,20 @@ TEST(Exactness, ReferenceAgreesWithLibllamaOnEveryFamily) {
       ASSERT_LT(difference(reference.step(token), llama->logits()), most) << family << " " << i;
     }
   }
+}
+
+TEST(Exactness, AgreesWithLibllamaOnAFactorOfAttention) {
+  const File file({.width = 96, .heads = 6, .attn_factor = 1.5F});
+  const File plain({.width = 96, .heads = 6}, "plain.gguf");
+  agree(file.path, 1e-4);
+  // Not for want of an effect.
+  const auto with = stepper(EngineType::kStaticSchedule, file.path);
+  const auto without = stepper(EngineType::kStaticSchedule, plain.path);
+  for (const int token : {1, 8, 15}) {
+    ASSERT_TRUE(with->step(token).ok());
+    ASSERT_TRUE(without->step(token).ok());
+  }
+  EXPECT_GT(difference(with->logits(), without->logits()), 1e-2);
 }
 
 struct Errors {

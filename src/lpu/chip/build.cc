@@ -212,7 +212,11 @@ class Builder {
     };
     for (const std::int64_t row : next_scratch_) {
       if (row > target_.rows_per_bank) {
-        return fail(too_long(o_, row));
+        return fail(fmt::format(
+            "what lies beside the weights for {} token{} on {} chip{} takes {} rows of a bank that "
+            "has {}; a context shorter than {} or another number of chips a group may take less",
+            o_.tokens, o_.tokens == 1 ? "" : "s", o_.group, o_.group == 1 ? "" : "s", row,
+            target_.rows_per_bank, o_.context));
       }
     }
     segment_.rows[static_cast<int>(Area::kScratch)] =
@@ -416,6 +420,8 @@ class Builder {
   }
 
   Instruction& emit(Instruction in, std::int64_t ready = 0, int preferred = -1) {
+    if (planted(ScheduleBug::kUnitOfNone) && in.unit.kind == UnitKind::kVector)
+      in.unit.count = 0;
     resources_.place(in, std::max(ready, ready_for(in)), preferred);
     for (const Access& access : in.accesses) {
       if (!access.write || access.value == kNoValue)
@@ -722,10 +728,12 @@ class Builder {
     int cycles = target_.link_cycles(bytes * target_.lanes);
     const bool far = distance >= target_.node_chips;
     const int link = far ? target_.node_chips + distance % target_.far_links : distance;
-    Instruction in{.op = Op::kSend,
-                   .unit = {.kind = UnitKind::kLink,
-                            .hemisphere = static_cast<std::uint8_t>(link % target_.hemispheres),
-                            .index = static_cast<std::int16_t>(link)}};
+    const int turn = planted(ScheduleBug::kLinkTwice) ? turn_++ : 0;
+    Instruction in{
+        .op = Op::kSend,
+        .unit = {.kind = UnitKind::kLink,
+                 .hemisphere = static_cast<std::uint8_t>((link + turn) % target_.hemispheres),
+                 .index = static_cast<std::int16_t>(link)}};
     in.detail = distance;
     if (planted(ScheduleBug::kLinkTooFast) && cycles > 1)
       --cycles;
@@ -749,6 +757,8 @@ class Builder {
     to.write = true;
     to.remote = true;
     to.cycle = cycles + target_.next_latency;
+    if (planted(ScheduleBug::kHalfHandedOn))
+      to.lanes /= 2;
     in.busy = std::int64_t{cycles} * rows;
     in.accesses = {from, to};
     emit(std::move(in));

@@ -4,14 +4,21 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "lpu/chip/build.h"
+#include "lpu/chip/layout.h"
 #include "lpu/chip/plant.h"
 
 namespace medley::lpu::chip {
 namespace {
 
-constexpr int kMostNodes = 8;  // of a group
+// Groups that are tried, and can be asked for: every size in a node up to so many chips, then whole
+// nodes.
+constexpr int kMostInNode = 64, kMostNodes = 8, kMostGroup = 256;
+// Of a layer, as Least counts them: far more than any known model's has (3,877 with
+// Llama 3.1 405B), and few enough to be placed in seconds.
+constexpr double kMostInstructions = 20000;
 
 constexpr std::array kHandsOn{HandOn::kStream, HandOn::kStreamAndChoice, HandOn::kChoice};
 
@@ -88,6 +95,8 @@ class Compiler {
       for (const Run& run : stage.runs) {
         const Segment& segment = chunk[static_cast<std::size_t>(run.segment)];
         compiled_.prefill_cycles += segment.cycles;
+        if (segment.kind == SegmentKind::kHead)
+          continue;  // after the last chunk only
         kept += segment.kind == SegmentKind::kHandOn ? segment.instructions.front().busy
                                                      : segment.cycles;
       }
@@ -354,6 +363,118 @@ class Compiler {
   int hand_on_ = 0, parts_ = 0;
 };
 
+// What a model takes at least, before anything is laid out: bytes of weights and of cache without
+// rounding, and instructions of a layer on one chip. All that cannot be is refused by it at once.
+class Least {
+ public:
+  Least(const Shape& shape, const Target& target, const CompileOptions& options,
+        const NumberFormat& weights, const NumberFormat& cache)
+      : shape_(shape),
+        target_(target),
+        options_(options),
+        chip_bytes_(1.0 * target.hemispheres * stripe_slices(target) * target.banks *
+                    target.rows_per_bank * target.lanes) {
+    const double width = shape.width;
+    const double kv = 1.0 * shape.kv_heads * shape.head_size;
+    weight_bytes_ = 2.0 * shape.vocabulary * width * weights.bytes;
+    for (std::size_t i = 0; i < shape.kinds.size(); ++i) {
+      const LayerKind& kind = shape.kinds[i];
+      const double attention = width * (2.0 * shape.heads * shape.head_size + 2 * kv);
+      const double forward =
+          kind.experts ? 3 * width * shape.expert_inner * shape.experts : 3 * width * shape.inner;
+      const double layer = (attention + forward) * weights.bytes;
+      const double kept = 2 * kv * cache.bytes * options.streams *
+                          static_cast<double>(positions_kept(kind, options.context));
+      if (layer + kept > layer_bytes_ + cache_bytes_) {
+        layer_bytes_ = layer;
+        cache_bytes_ = kept;
+      }
+      const auto runs = static_cast<double>(
+          std::count(shape.kind_of_layer.begin(), shape.kind_of_layer.end(), static_cast<int>(i)));
+      weight_bytes_ += runs * layer;
+      kept_bytes_ += runs * kept;
+    }
+  }
+
+  // Empty: the model may fit. Else why no group does.
+  std::optional<std::string> too_much() const {
+    const auto chips = [&](double bytes) { return std::ceil(bytes / chip_bytes_); };
+    if (chips(weight_bytes_ + kept_bytes_) > target_.most_chips) {
+      return fmt::format(
+          "needs at least {:.0f} chips for weights and caches, and no more than {} of {} can be "
+          "joined{}",
+          chips(weight_bytes_ + kept_bytes_), target_.most_chips, target_.id,
+          chips(weight_bytes_) <= target_.most_chips
+              ? "; a shorter context or fewer streams would take less"
+              : "");
+    }
+    return std::nullopt;
+  }
+  // The same of groups of so many chips, of which there can be `most` in a group.
+  std::optional<std::string> too_much(int group, int most) const {
+    const double all = layer_bytes_ + cache_bytes_;
+    if (all > group * chip_bytes_) {
+      return fmt::format(
+          "a layer takes at least {} of weights and {} of cache for {} stream{} of {} tokens, and "
+          "{} chip{} {}; {}",
+          size(layer_bytes_), size(cache_bytes_), options_.streams,
+          options_.streams == 1 ? "" : "s", options_.context, group,
+          group == 1 ? " holds" : "s hold", size(group * chip_bytes_),
+          all <= most * chip_bytes_            ? "more chips a group or a shorter context would fit"
+          : layer_bytes_ <= most * chip_bytes_ ? "a shorter context would fit"
+                                               : fmt::format("a group has at most {} chips", most));
+    }
+    if (const double count = instructions(group); count > kMostInstructions) {
+      return fmt::format(
+          "a layer takes about {:.0f} instructions of each of {} chip{}, and at most {:.0f} are "
+          "scheduled: {} KV heads over {} positions, {} wide",
+          count, group, group == 1 ? "" : "s", kMostInstructions, shape_.kv_heads, options_.context,
+          shape_.width);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static std::string size(double bytes) {
+    return bytes >= 1e9 ? fmt::format("{:.3g} GB", bytes / 1e9)
+                        : fmt::format("{:.3g} MB", bytes / 1e6);
+  }
+
+  double instructions(int group) const {
+    const auto tiles = [&](double outputs, double inputs) {
+      return std::ceil(outputs / target_.columns) * std::ceil(inputs / target_.lanes);
+    };
+    const double heads = divided(shape_.kv_heads, group);
+    const double kv = heads * shape_.head_size, q = kv * shape_.heads_per_kv_head();
+    const double width = shape_.width;
+    double most = 0;
+    for (const LayerKind& kind : shape_.kinds) {
+      const double inner = divided(kind.experts ? shape_.expert_inner : shape_.inner, group);
+      const double forward = (2 * tiles(inner, width) + tiles(width, inner)) *
+                             (kind.experts ? shape_.experts_per_token : 1);
+      const double spans =
+          std::ceil(static_cast<double>(positions_kept(kind, options_.context)) / target_.lanes);
+      most = std::max(most, 2 * (tiles(q + 2 * kv, width) + tiles(width, q) + forward) +
+                                heads * (3 * spans + 20) + 4.0 * group);
+    }
+    return most;
+  }
+
+  const Shape& shape_;
+  const Target& target_;
+  const CompileOptions& options_;
+  const double chip_bytes_;                   // of stripes
+  double layer_bytes_ = 0, cache_bytes_ = 0;  // of the layer that takes most
+  double weight_bytes_ = 0, kept_bytes_ = 0;  // of the model
+};
+
+// As few chips as hold the model; of these, or of those given, the shortest token.
+bool better(const Schedule& a, const Schedule& b, bool chips_given) {
+  if (!chips_given && a.chips() != b.chips())
+    return a.chips() < b.chips();
+  return a.token_cycles < b.token_cycles;
+}
+
 }  // namespace
 
 Spent spent(const Segment& segment) {
@@ -436,37 +557,52 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
     return fail("no streams: at least one is needed");
   if (options.context < 1)
     return fail("a context of no tokens: at least one is needed");
+  const int most_group = std::min({kMostGroup, kMostNodes * target.node_chips, target.most_chips});
+  if (options.group > most_group) {
+    return fail(fmt::format("a group of {} chips: at most {} of {} can work on one token together",
+                            options.group, most_group, target.id));
+  }
   if (options.group > target.node_chips && options.group % target.node_chips != 0) {
     return fail(fmt::format("a group of {} chips is no whole number of nodes of {}", options.group,
                             target.node_chips));
   }
-  std::vector<int> groups;
-  if (options.group > 0) {
-    groups.push_back(options.group);
-  } else {
-    for (int group = 1; group <= target.node_chips; ++group)
-      groups.push_back(group);
-    // Wider than a node only where a layer needs it.
-    for (int nodes = 2; nodes <= kMostNodes; nodes *= 2)
-      groups.push_back(nodes * target.node_chips);
-  }
+  const Least least(shape, target, options, *weights, *cache);
+  if (const auto why = least.too_much())
+    return fail(*why);
   std::optional<Compiler> best;
   std::optional<Error> error;
-  for (const int group : groups) {
-    if (best && group > target.node_chips)
-      break;
+  Compiled::Faster fastest;
+  const auto attempt = [&](int group) {
+    if (const auto why = least.too_much(group, most_group)) {
+      error = fail(*why);
+      return;
+    }
     Compiler compiler(shape, target, options, *weights, *cache, group);
     if (const Status status = compiler.run(); !status.ok()) {
       error = status.error();
-      continue;
+      return;
     }
-    if (!best ||
-        compiler.compiled().schedule.token_cycles < best->compiled().schedule.token_cycles) {
+    const Schedule& s = compiler.compiled().schedule;
+    if (fastest.group == 0 || s.token_cycles < fastest.token_cycles)
+      fastest = {group, s.chips(), s.token_cycles};
+    if (!best || better(s, best->compiled().schedule, options.chips > 0))
       best.emplace(std::move(compiler));
+  };
+  if (options.group > 0) {
+    attempt(options.group);
+  } else {
+    for (int group = 1; group <= std::min({target.node_chips, kMostInNode, most_group}); ++group)
+      attempt(group);
+    // Wider than a node only where a layer needs it.
+    if (!best) {
+      for (int nodes = 2; nodes * target.node_chips <= most_group; ++nodes)
+        attempt(nodes * target.node_chips);
     }
   }
   if (!best)
     return *error;
+  if (fastest.token_cycles < best->compiled().schedule.token_cycles)
+    best->compiled().faster = fastest;
   MEDLEY_TRY_STATUS(best->add_prefill());
   return std::move(best->compiled());
 }

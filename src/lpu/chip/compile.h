@@ -17,7 +17,8 @@ struct CompileOptions {
   long long context = 0;                    // of a stream
   int streams = 1;                          // that SRAM keeps room for
   int chips = 0;                            // 0: as few as hold it
-  int group = 0;  // chips of a stage; 0: what gives the shortest token time
+  // Chips of a stage; 0: what needs the fewest chips, of several the one of the shortest token.
+  int group = 0;
 };
 
 struct Compiled {
@@ -30,6 +31,12 @@ struct Compiled {
   long long most_context = 0;                // of one stream
   int slots = 0;                             // streams that go round without waiting for each other
   std::string binds;                         // what keeps the time of a token from being shorter
+  // The group whose token is the shortest of all that were tried, where more chips make it shorter
+  // than that of the fewest; 0: they do not.
+  struct Faster {
+    int group = 0, chips = 0;
+    std::int64_t token_cycles = 0;
+  } faster;
 };
 
 // The cycles of a segment by what is at work in them, each cycle counted once: for the first of

@@ -41,6 +41,9 @@ enum class ScheduleBug {
   kWindowEverywhere,   // every layer sees no more than those with a window
   kFirstStageFree,     // the first stage takes a stream while the way back to it is in use
   kChoiceForgotten,    // the residual stream is sent back in place of the token
+  kUnitOfNone,         // an instruction takes none of its vector unit
+  kLinkTwice,          // a link is free from one hemisphere while the other sends
+  kHalfHandedOn,       // half the lanes go to the next group
   kCount,
 };
 

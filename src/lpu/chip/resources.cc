@@ -73,6 +73,8 @@ Timeline& Resources::unit(const Unit& unit, int number) {
     case UnitKind::kSwitch:
       return switches_[unit.hemisphere];
     case UnitKind::kLink:
+      if (planted(ScheduleBug::kLinkTwice) && unit.hemisphere == 1)
+        return next_;
       return links_[at(unit.index)];
     case UnitKind::kNext:
       break;

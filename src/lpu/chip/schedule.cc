@@ -32,25 +32,40 @@ std::string_view name_of(SegmentKind kind) { return kSegmentNames[static_cast<st
 std::uint64_t Schedule::digest() const {
   Digest digest;
   const auto add = [&](auto... numbers) { (digest.add(static_cast<std::uint64_t>(numbers)), ...); };
+  const auto add_text = [&](std::string_view text) {
+    add(text.size());
+    for (const char letter : text)
+      add(static_cast<unsigned char>(letter));
+  };
+  const auto add_accesses = [&](const std::vector<Access>& accesses) {
+    add(accesses.size());
+    for (const Access& a : accesses) {
+      add(a.write, a.remote, a.indirect, a.area, a.hemisphere, a.bank, a.slice, a.slices, a.row,
+          a.rows, a.period, a.cycle, a.streams, a.stream[0], a.stream[1], a.lane, a.lanes, a.peer,
+          a.peer_rows, a.range, a.value);
+    }
+  };
+  add_text(model);
+  add_text(target);
   add(weights, cache, group, node, shard_rows, experts, lanes, context, streams, token_cycles,
       interval_cycles, segments.size(), stages.size());
   for (const Segment& segment : segments) {
-    add(segment.kind, segment.tokens, segment.part, segment.chunk_of, segment.cycles, segment.macs);
+    add_text(segment.name);
+    add(segment.kind, segment.tokens, segment.part, segment.chunk_of, segment.cycles, segment.macs,
+        segment.instructions.size());
     for (int area = 0; area < kAreas; ++area)
       add(segment.rows[area], segment.used_bytes[area]);
     for (const Instruction& i : segment.instructions) {
       add(i.op, i.unit.kind, i.unit.hemisphere, i.unit.index, i.unit.count, i.start, i.busy,
           i.weight, i.n, i.columns, i.k, i.lanes, i.chosen, i.tile, i.first, i.last, i.head,
-          i.detail, i.accesses.size());
-      for (const Access& a : i.accesses) {
-        add(a.write, a.remote, a.indirect, a.area, a.hemisphere, a.bank, a.slice, a.slices, a.row,
-            a.rows, a.period, a.cycle, a.streams, a.stream[0], a.stream[1], a.lane, a.lanes, a.peer,
-            a.peer_rows, a.range, a.value);
-      }
+          i.detail);
+      add_accesses(i.accesses);
     }
+    add_accesses(segment.inputs);
+    add_accesses(segment.outputs);
   }
   for (const Stage& stage : stages) {
-    add(stage.first_chip, stage.start, stage.end);
+    add(stage.first_chip, stage.start, stage.end, stage.runs.size());
     for (const Run& run : stage.runs) {
       add(run.segment, run.layer, run.start);
       for (const std::int64_t base : run.base)

@@ -18,7 +18,10 @@ using data::Node;
 
 // What published figures of one chip may differ by and still speak of one chip: they are rounded.
 constexpr double kRounding = 0.03;
+constexpr double kMostChip_w = 1e5;
 constexpr data::Bounds kHop{.max = 1e6, .above_min = true};
+
+bool differ(double a, double b) { return std::abs(a - b) > kRounding * std::max(a, b); }
 
 class Reader {
  public:
@@ -33,6 +36,9 @@ class Reader {
     target_.id = top.required_text("id");
     target_.name = top.text("name", target_.id);
     target_.accelerator = top.text("accelerator");
+    if (const auto named = document.find("accelerator"))
+      target_.accelerator_at =
+          fmt::format("{}:{}:{}: {}", named->file(), named->line(), named->column(), named->path());
     target_.note = top.text("note");
     if (const auto table = top.required("sources")) {
       std::vector<std::pair<std::string, Node>> entries;
@@ -82,7 +88,7 @@ class Reader {
       target_.most_chips = whole(links, "most_chips", 1 << 24);
     });
     if (top.has("chip_w")) {
-      const double low = number(top, "chip_w", data::kPositive);
+      const double low = number(top, "chip_w", {.max = kMostChip_w, .above_min = true});
       target_.chip_w = {low, low};
     }
     read_formats(top);
@@ -195,8 +201,6 @@ class Reader {
     }
   }
 
-  static bool differ(double a, double b) { return std::abs(a - b) > kRounding * std::max(a, b); }
-
   void check(Fields& fields, const NumberFormat& format, std::optional<double> peak) {
     const auto refuse = [&](const char* key, const std::string& message) {
       fields.fail(fields.child(key)->error(message));
@@ -210,14 +214,18 @@ class Reader {
                     fmt::format("{} planes cannot work together on one tile: a hemisphere has {}",
                                 format.planes, target_.planes));
     }
+    const double bytes = bytes_per_number(format.precision);
+    if (format.bytes != bytes)
+      return refuse("bytes", fmt::format("a number of {} has {:g} bytes, not {}",
+                                         name_of(format.precision), bytes, format.bytes));
+    if (format.activation_bytes == 3)
+      return refuse("activation_bytes", "no number has 3 bytes; expected 1, 2 or 4");
     const int streams = format.planes * target_.install_streams;
     if (streams % format.bytes != 0) {
       return refuse("bytes", fmt::format("{} streams carry no whole number of weights of {} bytes",
                                          streams, format.bytes));
     }
-    const double tops = 2.0 * target_.hemispheres * (target_.planes / format.planes) *
-                        target_.lanes * target_.columns / format.cycles_per_vector *
-                        target_.clock_ghz / 1e3;
+    const double tops = target_.operations_per_second(format) / 1e12;
     if (peak && differ(tops, *peak)) {
       return refuse(
           "peak_tops",
@@ -332,6 +340,42 @@ Result<Target> find_target(const std::string& name, const std::string& catalog) 
                  {}};
   }
   return read_target((folder_of_targets(catalog) / (name + ".yaml")).string());
+}
+
+Status check_accelerator(const Target& target, const data::Catalog& catalog) {
+  if (target.accelerator.empty())
+    return Done{};
+  const auto refuse = [&](const std::string& message) {
+    return Error{ErrorCode::kInvalid, fmt::format("{}: {}", target.accelerator_at, message),
+                 "accelerator"};
+  };
+  const auto found = catalog.accelerator(target.accelerator);
+  if (!found)
+    return refuse(found.error().message);
+  const auto other = [&](const std::string& ours, double theirs) {
+    return refuse(
+        fmt::format("here {}, and '{}' of the catalogue has {:.4g}", ours, found->id, theirs));
+  };
+  const auto sram = static_cast<double>(target.sram_bytes());
+  if (const MemoryTier* memory = found->serving_memory();
+      memory != nullptr && memory->capacity && differ(sram, memory->capacity->value())) {
+    return other(fmt::format("{:.4g} GB of SRAM", sram / 1e9), memory->capacity->value() / 1e9);
+  }
+  for (const NumberFormat& format : target.formats) {
+    const auto peak = found->peak.find(format.precision);
+    const double ours = target.operations_per_second(format);
+    if (peak != found->peak.end() && differ(ours, peak->second.value())) {
+      return other(fmt::format("{:.4g} TOP/s in {}", ours / 1e12, name_of(format.precision)),
+                   peak->second.value() / 1e12);
+    }
+  }
+  if (found->draw_w && target.chip_w.high > 0 &&
+      (target.chip_w.low < found->draw_w->low || target.chip_w.high > found->draw_w->high)) {
+    return refuse(fmt::format("here a chip of {:g} W, and '{}' of the catalogue draws {:g} to {:g}",
+                              target.chip_w.middle(), found->id, found->draw_w->low,
+                              found->draw_w->high));
+  }
+  return Done{};
 }
 
 }  // namespace medley::lpu::chip

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "data/catalog.h"
 #include "domain/accelerator.h"
 
 namespace medley::lpu::chip {
@@ -39,7 +40,8 @@ struct Figure {
 
 struct Target {
   std::string id, name;
-  std::string accelerator;  // of the catalogue; empty: none
+  std::string accelerator;     // of the catalogue; empty: none
+  std::string accelerator_at;  // where the file names it: "chip.yaml:5:14: accelerator"
   std::string note;
   std::vector<Figure> figures;
   std::vector<std::pair<std::string, std::string>> sources;  // key: citation
@@ -80,6 +82,10 @@ struct Target {
   }
   // Cycles that a link is busy with one vector of so many bytes: whole ones.
   int link_cycles(int bytes) const;
+  double operations_per_second(const NumberFormat& format) const {
+    return 2.0 * hemispheres * (planes / format.planes) * lanes * columns /
+           format.cycles_per_vector * clock_ghz * 1e9;
+  }
   double seconds(double cycles) const { return cycles / (clock_ghz * 1e9); }
 };
 
@@ -88,6 +94,8 @@ Result<Target> read_target(const std::string& path);
 Result<Target> parse_target(std::string_view text, const std::string& name);
 // `name` is a path that ends in .yaml, or the id of a file in <catalog>/targets.
 Result<Target> find_target(const std::string& name, const std::string& catalog);
+// That the accelerator it names is in the catalogue, and one of the same memory, peaks and power.
+Status check_accelerator(const Target& target, const data::Catalog& catalog);
 // Ids of the files in <catalog>/targets, sorted.
 std::vector<std::string> target_ids(const std::string& catalog);
 

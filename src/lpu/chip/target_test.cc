@@ -76,6 +76,13 @@ TEST(Target, RefusesWhatContradictsItselfWithFileLineAndField) {
                      "    peak_tops: {value: 17, assumed: example}"),
             "chip.yaml:45:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
             "cycles a vector, do 16 TOP/s, not 17");
+  EXPECT_EQ(error_of("bytes: {value: 2,", "bytes: {value: 1,"),
+            "chip.yaml:46:12: formats[1].bytes: a number of fp16 has 2 bytes, not 1");
+  EXPECT_EQ(error_of("activation_bytes: {value: 2,", "activation_bytes: {value: 3,"),
+            "chip.yaml:48:23: formats[1].activation_bytes: no number has 3 bytes; expected 1, 2 or "
+            "4");
+  EXPECT_NE(error_of("chip_w: {value: 1,", "chip_w: {value: 1e300,").find("chip.yaml:38:"),
+            std::string::npos);
   EXPECT_EQ(error_of("precision: fp16", "precision: fp32"),
             "chip.yaml:45:16: formats[1].precision: format fp32 stands here twice");
 }
@@ -92,6 +99,39 @@ TEST(Target, RefusesFiguresWithoutOriginAndKeysItDoesNotKnow) {
   EXPECT_NE(error_of("hop_ns:", "hop_us:").find("hop_us"), std::string::npos);
   EXPECT_NE(error_of("lanes: {value: 64, assumed: example}", ""), "");
   EXPECT_NE(error_of("lanes: {value: 64,", "lanes: {value: 0,"), "");
+}
+
+TEST(Target, IsTheAcceleratorThatItNames) {
+  const auto catalog = data::read_catalog("catalog");
+  ASSERT_TRUE(catalog.ok()) << catalog.error().message;
+  const auto error_as = [&](const std::string& from, const std::string& to) {
+    std::string text = text_of("catalog/targets/groqchip1.yaml");
+    text.replace(text.find(from), from.size(), to);
+    const auto target = parse_target(text, "chip.yaml");
+    EXPECT_TRUE(target.ok()) << target.error().message;
+    const Status status = check_accelerator(*target, *catalog);
+    return status.ok() ? "" : status.error().message;
+  };
+  for (const std::string& id : target_ids("catalog")) {
+    const auto target = find_target(id, "catalog");
+    ASSERT_TRUE(target.ok());
+    EXPECT_TRUE(check_accelerator(*target, *catalog).ok()) << id;
+  }
+  EXPECT_NE(error_as("groq_lpu_v1", "groq_lpu_v11").find("chip.yaml:5:14: accelerator: "),
+            std::string::npos);
+  EXPECT_NE(error_as("groq_lpu_v1", "groq_lpu_v11").find("did you mean 'groq_lpu_v1'"),
+            std::string::npos);
+  EXPECT_EQ(error_as("groq_lpu_v1", "h100_sxm"),
+            "chip.yaml:5:14: accelerator: here 0.2307 GB of SRAM, and 'h100_sxm' of the catalogue "
+            "has 85.9");
+  EXPECT_EQ(error_as("chip_w: {value: 240,", "chip_w: {value: 2400,"),
+            "chip.yaml:5:14: accelerator: here a chip of 2400 W, and 'groq_lpu_v1' of the "
+            "catalogue draws 185 to 375");
+  EXPECT_EQ(error_as("cycles_per_vector: {value: 1, assumed: \"follows from the peak\"}\n"
+                     "    peak_tops: {value: 750, sources: [ALCF]}",
+                     "cycles_per_vector: {value: 2, assumed: a guess}"),
+            "chip.yaml:5:14: accelerator: here 368.6 TOP/s in int8, and 'groq_lpu_v1' of the "
+            "catalogue has 750");
 }
 
 TEST(Target, NamesWhatIsThereWhenOneIsNot) {

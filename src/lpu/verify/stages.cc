@@ -25,6 +25,18 @@ bool Verifier::leaves(const std::vector<Access>& left, const Segment& next) cons
   return std::includes(there.begin(), there.end(), needed.begin(), needed.end());
 }
 
+// The next group has in the same place, in all lanes, what this one had.
+bool Verifier::arrives_as_it_was(const Instruction& in) const {
+  if (in.accesses.size() != 2)
+    return false;
+  const Access &from = in.accesses[0], &to = in.accesses[1];
+  const auto place = [](const Access& a) {
+    return std::tie(a.area, a.hemisphere, a.bank, a.slice, a.slices, a.row, a.rows, a.lane, a.lanes,
+                    a.value, a.peer);
+  };
+  return !from.write && to.write && to.remote && place(from) == place(to);
+}
+
 void Verifier::check_stages() {
   std::int64_t now = 0, arrival = 0;
   int next_layer = 0, next_chip = 0, next_embed = 0, next_head = 0;
@@ -96,6 +108,8 @@ void Verifier::check_stages() {
             at_stage("hands on before its last run");
           std::vector<Access> sent;
           for (const Instruction& in : segment.instructions) {
+            if (!arrives_as_it_was(in))
+              at_stage(fmt::format("{} leaves something else than it takes", segment.name));
             for (const Access& access : in.accesses) {
               if (access.write)
                 sent.push_back(access);

@@ -57,7 +57,8 @@ void Verifier::check_form() {
                 in.unit.count >= 1 && in.unit.index + in.unit.count <= target_.planes;
         break;
       case UnitKind::kSwitch:
-        sound = sound && in.unit.hemisphere < target_.hemispheres;
+        sound = sound && in.unit.hemisphere < target_.hemispheres && in.unit.index == 0 &&
+                in.unit.count == 1;
         break;
       case UnitKind::kLink:
         // Within the node by the link of the distance, else by one of those that lead out.
@@ -66,10 +67,11 @@ void Verifier::check_form() {
                      ? in.unit.index == in.detail
                      : in.unit.index >= target_.node_chips &&
                            in.unit.index < target_.node_chips + target_.far_links) &&
-                in.unit.hemisphere < target_.hemispheres;
+                in.unit.hemisphere < target_.hemispheres && in.unit.count == 1;
         break;
       case UnitKind::kVector:
-      case UnitKind::kNext:
+      case UnitKind::kNext:  // there is one of each
+        sound = sound && in.unit == chip::Unit{.kind = in.unit.kind};
         break;
     }
     if (!sound)
@@ -108,10 +110,11 @@ void Verifier::check_units() {
   std::vector<Taken> taken;
   for (std::size_t i = 0; i < segment_->instructions.size(); ++i) {
     const Instruction& in = segment_->instructions[i];
+    // A link is the same from either hemisphere.
+    const int hemisphere = in.unit.kind == UnitKind::kLink ? 0 : in.unit.hemisphere;
     for (int n = 0; n < in.unit.count; ++n) {
       const std::int64_t key =
-          (static_cast<std::int64_t>(in.unit.kind) * 4096 + in.unit.hemisphere) * 4096 +
-          in.unit.index + n;
+          (static_cast<std::int64_t>(in.unit.kind) * 4096 + hemisphere) * 4096 + in.unit.index + n;
       taken.push_back({key, in.start, in.start + in.busy, static_cast<int>(i)});
     }
     std::int64_t work = 1;

@@ -99,6 +99,7 @@ class Verifier {
   using Cell = std::tuple<int, int, int, int>;
   static std::set<Cell> cells(const std::vector<Access>& accesses);
   bool leaves(const std::vector<Access>& left, const Segment& next) const;
+  bool arrives_as_it_was(const Instruction& hand_on) const;
 
   const chip::Schedule& schedule_;
   const Target& target_;

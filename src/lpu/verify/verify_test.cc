@@ -89,8 +89,20 @@ TEST(Verify, FindsWorkThatIsNotTheModels) {
   using chip::Instruction;
   using chip::Op;
   says(each(Op::kMultiply, [](Instruction& in) { in.k = 0; }), "with another tile than it says");
-  says(each(Op::kSend, [](Instruction& in) { in.unit.kind = chip::UnitKind::kVector; }),
+  says(each(Op::kSend, [](Instruction& in) { in.unit = {.kind = chip::UnitKind::kVector}; }),
        "cannot do it");
+  says(each(Op::kNorm, [](Instruction& in) { in.unit.index = 1; }), "there is no such unit");
+  says(each(Op::kNorm, [](Instruction& in) { in.unit.count = 0; }), "there is no such unit");
+  says(each(Op::kSwap, [](Instruction& in) { in.unit.count = 0; }), "there is no such unit");
+  says(each(Op::kSend, [](Instruction& in) { in.unit.count = 2; }), "there is no such unit");
+  says(
+      [](chip::Schedule& s) {
+        for (chip::Segment& segment : s.segments) {
+          if (segment.kind == chip::SegmentKind::kHandOn)
+            segment.instructions.front().accesses.back().lanes -= 1;
+        }
+      },
+      "leaves something else than it takes");
   says([](chip::Schedule& s) { s.segments[1].cycles -= 1; }, "after the segment's");
   // Layers 1 and 2 change places, or the last is left out.
   says(
