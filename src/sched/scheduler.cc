@@ -265,17 +265,17 @@ class Scheduler::Impl {
 
   void on(const AlarmRang&) {
     alarm_.reset();
-    bool any_expired = false;
+    // Where one request is tried at an alarm, that is one which expires, if any does.
+    const auto first = backlog_.next_expiry();
+    if (placement_->groups_looked_at() == 0 || !first || first->first > now_)
+      look_around();
     while (const auto next = backlog_.next_expiry()) {
       if (next->first > now_ || planted(Bug::kExpiredKept))
         break;
-      any_expired = true;
       const std::optional<Waiting> late = backlog_.remove(next->second);
       if (!try_to_place(*late, true))
         reject(late->request, RejectReason::kTimedOut);
     }
-    if (!any_expired)
-      look_around();
   }
 
   void on(const PricesSolved& event) {
