@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
           ->type_name("POLICY,...")
           ->excludes(placement, requests_csv, decisions);
   verb->add_option("--load", simulate.loads,
-                   "With --compare: factors on the rate of arrivals, as 0.5,1; without, 1")
+                   "With --compare: factors on the rate of arrivals, as 0.5,1, or times the load "
+                   "at which the bound keeps 99.7 % of all value, as 0.5one,one; without, 1")
       ->type_name("LOAD,...")
       ->needs(compare);
   verb->add_option("--seeds", simulate.seeds,

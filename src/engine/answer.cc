@@ -8,16 +8,17 @@
 namespace medley::engine {
 
 std::optional<Error> refusal(const Generation& generation, long long prompt_tokens,
-                             long long context_tokens) {
+                             long long context_tokens, bool at_least) {
   if (generation.max_tokens && generation.max_tokens->count() < 1)
     return Error{ErrorCode::kInvalid, "max_tokens must be at least 1", "max_tokens"};
   if (prompt_tokens < context_tokens)
     return std::nullopt;
-  return Error{ErrorCode::kInvalid,
-               fmt::format("the prompt has {} tokens, but the model's context is {} tokens, prompt "
-                           "and answer together",
-                           prompt_tokens, context_tokens),
-               generation.chat ? "messages" : "prompt"};
+  return Error{
+      ErrorCode::kInvalid,
+      fmt::format("the prompt has {}{} tokens, but the model's context is {} tokens, prompt "
+                  "and answer together",
+                  at_least ? "at least " : "", prompt_tokens, context_tokens),
+      generation.chat ? "messages" : "prompt"};
 }
 
 Answer::Answer(const Job& job, long long prompt_tokens, long long context_tokens)

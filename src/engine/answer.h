@@ -11,9 +11,10 @@
 
 namespace medley::engine {
 
-// Why a request with so many prompt tokens cannot be served as it is; empty: it can.
+// Why a request with so many prompt tokens (or at least so many, if that is all that is known)
+// cannot be served as it is; empty: it can.
 std::optional<Error> refusal(const Generation& generation, long long prompt_tokens,
-                             long long context_tokens);
+                             long long context_tokens, bool at_least = false);
 
 // Of one job, token by token.
 class Answer {

@@ -240,14 +240,57 @@ TEST_P(EngineConformance, RefusesAPromptThatIsTooLong) {
 
 TEST_P(EngineConformance, CountsMoreTokensInALongerPrompt) {
   START_SUBJECT_OR_SKIP();
-  const auto few = subject->engine().count_prompt_tokens(chat(1, "Once upon a time", 1));
-  const auto more = subject->engine().count_prompt_tokens(
-      chat(2, "Once upon a time there was a little girl who lived by the sea", 1));
+  Generation shorter = chat(1, "Once upon a time", 1);
+  Generation longer = chat(2, "Once upon a time there was a little girl who lived by the sea", 1);
+  const auto few = subject->engine().count_prompt_tokens(shorter);
+  const auto more = subject->engine().count_prompt_tokens(longer);
   if (!few)
     GTEST_SKIP() << "this engine does not count";
   ASSERT_TRUE(more);
   EXPECT_GE(few->count(), 1);
   EXPECT_GT(*more, *few);
+}
+
+// By its bytes alone, before a tokenizer has spent seconds on it.
+TEST_P(EngineConformance, APromptOfMegabytesIsCountedAndRefusedUnread) {
+  START_SUBJECT_OR_SKIP();
+  Generation huge = chat(1, std::string(4 << 20, 'x'), 1);
+  const auto least = subject->engine().count_prompt_tokens(huge);
+  if (!least)
+    GTEST_SKIP() << "this engine does not count";
+  EXPECT_TRUE(huge.tokens.empty());
+  EXPECT_GT(least->count(), 4096);
+  start(*subject, ear, std::move(huge));
+  ASSERT_TRUE(pump_until(*subject, [&] { return ear.of(RequestId(1)).over(); }));
+  ASSERT_TRUE(ear.of(RequestId(1)).error);
+  EXPECT_EQ(ear.of(RequestId(1)).error->code, ErrorCode::kInvalid);
+  run_a_fence(*subject, ear);
+}
+
+// The tokens that were counted are those that are read.
+TEST_P(EngineConformance, ACountedPromptIsAnsweredAsOneThatWasNot) {
+  START_SUBJECT_OR_SKIP();
+  Generation counted = chat(1, "Once upon a time", 8);
+  if (!subject->engine().count_prompt_tokens(counted))
+    GTEST_SKIP() << "this engine does not count";
+  EXPECT_FALSE(counted.tokens.empty());
+  Generation elsewhere = counted;
+  elsewhere.id = RequestId(3);
+  elsewhere.tokens = {1};
+  elsewhere.tokens_of = "another model";
+  for (Generation* each : {&counted, &elsewhere}) {
+    const RequestId id = each->id;
+    start(*subject, ear, std::move(*each));
+    ASSERT_TRUE(pump_until(*subject, [&] { return ear.of(id).over(); }));
+  }
+  start(*subject, ear, chat(2, "Once upon a time", 8));
+  ASSERT_TRUE(pump_until(*subject, [&] { return ear.of(RequestId(2)).over(); }));
+  for (const std::uint64_t id : {1, 3}) {
+    ASSERT_TRUE(ear.of(RequestId(id)).ending);
+    EXPECT_EQ(ear.of(RequestId(id)).text, ear.of(RequestId(2)).text);
+    EXPECT_EQ(ear.of(RequestId(id)).ending->prompt_tokens,
+              ear.of(RequestId(2)).ending->prompt_tokens);
+  }
 }
 
 TEST_P(EngineConformance, MayBeDestroyedWithWorkInFlight) {

@@ -37,6 +37,9 @@ struct Generation {
   Prefix prefix;                     // what the prompt begins with; for emulated caches
   std::optional<Tokens> max_tokens;  // empty: until the model stops or its context is full
   Sampling sampling;
+  // The prompt in tokens of the tokenizer in this model file, where an engine has counted them.
+  std::vector<int> tokens;
+  std::string tokens_of;
   std::string body;  // the client's JSON, for engines that speak the same language (unknown fields
                      // travel on)
 };
@@ -76,8 +79,10 @@ class Engine {
   // The replica counts as lost; its requests are cancelled one by one besides. For engines whose
   // work would go on after that.
   virtual void reset() {}
-  // Prompt tokens as this engine's tokenizer counts them; empty when it cannot say.
-  virtual std::optional<Tokens> count_prompt_tokens(const Generation& generation) const = 0;
+  // Prompt tokens as this engine's tokenizer counts them, which it may keep in `generation` for its
+  // likes; empty when it cannot say. Of a prompt that cannot fit by its bytes alone, a number that
+  // it has at least, and that does not fit. From any thread.
+  virtual std::optional<Tokens> count_prompt_tokens(Generation& generation) const = 0;
   virtual LoadSignal load() const = 0;
   // From now on `hear` is told, on the loop's thread and never from inside a call, what the engine
   // says of its load, others' requests with medley's. Engines that have no others never call it.

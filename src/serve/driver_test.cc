@@ -24,7 +24,7 @@ class FakeEngine final : public engine::Engine {
     running.erase(request);
     cancelled.insert(request);
   }
-  std::optional<Tokens> count_prompt_tokens(const engine::Generation&) const override {
+  std::optional<Tokens> count_prompt_tokens(engine::Generation&) const override {
     return std::nullopt;
   }
   LoadSignal load() const override { return {}; }

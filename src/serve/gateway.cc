@@ -17,13 +17,33 @@ namespace {
 
 constexpr std::string_view kJson = "application/json";
 
-Tokens estimate_prompt_tokens(const engine::Generation& generation) {
+// A tokenizer takes about 2 ms for so much; longer prompts would keep tokens of others waiting.
+constexpr std::size_t kCountedAtOnce = 1000;
+
+std::size_t prompt_bytes(const engine::Generation& generation) {
   std::size_t bytes = generation.prompt.size();
   for (const engine::Message& message : generation.messages)
     bytes += message.content.size();
+  return bytes;
+}
+
+Tokens estimate_prompt_tokens(const engine::Generation& generation) {
+  const std::size_t bytes = prompt_bytes(generation);
   const long long messages = static_cast<long long>(generation.messages.size());
   return Tokens(
       std::max(static_cast<long long>(bytes) / kBytesPerToken + kTokensPerMessage * messages, 1LL));
+}
+
+// The first that can count speaks for all.
+void count_prompt(const std::vector<const engine::Engine*>& engines,
+                  engine::Generation& generation) {
+  for (const engine::Engine* engine : engines) {
+    if (const std::optional<Tokens> tokens = engine->count_prompt_tokens(generation)) {
+      generation.prompt_tokens = std::max(*tokens, Tokens(1));
+      return;
+    }
+  }
+  generation.prompt_tokens = estimate_prompt_tokens(generation);
 }
 
 net::HttpHeaders request_headers(RequestId id) {
@@ -123,6 +143,11 @@ class Gateway::Call final : public RequestListener {
   void peer_gone() {
     cancel("cancelled");
     finish("cancelled");
+  }
+
+  void submit(engine::Generation generation) {
+    request_.prompt_tokens = generation.prompt_tokens;
+    gateway_.driver_.submit(request_, std::move(generation), *this);
   }
 
   // The gateway goes: the client hears of it.
@@ -264,7 +289,7 @@ class Gateway::Call final : public RequestListener {
   Gateway& gateway_;
   const openai::Dialect& dialect_;
   const openai::AnswerHead head_;
-  const Request request_;
+  Request request_;  // its prompt is counted by submit()
   const bool stream_;
   const std::shared_ptr<net::HttpExchange> exchange_;
   openai::SseWriter sse_;
@@ -285,7 +310,8 @@ Gateway::Gateway(engine::Loop& loop, const Fleet& fleet, Driver& driver,
       metrics_(metrics),
       options_(std::move(options)),
       prefix_namer_(options_.prefix_key),
-      owners_(fleet.pools_of_replicas()) {}
+      owners_(fleet.pools_of_replicas()),
+      counter_(loop) {}
 
 Gateway::~Gateway() {
   // Ending one call may end others, out of the backlog: the timers go last.
@@ -395,7 +421,6 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   generation.max_tokens = parsed->max_tokens;
   generation.sampling = parsed->sampling;
   generation.body = std::move(http.body);
-  generation.prompt_tokens = count_prompt(offer, service_class, generation);
   if (any_caches_prefixes(fleet_, offer, service_class))
     generation.prefix = prefix_namer_.name(generation, wishes->label, wishes->tenant);
 
@@ -408,7 +433,6 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.priority = wishes->priority;
   request.model = *offer_id;
   request.endpoint = parsed->chat ? Endpoint::kChat : Endpoint::kCompletion;
-  request.prompt_tokens = generation.prompt_tokens;
   request.output_cap = parsed->max_tokens;
   request.targets = wishes->targets;
   request.streamed = parsed->stream;
@@ -423,7 +447,17 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   calls_.emplace(id, std::move(call));
   exchange->on_peer_gone([&started] { started.peer_gone(); });
   ask_to_keep_alive();
-  driver_.submit(request, std::move(generation), started);
+  const auto count = [engines = counting_engines(offer, service_class)](engine::Generation& of) {
+    count_prompt(engines, of);
+  };
+  if (prompt_bytes(generation) <= kCountedAtOnce) {
+    count(generation);
+    return started.submit(std::move(generation));
+  }
+  counter_.ask(std::move(generation), count, [this, id](engine::Generation counted) {
+    if (const auto found = calls_.find(id); found != calls_.end())  // else the client has left
+      found->second->submit(std::move(counted));
+  });
 }
 
 void Gateway::refuse(RequestId id, const ApiError& error, net::HttpExchange& exchange) {
@@ -431,19 +465,17 @@ void Gateway::refuse(RequestId id, const ApiError& error, net::HttpExchange& exc
   metrics_.count_request({.outcome = "invalid"});
 }
 
-Tokens Gateway::count_prompt(const Offer& offer, ServiceClass service_class,
-                             const engine::Generation& generation) const {
-  // The first pool that can count speaks for all: it is not known yet which one will serve.
+// One of each pool: it is not known yet which will serve.
+std::vector<const engine::Engine*> Gateway::counting_engines(const Offer& offer,
+                                                             ServiceClass service_class) const {
+  std::vector<const engine::Engine*> engines;
   for (const PoolId pool : offer.pools[index_of(service_class)]) {
     const auto replica = std::find(owners_.begin(), owners_.end(), pool);
-    if (replica == owners_.end())
-      continue;
-    const ReplicaId id(static_cast<std::uint64_t>(replica - owners_.begin()));
-    if (const std::optional<Tokens> tokens = driver_.engine(id).count_prompt_tokens(generation)) {
-      return std::max(*tokens, Tokens(1));
-    }
+    if (replica != owners_.end())
+      engines.push_back(
+          &driver_.engine(ReplicaId(static_cast<std::uint64_t>(replica - owners_.begin()))));
   }
-  return estimate_prompt_tokens(generation);
+  return engines;
 }
 
 void Gateway::set_beats(PoolId pool) {

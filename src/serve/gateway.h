@@ -16,6 +16,7 @@
 #include "serve/openai/dialect.h"
 #include "serve/openai/errors.h"
 #include "serve/prefix_namer.h"
+#include "serve/prompt_counter.h"
 #include "telemetry/metrics.h"
 
 namespace medley::serve {
@@ -56,8 +57,8 @@ class Gateway {
   void refuse(RequestId id, const openai::ApiError& error, net::HttpExchange& exchange);
   std::string readiness(bool& ready) const;
   std::string metrics_text();
-  Tokens count_prompt(const Offer& offer, ServiceClass service_class,
-                      const engine::Generation& generation) const;
+  std::vector<const engine::Engine*> counting_engines(const Offer& offer,
+                                                      ServiceClass service_class) const;
   int replicas_up(PoolId pool) const;
   void set_beats(PoolId pool);
   void set_load_reports(PoolId pool);
@@ -75,6 +76,7 @@ class Gateway {
   // Ended calls, until the loop comes round: they end inside their own callbacks.
   std::vector<std::unique_ptr<Call>> ended_;
   std::optional<engine::TimerId> sweep_, keep_alive_;
+  PromptCounter counter_;  // first to go
 };
 
 }  // namespace medley::serve

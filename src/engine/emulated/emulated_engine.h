@@ -28,9 +28,7 @@ class EmulatedEngine : public Engine {
   // The step in progress ends without effect, as in the simulator.
   void reset() override;
   // It has no tokenizer.
-  std::optional<Tokens> count_prompt_tokens(const Generation&) const override {
-    return std::nullopt;
-  }
+  std::optional<Tokens> count_prompt_tokens(Generation&) const override { return std::nullopt; }
   LoadSignal load() const override;
   bool emulated() const override { return true; }
 

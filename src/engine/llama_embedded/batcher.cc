@@ -26,14 +26,10 @@ Batcher::Batcher(const llama_model& model, llama_context& context, const PromptE
 Batcher::~Batcher() { llama_batch_free(batch_); }
 
 void Batcher::add(Job job, std::vector<Happening>& happenings) {
-  const Generation& generation = job.generation;
-  const auto refuse = [&](Error error) { happenings.push_back({job.number, std::move(error)}); };
-  Result<std::vector<llama_token>> prompt = encoder_.encode(generation);
+  Result<std::vector<int>> prompt =
+      read_prompt(encoder_.tokenizer(), context_tokens_, job.generation);
   if (!prompt)
-    return refuse(std::move(prompt).error());
-  const auto count = static_cast<long long>(prompt->size());
-  if (std::optional<Error> error = refusal(generation, count, context_tokens_))
-    return refuse(*std::move(error));
+    return happenings.push_back({job.number, std::move(prompt).error()});
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 

@@ -184,11 +184,11 @@ TEST_F(BatcherTest, EndsWhenTheContextIsFull) {
 }
 
 TEST_F(BatcherTest, RefusesWhatCannotBeServedAndNamesTheField) {
-  add(job(1, long_prompt(200), 5));
+  add(job(1, long_prompt(150), 5));
   ASSERT_TRUE(said_[1].error);
   EXPECT_EQ(said_[1].error->code, ErrorCode::kInvalid);
   EXPECT_EQ(said_[1].error->param, "prompt");
-  const auto counted = encoder_->encode(job(1, long_prompt(200), 5).generation);
+  const auto counted = encoder_->encode(job(1, long_prompt(150), 5).generation);
   EXPECT_NE(said_[1].error->message.find(std::to_string(counted->size())), std::string::npos);
   EXPECT_NE(said_[1].error->message.find("512"), std::string::npos);
 

@@ -62,11 +62,8 @@ class LlamaEngine final : public ThreadedEngine {
 
   ~LlamaEngine() override { stop(); }
 
-  std::optional<Tokens> count_prompt_tokens(const Generation& generation) const override {
-    const Result<std::vector<llama_token>> tokens = encoder_.encode(generation);
-    if (!tokens)
-      return std::nullopt;
-    return Tokens(static_cast<long long>(tokens->size()));
+  std::optional<Tokens> count_prompt_tokens(Generation& generation) const override {
+    return count_prompt(encoder_.tokenizer(), context_tokens_, generation);
   }
 
  private:
@@ -74,7 +71,8 @@ class LlamaEngine final : public ThreadedEngine {
       : ThreadedEngine(context, capacity.context_tokens * capacity.sequences),
         shape_(shape_of(context.pool, capacity)),
         model_(std::move(model)),
-        encoder_(*model_) {}
+        encoder_(*model_, context.pool.model_path),
+        context_tokens_(capacity.context_tokens) {}
 
   Status open(const Capacity& capacity) {
     const auto give_up = [](void* engine) {
@@ -88,6 +86,7 @@ class LlamaEngine final : public ThreadedEngine {
   const ContextShape shape_;
   const ModelHandle model_;
   const PromptEncoder encoder_;
+  const long long context_tokens_;
   ContextHandle context_;
 };
 

@@ -64,8 +64,8 @@ TEST(LlamaEngine, TellsThePublishedStory) {
   ASSERT_TRUE(sink.ending_);
   EXPECT_EQ(sink.ending_->reason, FinishReason::kLength);
   EXPECT_EQ(sink.ending_->output_tokens, Tokens(60));
-  EXPECT_EQ(sink.ending_->prompt_tokens,
-            (*engine)->count_prompt_tokens(prompt(2, "Once upon a time", 1)));
+  Generation again = prompt(2, "Once upon a time", 1);
+  EXPECT_EQ(sink.ending_->prompt_tokens, (*engine)->count_prompt_tokens(again));
   EXPECT_EQ(sink.tokens_, 60);
   EXPECT_FALSE(sink.ending_->joules);
 }

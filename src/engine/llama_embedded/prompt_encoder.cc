@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include "engine/llama_embedded/libllama.h"
+
 namespace medley::engine::llama_embedded {
 namespace {
 
@@ -98,9 +100,11 @@ class PromptEncoder::Assembly {
   bool strip_next_ = false, ok_ = true;
 };
 
-PromptEncoder::PromptEncoder(const llama_model& model) : vocab_(llama_model_get_vocab(&model)) {
+PromptEncoder::PromptEncoder(const llama_model& model, std::string path)
+    : vocab_(llama_model_get_vocab(&model)), path_(std::move(path)) {
   const std::int32_t count = llama_vocab_n_tokens(vocab_);
   for (llama_token token = 0; token < count; ++token) {
+    longest_token_ = std::max(longest_token_, token_text(*vocab_, token).size());
     const int attributes = llama_vocab_get_attr(vocab_, token);
     if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED |
                        LLAMA_TOKEN_ATTR_UNKNOWN)) == 0) {

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "engine/prompt.h"
 
 namespace medley::engine::llama_embedded {
 
@@ -25,12 +26,17 @@ namespace medley::engine::llama_embedded {
 // Const and thread-safe: the loop counts tokens while the engine's thread encodes.
 class PromptEncoder {
  public:
-  // `model` outlives the encoder.
-  explicit PromptEncoder(const llama_model& model);
+  // `model`, read from that file, outlives the encoder.
+  explicit PromptEncoder(const llama_model& model, std::string path = {});
 
   // kInvalid, with the field at fault in `param`, when there is nothing to encode or a role is
   // unknown.
   Result<std::vector<llama_token>> encode(const Generation& generation) const;
+  // Of this, which outlives it.
+  Tokenizer tokenizer() const {
+    return {path_, longest_token_,
+            [this](const Generation& generation) { return encode(generation); }};
+  }
   bool has_chat_template() const { return chat_template_.has_value(); }
 
  private:
@@ -46,6 +52,8 @@ class PromptEncoder {
   const Special* special_at(std::string_view text) const;
 
   const llama_vocab* vocab_;
+  const std::string path_;
+  std::size_t longest_token_ = 4;  // of a character that it does not know
   std::optional<std::string> chat_template_;
   std::vector<Special> specials_;           // longest first
   std::array<bool, 256> starts_special_{};  // by first byte

@@ -33,9 +33,7 @@ class OpenaiHttpEngine : public Engine {
   void start(Generation generation, GenerationSink& sink) override;
   void cancel(RequestId request) override;
   // Its tokenizer is far away.
-  std::optional<Tokens> count_prompt_tokens(const Generation&) const override {
-    return std::nullopt;
-  }
+  std::optional<Tokens> count_prompt_tokens(Generation&) const override { return std::nullopt; }
   LoadSignal load() const override;
   void report_load_to(LoadHeard hear) override;
   bool emulated() const override { return false; }

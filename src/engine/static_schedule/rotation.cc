@@ -22,13 +22,10 @@ Rotation::Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace
 }
 
 void Rotation::add(Job job, std::vector<Happening>& happenings) {
-  const auto refuse = [&](Error error) { happenings.push_back({job.number, std::move(error)}); };
-  Result<std::vector<int>> prompt = codec_.encode(job.generation);
+  Result<std::vector<int>> prompt =
+      engine::read_prompt(codec_.tokenizer(), machine_.context(), job.generation);
   if (!prompt)
-    return refuse(std::move(prompt).error());
-  const auto count = static_cast<long long>(prompt->size());
-  if (std::optional<Error> error = refusal(job.generation, count, machine_.context()))
-    return refuse(*std::move(error));
+    return happenings.push_back({job.number, std::move(prompt).error()});
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 

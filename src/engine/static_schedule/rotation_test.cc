@@ -25,6 +25,8 @@ class SlowCodec final : public TextCodec {
   Result<std::vector<int>> encode(const Generation& generation) const override {
     return std::vector<int>(generation.prompt.size(), 7);
   }
+  std::string model() const override { return "slow"; }
+  std::size_t longest_token() const override { return 1; }
   std::string piece(int) const override {
     now_ += token_;
     return "x";

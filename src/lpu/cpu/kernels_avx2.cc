@@ -99,10 +99,17 @@ inline I load_whole(const std::uint8_t* p) {
 }
 // The number of 24 bits in the lowest bytes of three, times 256.
 inline I fourth(I x, I y, I z) {
-  const auto of = [](__m256i a, __m256i b, __m256i c) {
-    b = _mm256_and_si256(_mm256_slli_epi32(b, 16), _mm256_set1_epi32(0xFF0000));
-    c = _mm256_and_si256(_mm256_slli_epi32(c, 8), _mm256_set1_epi32(0xFF00));
-    return _mm256_or_si256(_mm256_slli_epi32(a, 24), _mm256_or_si256(b, c));
+  // The lowest byte of each number to its third, or to its second; 0 elsewhere.
+  const __m256i to_third =
+      _mm256_setr_epi8(-1, -1, 0, -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1, -1, -1, 0, -1,
+                       -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1);
+  const __m256i to_second =
+      _mm256_setr_epi8(-1, 0, -1, -1, -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1, -1, -1, 0, -1, -1,
+                       -1, 4, -1, -1, -1, 8, -1, -1, -1, 12, -1, -1);
+  const auto of = [&](__m256i a, __m256i b, __m256i c) {
+    return _mm256_or_si256(
+        _mm256_slli_epi32(a, 24),
+        _mm256_or_si256(_mm256_shuffle_epi8(b, to_third), _mm256_shuffle_epi8(c, to_second)));
   };
   return {of(x.a, y.a, z.a), of(x.b, y.b, z.b)};
 }
