@@ -26,6 +26,7 @@ WRAPPED = [  # published policies behind a door
     'aibrix_slo+admission', 'least_outstanding+admission']
 PUBLISHED = [
     'round_robin', 'p2c', 'least_outstanding', 'skypilot_instance_aware', 'smg_least_load', 'smg_cache_aware',
+    'smg_cache_aware_library',
     'dynamo_kv', 'static_grid', 'llmd_default', 'llmd_headroom', 'llmd_headroom_most', 'aibrix_slo',
     'aibrix_prefix_cache', 'litellm_latency', 'litellm_latency_repaired', 'litellm_cost', 'multi_factor',
     'splitwise', 'polyserve', 'greedy_cheapest']
@@ -51,7 +52,7 @@ CONDITIONS = [
     mixed('mixed', 'The mixed fleet', policies=MAIN[:-1] + PUBLISHED),
     mixed('mixed-error', 'The mixed fleet, every forecast 30 % wrong', flags=['--prediction-error', '0.3']),
     *[mixed(f'mixed-chunk-{n}', f'The mixed fleet, chunks of {n} tokens', policies=CLOSE, chunk=n)
-      for n in (256, 1024, 2048)],
+      for n in (256, 768, 1024, 2048)],
     mixed('mixed-ablations', 'The mixed fleet, medley without its parts', policies=ABLATIONS),
     mixed('mixed-prefill-error', 'The mixed fleet, prompts on scheduled devices 3 % off, unknown to all',
           policies=CLOSE, flags=['--prefill-error', '0.03']),
@@ -136,11 +137,11 @@ def table(head, rows):
 def table_of(standings):
     classes = [c for c in ('guaranteed', 'standard', 'flex', 'batch') if any(c in s['attainment'] for s in standings)]
     limited = any(s['peak_of_limit'] is not None for s in standings)
-    head = ['load', 'policy', 'of the bound', 'points to medley', 'value goodput', *classes, 'money/good', 'J/good']
+    head = ['load', 'policy', 'of the bound', 'gap', 'points to medley', 'value goodput', *classes, 'money/good', 'J/good']
     rows, load = [], None
     for s in standings:
         row = [figure(s['load']) if s['load'] != load else '', s['policy'], percent(s['share_of_bound']),
-               points(s['share_ahead_of_first']), percent(s['value_goodput']['mean']),
+               percent(s['bound_gap']), points(s['share_ahead_of_first']), percent(s['value_goodput']['mean']),
                *[percent(s['attainment'].get(c)) for c in classes], figure(s['dollars_per_good']),
                figure(s['joules_per_good'])]
         load = s['load']

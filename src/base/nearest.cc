@@ -47,15 +47,17 @@ std::string_view nearest_name(std::string_view given, std::span<const std::strin
   return best;
 }
 
+constexpr std::size_t kMostNames = 32;
+
 std::string suggestion(std::string_view given, std::span<const std::string> candidates) {
   if (const std::string_view near = nearest_name(given, candidates); !near.empty()) {
     return ", did you mean '" + std::string(near) + "'?";
   }
   std::string text;
-  for (std::size_t i = 0; i < candidates.size() && i < 12; ++i) {
+  for (std::size_t i = 0; i < candidates.size() && i < kMostNames; ++i) {
     text += (i == 0 ? "; known: " : ", ") + candidates[i];
   }
-  if (candidates.size() > 12)
+  if (candidates.size() > kMostNames)
     text += ", ...";
   return text;
 }

@@ -12,7 +12,8 @@ namespace medley {
 // to change. Ties go to the earlier candidate.
 std::string_view nearest_name(std::string_view given, std::span<const std::string> candidates);
 
-// ", did you mean 'x'?" for the nearest name, else "; known: a, b, c" (all of them up to 12).
+// ", did you mean 'x'?" for the nearest name, else "; known: a, b, c" (all of them up to 32: more
+// than there are policies).
 std::string suggestion(std::string_view given, std::span<const std::string> candidates);
 
 }  // namespace medley

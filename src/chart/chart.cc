@@ -279,7 +279,7 @@ void draw_margins(std::string& out, const Frame& frame, const Series& series) {
     const auto& point = series.points[i];
     if (!is_finite(point))
       continue;
-    const std::string x = at(frame.px(point.first));
+    const std::string x = at(frame.px(point.first) + series.shift);
     const double margin = margin_of(series, i);
     if (margin > 0) {
       fmt::format_to(std::back_inserter(out), "<path class=\"whisker {}\" d=\"M{} {}V{}\"/>\n",

@@ -44,6 +44,9 @@ struct Series {
   std::vector<std::pair<double, double>> points;  // x ascending; what is not finite is left out
   // How uncertain each point is: drawn as a dot with a whisker of this half-length. Empty: plain.
   std::vector<double> margins;
+  // Pixels to the right: where several series have points at the same x, so that none hides
+  // another.
+  double shift = 0;
 };
 
 struct Chart {

@@ -54,13 +54,37 @@ Result<std::vector<PlacementPolicy>> read_policies(const std::string& text, cons
   return policies;
 }
 
-Result<std::vector<double>> read_loads(const std::string& text) {
-  std::vector<double> loads;
+struct AskedLoad {
+  double factor = 1;
+  bool of_one = false;  // of load one, not of the scenario as it is written
+
+  bool operator==(const AskedLoad&) const = default;
+};
+
+// "0.5", "one", "1.5one".
+std::optional<AskedLoad> read_load(std::string_view text) {
+  AskedLoad load;
+  load.of_one = text.ends_with("one");
+  if (load.of_one)
+    text.remove_suffix(3);
+  if (load.of_one && text.empty())
+    return load;
+  const std::optional<double> factor = data::parse_number(text);
+  if (!factor || !(*factor >= kLeastLoad && *factor <= kMostLoad))
+    return std::nullopt;
+  load.factor = *factor;
+  return load;
+}
+
+Result<std::vector<AskedLoad>> read_loads(const std::string& text) {
+  std::vector<AskedLoad> loads;
   for (const std::string& part : split(text)) {
-    const std::optional<double> load = data::parse_number(part);
-    if (!load || *load < kLeastLoad || *load > kMostLoad) {
-      return invalid(fmt::format("--load: expected numbers from {} to {} like 0.5,1, got '{}'",
-                                 kLeastLoad, kMostLoad, part));
+    const std::optional<AskedLoad> load = read_load(part);
+    if (!load) {
+      return invalid(
+          fmt::format("--load: expected numbers from {} to {} like 0.5,1, or times load one like "
+                      "0.5one,one, got '{}'",
+                      kLeastLoad, kMostLoad, part));
     }
     if (holds(loads, *load))
       return invalid(fmt::format("--load: {} stands there twice", part));
@@ -185,6 +209,7 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
   columns.push_back({arena.currency + "/good", right});
   columns.push_back({"J/good", right});
   columns.push_back({"of bound", right});
+  columns.push_back({"gap", right});
   if (arena.policies.size() > 1) {
     columns.push_back({fmt::format("points to {}", name_of(arena.policies.front())), right});
     columns.push_back({"of the bound", right});
@@ -208,13 +233,17 @@ void print_table(const simulate::Arena& arena, std::FILE* out) {
     row.push_back(or_dash(standing.money_per_good, short_figure));
     row.push_back(or_dash(standing.joules_per_good, short_figure));
     row.push_back(or_dash(standing.share_of_bound, percent));
+    row.push_back(or_dash(standing.bound_gap, percent));
     if (standing.ahead_of_first) {
       row.push_back(difference(standing.ahead_of_first));
       row.push_back(difference(standing.share_ahead_of_first));
     }
     table.add_row(std::move(row));
   }
-  fmt::print(out, "{}", table.text());
+  fmt::print(out, "{}gap: how far the bound may still come down, as a share of it\n", table.text());
+  if (arena.load_one) {
+    fmt::print(out, "load one is {:.4g} times the scenario as it is written\n", *arena.load_one);
+  }
 }
 
 Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
@@ -223,16 +252,23 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
     warn_of_impossible(scenario.fleet, *models, err);
   simulate::ArenaOptions arena;
   MEDLEY_TRY(arena.policies, read_policies(options.compare.value(), scenario.fleet));
-  if (options.loads) {
-    MEDLEY_TRY(arena.loads, read_loads(*options.loads));
-  }
-  MEDLEY_TRY(arena.prediction_error, prediction_error(options));
-  MEDLEY_TRY(arena.prefill_error, prefill_error(options));
-  MEDLEY_TRY(arena.heard_every, heard_every(options));
   arena.seeds = {scenario.seed};
   if (options.seeds) {
     MEDLEY_TRY(arena.seeds, read_seeds(*options.seeds));
   }
+  if (options.loads) {
+    MEDLEY_TRY(const std::vector<AskedLoad> asked, read_loads(*options.loads));
+    arena.loads.clear();
+    for (const AskedLoad& load : asked) {
+      if (load.of_one && !arena.load_one) {
+        MEDLEY_TRY(arena.load_one, simulate::find_load_one(scenario, arena.seeds.front()));
+      }
+      arena.loads.push_back(load.factor * (load.of_one ? *arena.load_one : 1));
+    }
+  }
+  MEDLEY_TRY(arena.prediction_error, prediction_error(options));
+  MEDLEY_TRY(arena.prefill_error, prefill_error(options));
+  MEDLEY_TRY(arena.heard_every, heard_every(options));
   if (arena.seeds.size() > kMostRuns / (arena.policies.size() * arena.loads.size()))
     return invalid(fmt::format("--compare: more than {} runs", kMostRuns));
   arena.bound = [](const Fleet& fleet, const perf::PerfModel& perf,

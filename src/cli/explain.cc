@@ -57,10 +57,11 @@ std::string reason_text(const std::string& reason) {
       {"context", "prompt or answer do not fit its context or quota"},
       {"lost", "no live replica"},
       {"quota", "its quota is spent"},
-      {"full", "no room: sequences or KV cache taken"},
+      {"full", "no room: sequences or KV cache taken, or kept for dearer work"},
       {"dearer", "others would lose more by it than it is worth"},
-      {"not_asked", "not looked at this time"},
-      {"costly", "costs more than it is worth by now; it may wait"},
+      {"not_asked", "not weighed this time"},
+      {"costly", "costs more than it offers so far, and busy hardware may come free"},
+      {"slow", "its targets would be missed"},
       {"no_lawful_pool", "no pool may have it: model, class and label leave none"},
       {"too_long", "its prompt fits no lawful pool's context or quota"},
       {"no_replica", "every lawful replica is lost or failed it"},
@@ -173,16 +174,24 @@ void print_runner_up(const Story& story, const json::object& decision, std::FILE
   if (best == nullptr)
     return;
   const std::string pool = text_of(*best, "pool");
+  const std::string why_not = text_of(*best, "forbidden");
   const double lacks = number_of(*best, "lacks").value_or(0);
   const double probability = number_of(*best, "probability").value_or(0);
   std::string text =
       any_chosen ? fmt::format("Runner-up: {}", pool) : fmt::format("Nearest to it came {}", pool);
   if (probability < 0.5)
     text += fmt::format(", where its targets were lost (P {:.3f})", probability);
-  if (lacks > 0)
-    text += any_chosen
-                ? fmt::format(", {:.3g} less", lacks)
-                : fmt::format(", where others would lose {:.3g} more than it was worth", lacks);
+  if (any_chosen && lacks > 0)
+    text += fmt::format(", {:.3g} less", lacks);
+  else if (why_not == "dearer" && lacks > 0)
+    text += fmt::format(", where others would lose {:.3g} more than it was worth", lacks);
+  else if (why_not == "costly" && lacks > 0)
+    text += fmt::format(", where it would cost {:.3g} more than it was worth", lacks);
+  else if (why_not == "costly") {
+    fmt::print(out, "{}, where it is worth its cost but offers only a part of that so far.\n",
+               text);
+    return;
+  }
   std::vector<std::string> ways;
   const auto way = [&](const char* key, const std::string& name) {
     if (const std::optional<double> target = number_of(*best, key))
@@ -201,6 +210,28 @@ void print_runner_up(const Story& story, const json::object& decision, std::FILE
       text += (i > 0 ? ", or " : "") + ways[i];
   }
   fmt::print(out, "{}.\n", text);
+}
+
+// Why it waits, from what the pools that could have had it were found to be.
+std::string waits_text(const json::object& decision) {
+  const std::string behind = text_of(decision, "behind");
+  if (behind == "its_kind")
+    return "waits behind others of its class, label, model and about its length; not weighed "
+           "itself";
+  if (behind == "anothers_turn")
+    return "waits for its tenant's turn: another's comes first; not weighed itself";
+  std::string text;
+  for (const std::string_view verdict : {"costly", "slow", "dearer", "full", "quota", "lost"}) {
+    std::string pools;
+    for (const json::value& candidate : candidates_of(decision)) {
+      if (candidate.is_object() && text_of(candidate.as_object(), "forbidden") == verdict)
+        pools += (pools.empty() ? "" : ", ") + text_of(candidate.as_object(), "pool");
+    }
+    if (!pools.empty())
+      text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", pools,
+                          reason_text(std::string(verdict)));
+  }
+  return "held back in the backlog" + (text.empty() ? "" : ". " + text);
 }
 
 void print_decision(const Story& story, const json::object& decision, std::FILE* out) {
@@ -260,12 +291,19 @@ void print_decision(const Story& story, const json::object& decision, std::FILE*
   } else if (outcome == "rejected") {
     headline = "turned away: " + reason_text(text_of(decision, "reason"));
   } else if (outcome == "queued") {
-    headline = "held back in the backlog: no replica could keep its targets or had room";
+    headline = waits_text(decision);
   } else if (outcome == "preempted" && replica != nullptr && replica->is_number()) {
     headline = fmt::format("taken off replica {} to make room for guaranteed work; it waits again",
                            replica->to_number<long long>());
   }
   fmt::print(out, "\nat {:.3f} s  {}\n", at, headline);
+  if (const std::optional<double> left_free_s = number_of(decision, "left_free_s")) {
+    fmt::print(
+        out,
+        "Its tenant had more than its share lately: it leaves {} of prompts free on replicas "
+        "with work.\n",
+        milliseconds(left_free_s));
+  }
   if (table.rows() > 0)
     fmt::print(out, "{}", table.text());
   print_terms(story, decision, out);

@@ -104,7 +104,8 @@ int main(int argc, char** argv) {
           ->type_name("POLICY,...")
           ->excludes(placement, requests_csv, decisions);
   verb->add_option("--load", simulate.loads,
-                   "With --compare: factors on the rate of arrivals, as 0.5,1; without, 1")
+                   "With --compare: factors on the rate of arrivals, as 0.5,1, or times the load "
+                   "at which the bound keeps 99.7 % of all value, as 0.5one,one; without, 1")
       ->type_name("LOAD,...")
       ->needs(compare);
   verb->add_option("--seeds", simulate.seeds,
@@ -476,7 +477,7 @@ int main(int argc, char** argv) {
       ->required()
       ->type_name("");
   verb->add_option("--target", compile.target,
-                   "A target of the catalogue (groqchip1, lp30, example_chip) or a file")
+                   "A target of the catalogue (groqchip1, lp30, example_chip), a file, or cpu")
       ->required()
       ->type_name("TARGET");
   verb->add_option("--context", compile.context,
@@ -501,6 +502,8 @@ int main(int argc, char** argv) {
   verb->add_option("--prompt", compile.prompt, "Length of the prompt to time; without, the context")
       ->type_name("N")
       ->check(CLI::Range(1LL, 1LL << 24));
+  verb->add_flag("--measure", compile.measure,
+                 "Target cpu: time each operation beside what is predicted");
   verb->add_option("--svg", compile.svg, "Write a picture by stage, unit and cycle")
       ->type_name("FILE");
   add_output(verb, compile.json);

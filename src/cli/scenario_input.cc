@@ -46,6 +46,7 @@ Result<data::Scenario> read_scenario(const SimulateOptions& options) {
   scenario.workload.reset();
   scenario.trace->format.reset();
   scenario.trace->path = options.trace;
+  scenario.trace->shared = scenario.trace->origin = "";
   return scenario;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
+#include <future>
 
 #include "cli/compare.h"
 #include "cli/decision_log_file.h"
@@ -14,6 +15,7 @@
 #include "cli/write_file.h"
 #include "data/job_scenario_file.h"
 #include "data/scenario_file.h"
+#include "simulate/bound.h"
 #include "simulate/job_simulation.h"
 #include "simulate/report.h"
 #include "simulate/report_html.h"
@@ -24,6 +26,7 @@ namespace medley::cli {
 namespace {
 
 constexpr int kAnswered = 0, kUnusable = 2, kMissed = 6;
+constexpr std::size_t kMostBoundRequests = 100'000;
 
 std::string milliseconds(const Summary& of, double Summary::*figure) {
   if (of.count == 0)
@@ -172,6 +175,8 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                percent(*value_goodput), report.net_value(), per_good(report.money_per_good()),
                printable(currency), per_good(report.joules_per_good()));
   }
+  if (const std::string bound = simulate::bound_text(report); !bound.empty())
+    fmt::print(out, "{}\n", bound);
   for (const simulate::ClassReport& of_class : report.classes) {
     if (const std::string windows = simulate::windows_text(of_class); !windows.empty())
       fmt::print(out, "{}\n", windows);
@@ -425,6 +430,12 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   if (const Status opened = rows.open(); !opened.ok())
     return complain(opened.error(), err);
   const std::vector<simulate::OutsideArrival> outside = simulate::make_outside(scenario, *arrivals);
+  // Beside the run; above this size it would take longer than most runs do.
+  std::future<simulate::Bound> bound;
+  if (arrivals->size() <= kMostBoundRequests) {
+    bound = std::async(std::launch::async,
+                       [&] { return simulate::bound(scenario.fleet, *models, *arrivals); });
+  }
   // The log has its results behind all decisions, so they are kept until then.
   const simulate::SimulationResult result =
       simulate::simulate(scenario.fleet, *models, *arrivals, *faults,
@@ -461,7 +472,15 @@ int run_simulate(const SimulateOptions& options, std::FILE* out, std::FILE* err)
   }
   if (const Status written = rows.close(); !written.ok())
     return complain(written.error(), err);
-  const simulate::Report report = rows.report(scenario.name, result);
+  simulate::Report report = rows.report(scenario.name, result);
+  if (bound.valid()) {
+    const simulate::Bound found = bound.get();
+    report.bound = simulate::NetValueBound{found.value, found.gap()};
+  } else {
+    report.bound_left_out =
+        fmt::format("since the run has more than {} requests; --compare {} does",
+                    kMostBoundRequests, name_of(scenario.fleet.placement));
+  }
   if (timeline) {
     timeline->add(*faults, result.simulated_s);
     const Status written = write_file(

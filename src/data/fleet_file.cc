@@ -96,12 +96,16 @@ void read_target(Fields& fields, std::string_view key, std::optional<Duration>& 
   target = round_to_duration(Seconds(seconds));
 }
 
+// Of a kept promise, in any currency. Beyond these it is a slip of a key, and sums over millions of
+// requests and many seeds lose their digits.
+constexpr Bounds kClassValue{.min = 1e-9, .max = 1e6};
+
 Status read_class(const Node& node, ClassPolicy& policy) {
   Fields fields(node);
   read_target(fields, "ttft_s", policy.targets.ttft);
   read_target(fields, "tpot_s", policy.targets.tpot);
   read_target(fields, "deadline_s", policy.targets.deadline);
-  policy.value = Money(fields.number("value", policy.value.value(), kPositive));
+  policy.value = Money(fields.number("value", policy.value.value(), kClassValue));
   return fields.finish();
 }
 

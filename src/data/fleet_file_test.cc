@@ -232,8 +232,12 @@ TEST(FleetFile, ReadsTenantsWithTheDefaultOneFirst) {
 }
 
 TEST(FleetFile, AClassIsWorthSomething) {
-  EXPECT_EQ(error(std::string(kOnePool) + "classes: {flex: {value: 0}}\n"),
-            "fleet.yaml:3:25: classes.flex.value: expected a number above 0, got '0'");
+  for (const std::string value : {"0", "1e-320", "1e308"}) {
+    EXPECT_EQ(
+        error(std::string(kOnePool) + "classes: {flex: {value: " + value + "}}\n"),
+        "fleet.yaml:3:25: classes.flex.value: expected a number from 1e-09 to 1000000, got '" +
+            value + "'");
+  }
 }
 
 TEST(FleetFile, ReadsTariffsByHour) {
@@ -373,11 +377,11 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:1:26: classes.flex.ttft_s: expected a duration like 200ms, 1.5s, 2m or 24h, got "
        "'-1'"},
       {"classes: {flex: {value: 0}}\n" + head + "}\n",
-       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got '0'"},
+       "fleet.yaml:1:25: classes.flex.value: expected a number from 1e-09 to 1000000, got '0'"},
       {"classes: {flex: {value: inf}}\n" + head + "}\n",
-       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got 'inf'"},
+       "fleet.yaml:1:25: classes.flex.value: expected a number from 1e-09 to 1000000, got 'inf'"},
       {"classes: {flex: {value: .nan}}\n" + head + "}\n",
-       "fleet.yaml:1:25: classes.flex.value: expected a number above 0, got '.nan'"},
+       "fleet.yaml:1:25: classes.flex.value: expected a number from 1e-09 to 1000000, got '.nan'"},
       {"classes: {flex: {ttft_s: 0}}\n" + head + "}\n",
        "fleet.yaml:1:26: classes.flex.ttft_s: expected a duration above 0 seconds, got '0'"},
       {"pools:\n  - {name: a, device: metered, model: llama-3.1-8b, metered: {per_million_prompt: "
@@ -397,7 +401,10 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
       {"placement: fastest\n" + head + "}\n",
        "fleet.yaml:1:12: placement: unknown value 'fastest'; known: medley, round_robin, "
        "least_queued, least_outstanding, least_pending_tokens, p2c, skypilot_instance_aware, "
-       "smg_least_load, smg_cache_aware, dynamo_kv, static_grid, llmd_default, ..."},
+       "smg_least_load, smg_cache_aware, smg_cache_aware_library, dynamo_kv, static_grid, "
+       "llmd_default, llmd_headroom, llmd_headroom_most, aibrix_slo, aibrix_prefix_cache, "
+       "litellm_latency, litellm_latency_repaired, litellm_cost, multi_factor, splitwise, "
+       "polyserve, greedy_cheapest, edf_composite"},
       {"pools:\n  - {name: a, device: this_machine, model: llama-3.1-8b}\n",
        "fleet.yaml:2:5: pools[0]: engine llama_embedded needs a GGUF file as model, got "
        "'llama-3.1-8b'"},

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <numeric>
 
@@ -23,6 +24,16 @@ const std::vector<std::string> kFormats = {"azure", "mooncake", "servegen", "vll
                                            "medley"};
 const std::vector<std::string> kClasses = {"guaranteed", "standard", "flex", "batch"};
 
+// Where the file is that others share, if it is there.
+std::optional<std::string> shared_file(const std::string& name) {
+  const char* folder = std::getenv("MEDLEY_SHARED");
+  if (name.empty() || folder == nullptr || *folder == '\0')
+    return std::nullopt;
+  const std::filesystem::path path = std::filesystem::path(folder) / name;
+  std::error_code failure;
+  return std::filesystem::exists(path, failure) ? std::optional(path.string()) : std::nullopt;
+}
+
 Result<TraceSpec> read_trace_spec(const Node& node, std::optional<TraceCopies>& copies) {
   Fields fields(node);
   TraceSpec spec;
@@ -31,6 +42,11 @@ Result<TraceSpec> read_trace_spec(const Node& node, std::optional<TraceCopies>& 
   spec.time_scale = fields.number("time_scale", 1, {.max = 1e6, .above_min = true});
   spec.start_s = fields.seconds("start_s", 0, {.max = kLatest});
   spec.max_request_tokens = fields.whole("max_request_tokens", Whole{2, kMaxTokens});
+  spec.shared = fields.text("shared", "");
+  spec.origin = fields.text("origin", "");
+  std::error_code failure;
+  if (!std::filesystem::exists(spec.path, failure))
+    spec.path = shared_file(spec.shared).value_or(spec.path);
   if (fields.child("copies") || fields.child("wrap_s")) {
     copies.emplace();
     copies->count = static_cast<int>(fields.required_whole("copies", {1, kMostCopies}));

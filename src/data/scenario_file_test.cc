@@ -60,6 +60,25 @@ constexpr char kWorkload[] =
     "workload: {requests: 100, rate_per_s: 2.5, prompt_tokens: {median: 500, sigma: 1, max: 8000}, "
     "output_tokens: 100}\n";
 
+TEST(ScenarioFile, TakesTheSharedTraceWhereThereIsNoneBesideIt) {
+  const std::string folder = own_temporary("shared");
+  std::filesystem::create_directories(folder + "/traces");
+  std::ofstream(folder + "/traces/a.csv") << "";
+  const auto path_of = [&](const std::string& beside) {
+    return scenario(std::string(kPools) + "trace: {path: " + beside +
+                    ", shared: traces/a.csv, format: azure}\n")
+        .trace->path;
+  };
+  unsetenv("MEDLEY_SHARED");
+  EXPECT_EQ(path_of("a.csv"), "day/a.csv");
+  setenv("MEDLEY_SHARED", folder.c_str(), 1);
+  EXPECT_EQ(path_of("a.csv"), folder + "/traces/a.csv");
+  EXPECT_EQ(path_of(folder + "/traces/a.csv"), folder + "/traces/a.csv");
+  std::filesystem::remove(folder + "/traces/a.csv");
+  EXPECT_EQ(path_of("a.csv"), "day/a.csv") << "it is not there either";
+  unsetenv("MEDLEY_SHARED");
+}
+
 TEST(ScenarioFile, ReadsATableScenarioAsItIsDocumented) {
   const Scenario s = scenario(kTable);
   EXPECT_EQ(s.name, "conversation-70b");

@@ -33,6 +33,9 @@ struct TraceSpec {
   double time_scale = 1;                             // every arrival is multiplied by it
   double start_s = 0;                                // and this added
   std::optional<long long> max_request_tokens;  // a prompt is cut so that prompt and output fit
+  // What a scenario says for who has not got the file: its name below $MEDLEY_SHARED, and where it
+  // can be had.
+  std::string shared = "", origin = "";
 };
 
 struct TraceRequest {

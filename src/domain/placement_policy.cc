@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, kPlacementKindCount> kKinds = {
     "skypilot_instance_aware",
     "smg_least_load",
     "smg_cache_aware",
+    "smg_cache_aware_library",
     "dynamo_kv",
     "static_grid",
     "llmd_default",

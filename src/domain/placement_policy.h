@@ -28,6 +28,7 @@ enum class PlacementKind {
   kSkypilotInstanceAware,
   kSmgLeastLoad,
   kSmgCacheAware,
+  kSmgCacheAwareLibrary,
   kDynamoKv,
   kStaticGrid,
   kLlmdDefault,
@@ -44,7 +45,7 @@ enum class PlacementKind {
   kGreedyCheapest,
   kEdfComposite,
 };
-inline constexpr int kPlacementKindCount = 24;
+inline constexpr int kPlacementKindCount = 25;
 std::string_view name_of(PlacementKind kind);
 // The names of all kinds, in their order.
 std::vector<std::string> placement_names();

@@ -25,6 +25,34 @@ Fastest fastest(const Pool& pool, const PoolModel& model) {
           model.steps->step(decode).time.value()};
 }
 
+// About the mean of the Azure 2023 conversation trace (1,155 and 211 tokens).
+constexpr long long kTypicalPrompt = 1000, kTypicalAnswer = 200;
+
+// Money of a typical request, in steps as full as they can be and at the cheapest hour; 0 where its
+// energy is unknown.
+double least_cost(const Fleet& fleet, const Pool& pool, const PoolModel& model) {
+  if (pool.metered)
+    return pool.metered->price(Tokens(kTypicalPrompt), Tokens(kTypicalAnswer));
+  const long long context = kTypicalPrompt + kTypicalAnswer / 2;
+  long long decodes = std::max(1, model.max_running);
+  if (model.kv_tokens > 0)
+    decodes = std::max(1LL, std::min(decodes, model.kv_tokens / (kTypicalPrompt + kTypicalAnswer)));
+  const long long chunk_tokens = model.chunk_tokens > 0 ? model.chunk_tokens : kTypicalPrompt;
+  const PrefillChunk chunk{chunk_tokens, 0};
+  const StepShape decode{.decodes = decodes,
+                         .decode_context = decodes * context,
+                         .decode_context_min = context,
+                         .decode_context_max = context};
+  const double of_prompt = model.steps->step({.chunks = {&chunk, 1}}).energy.value() *
+                           static_cast<double>(kTypicalPrompt) / static_cast<double>(chunk_tokens);
+  const double of_answer = model.steps->step(decode).energy.value() *
+                           static_cast<double>(kTypicalAnswer) / static_cast<double>(decodes);
+  const std::array<double, 24>& hours = fleet.site.tariff_per_kwh;
+  const auto cheapest = std::min_element(hours.begin(), hours.end()) - hours.begin();
+  const MoneyPerJoule price = fleet.energy_price(Instant(std::chrono::hours(cheapest)));
+  return (Joules(of_prompt + of_answer) * price).value();
+}
+
 }  // namespace
 
 std::vector<std::string> impossible(const Fleet& fleet, const PerfModel& perf) {
@@ -38,6 +66,7 @@ std::vector<std::string> impossible(const Fleet& fleet, const PerfModel& perf) {
     if (pools.empty())
       continue;  // offered to nobody
     Fastest best;
+    double cost = std::numeric_limits<double>::infinity();
     bool kept = false;
     const auto within = [](double seconds, const std::optional<Duration>& target) {
       return !target || seconds <= to_seconds(*target).value();
@@ -48,6 +77,14 @@ std::vector<std::string> impossible(const Fleet& fleet, const PerfModel& perf) {
                       within(here.ttft_s, targets.deadline));
       best.ttft_s = std::min(best.ttft_s, here.ttft_s);
       best.tpot_s = std::min(best.tpot_s, here.tpot_s);
+      cost = std::min(cost, least_cost(fleet, fleet.pool(pool), perf.pool(pool)));
+    }
+    if (const double value = fleet.policy(service_class).value.value(); value < cost) {
+      sentences.push_back(
+          fmt::format("class {} is hardly worth serving: its value is {:.3g}, and a request of {} "
+                      "prompt and {} "
+                      "answer tokens costs {:.3g} or more on each of its pools",
+                      name_of(service_class), value, kTypicalPrompt, kTypicalAnswer, cost));
     }
     if (!kept) {
       sentences.push_back(fmt::format(

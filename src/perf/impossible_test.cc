@@ -58,6 +58,18 @@ TEST(Impossible, IsAClassWhoseTargetsNoPoolMeets) {
                           "least of any pool is ttft_s 0.1, of any tpot_s 0.005"));
 }
 
+TEST(Impossible, IsAClassThatIsWorthLessThanItCostsOnEachPool) {
+  TwoPools of;
+  of.fleet.site.tariff_per_kwh.fill(0.36);             // 1e-7 a joule
+  of.fleet.pools[1].metered->per_million_prompt = 10;  // .01 a prompt
+  of.policy(ServiceClass::kBatch).value = Money(1e-8);
+  EXPECT_THAT(impossible(of.fleet, of.perf),
+              ElementsAre(::testing::HasSubstr("class batch is hardly worth serving: its value is "
+                                               "1e-08, and a request of 1000 prompt and 200")));
+  of.fleet.pools[1].metered->per_million_prompt = 0;
+  EXPECT_THAT(impossible(of.fleet, of.perf), IsEmpty()) << "the rented one is free";
+}
+
 TEST(Impossible, IsAClassThatNeedsTheBestOfTwoPoolsAtOnce) {
   TwoPools of;
   of.fleet.pools[1].metered->ttft_sigma = 0;

@@ -136,15 +136,17 @@ const Waiting* Backlog::next(Group& group) const {
   return nullptr;
 }
 
-bool Backlog::would_be_first(const Request& request) {
+Ahead Backlog::ahead_of(const Request& request) {
   const auto found = groups_.find(key_of(request));
   if (found == groups_.end() || found->second.size == 0)
-    return true;
+    return Ahead::kNothing;
   shares_.lift(request);
   const Request& first = head(found->second).request;
   const TenantId taker = shares_.taker(request), holder = shares_.taker(first);
-  return taker == holder ? request.priority < first.priority
-                         : shares_.before(request.service_class, taker, holder);
+  if (taker == holder)
+    return request.priority < first.priority ? Ahead::kNothing : Ahead::kItsKind;
+  return shares_.before(request.service_class, taker, holder) ? Ahead::kNothing
+                                                              : Ahead::kAnothersTurn;
 }
 
 std::optional<RequestId> Backlog::who_yields(const Request& newcomer) const {

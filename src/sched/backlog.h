@@ -19,6 +19,7 @@
 #include "base/plant.h"
 #include "domain/fleet.h"
 #include "domain/request.h"
+#include "sched/explanation.h"
 #include "sched/fair_shares.h"
 
 namespace medley::sched {
@@ -74,8 +75,8 @@ class Backlog {
 
   bool empty() const { return where_.empty(); }
   std::size_t size(ServiceClass service_class) const { return sizes_[index_of(service_class)]; }
-  // Whether nothing of its own kind would come before a request that comes now.
-  bool would_be_first(const Request& request);
+  // What of its own kind would come before a request that comes now.
+  Ahead ahead_of(const Request& request);
   // The groups that are not empty, in no order that means anything. Valid until the next change.
   const std::vector<Group*>& groups() { return occupied_; }
   // Precondition for both: the group is not empty.

@@ -71,11 +71,12 @@ TEST(Backlog, OrdersEqualsByPriorityAndThenByArrival) {
 TEST(Backlog, ANewcomerIsFirstOnlyWithABetterPriority) {
   const Fleet fleet;
   Backlog backlog(fleet);
-  EXPECT_TRUE(backlog.would_be_first(request(1)));
+  EXPECT_EQ(backlog.ahead_of(request(1)), Ahead::kNothing);
   backlog.push(waiting(request(1)));
-  EXPECT_FALSE(backlog.would_be_first(request(2)));
-  EXPECT_TRUE(backlog.would_be_first(request(2, -1)));
-  EXPECT_TRUE(backlog.would_be_first(request(2, 0, 0, ServiceClass::kFlex)));  // of another kind
+  EXPECT_EQ(backlog.ahead_of(request(2)), Ahead::kItsKind);
+  EXPECT_EQ(backlog.ahead_of(request(2, -1)), Ahead::kNothing);
+  EXPECT_EQ(backlog.ahead_of(request(2, 0, 0, ServiceClass::kFlex)),
+            Ahead::kNothing);  // of another kind
 }
 
 TEST(Backlog, AWalkGoesOnWhereWhatItAnsweredWasRemoved) {

@@ -73,6 +73,10 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
     line += fmt::format(",\"reason\":\"{}\"", name_of(*explanation.reason));
   if (explanation.priced)
     line += fmt::format(",\"priced\":{}", *explanation.priced);
+  if (explanation.behind != Ahead::kNothing)
+    line += fmt::format(",\"behind\":\"{}\"", name_of(explanation.behind));
+  if (explanation.left_free_s > 0)
+    line += fmt::format(",\"left_free_s\":{}", explanation.left_free_s);
   line += ",\"candidates\":[";
   bool first = true;
   for (const Candidate& candidate : explanation.candidates) {

@@ -54,6 +54,10 @@ struct Candidate {
 
 enum class Outcome { kDispatched, kQueued, kRejected, kPreempted };
 
+// What stands before work of its own kind that comes now.
+enum class Ahead { kNothing, kItsKind, kAnothersTurn };
+std::string_view name_of(Ahead ahead);  // kNothing: empty
+
 struct Explanation {
   Instant at;
   Request request;  // with the targets that were used
@@ -63,6 +67,11 @@ struct Explanation {
   // Whether scarcity had prices at that moment; empty where the policy goes by none.
   std::optional<bool> priced;
   std::vector<Candidate> candidates;  // by pool
+  // Of work that waits without having been weighed: what it waits behind.
+  Ahead behind = Ahead::kNothing;
+  // Seconds of prompts that its tenant left free on replicas with work, since it had more than its
+  // share lately.
+  double left_free_s = 0;
 };
 
 class ExplanationSink {

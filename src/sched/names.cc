@@ -47,4 +47,16 @@ std::string_view name_of(Forbidden forbidden) {
   return "";
 }
 
+std::string_view name_of(Ahead ahead) {
+  switch (ahead) {
+    case Ahead::kNothing:
+      return "";
+    case Ahead::kItsKind:
+      return "its_kind";
+    case Ahead::kAnothersTurn:
+      return "anothers_turn";
+  }
+  return "";
+}
+
 }  // namespace medley::sched

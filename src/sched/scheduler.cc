@@ -142,11 +142,11 @@ class Scheduler::Impl {
     arrivals_.arrived(now_, untold);
     backlog_.shares().came(now_, waiting.request);
     // Work of its own kind that comes before it goes first.
-    const bool decided = backlog_.would_be_first(waiting.request)
-                             ? try_to_place(waiting)
-                             : turn_away_if_hopeless(waiting.request);
+    const Ahead ahead = backlog_.ahead_of(waiting.request);
+    const bool decided =
+        ahead == Ahead::kNothing ? try_to_place(waiting) : turn_away_if_hopeless(waiting.request);
     if (!decided)
-      hold(std::move(waiting));
+      hold(std::move(waiting), ahead);
   }
 
   void on(const FirstTokenEmitted& event) {
@@ -333,6 +333,7 @@ class Scheduler::Impl {
       candidates_[i].pool = PoolId(i);
       candidates_[i].forbidden = filtered[i];
     }
+    left_free_s_ = 0;
   }
 
   // What can be taken up now, when a quota has room again, or, by patient work, when a lost pool
@@ -436,8 +437,8 @@ class Scheduler::Impl {
     if (!any_open())
       return {};
     View looked = view(only);
-    if (!last_chance)
-      looked.left_free_s = backlog_.shares().leaves_free_s(now_, waiting.request);
+    left_free_s_ = last_chance ? 0 : backlog_.shares().leaves_free_s(now_, waiting.request);
+    looked.left_free_s = left_free_s_;
     const Choice choice = placement_->choose(looked, waiting.request, filtered_, waiting.failed_on,
                                              last_chance, candidates);
     if (candidates != nullptr)
@@ -542,8 +543,8 @@ class Scheduler::Impl {
     explain(request, Outcome::kDispatched, replica, {});
   }
 
-  // Puts it into the backlog, or turns it away.
-  void hold(Waiting waiting) {
+  // Puts it into the backlog, or turns it away. `behind`: what kept it from being weighed.
+  void hold(Waiting waiting, Ahead behind) {
     if (!placement_->holds_back())
       return reject(waiting.request, RejectReason::kSaturated);
     waiting.expires_at = expiry(waiting.request);
@@ -561,7 +562,7 @@ class Scheduler::Impl {
         remember_look(group);
         group.looked_at = now_;
       }
-      explain(request, Outcome::kQueued, {}, {});
+      explain(request, Outcome::kQueued, {}, {}, behind);
     } else if (!try_to_place(waiting, true)) {
       reject(request, RejectReason::kSaturated);
     }
@@ -864,13 +865,20 @@ class Scheduler::Impl {
   }
 
   void explain(const Request& request, Outcome outcome, std::optional<ReplicaId> chosen,
-               std::optional<RejectReason> reason) {
+               std::optional<RejectReason> reason, Ahead behind = Ahead::kNothing) {
     if (sink_ == nullptr)
       return;
     std::optional<bool> priced;
     if (uses_prices_)
       priced = market_.has_prices(now_);
-    sink_->explain({now_, request, outcome, chosen, reason, priced, candidates_});
+    if (behind != Ahead::kNothing) {
+      for (Candidate& candidate : candidates_) {
+        if (candidate.forbidden == Forbidden::kNo)
+          candidate.forbidden = Forbidden::kNotAsked;
+      }
+    }
+    sink_->explain(
+        {now_, request, outcome, chosen, reason, priced, candidates_, behind, left_free_s_});
   }
 
   void decide(const Decision& decision) {
@@ -929,6 +937,7 @@ class Scheduler::Impl {
   std::vector<Head> heads_;               // of the release in progress
   std::vector<Forbidden> filtered_;       // of the last filter(); reused to spare allocations
   std::vector<Candidate> candidates_;     // of the last try_to_place() with a sink
+  double left_free_s_ = 0;                // likewise
 };
 
 Scheduler::Scheduler(const Fleet& fleet, const perf::PerfModel& perf,

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "data/json.h"
+#include "simulate/bound.h"
 #include "simulate/workload.h"
 
 namespace medley::simulate {
@@ -83,6 +84,7 @@ class Runner {
       arena_.tenants.push_back(tenant.name);
     arena_.policies = options.policies;
     arena_.loads = options.loads;
+    arena_.load_one = options.load_one;
     arena_.seeds = options.seeds;
     arena_.prediction_error = options.prediction_error;
     arena_.prefill_error = options.prefill_error;
@@ -313,6 +315,26 @@ Result<data::Scenario> scenario_at(const data::Scenario& as_written, double load
   return scenario;
 }
 
+Result<double> find_load_one(const data::Scenario& scenario, std::uint64_t seed) {
+  constexpr double kLeast = 0.01, kMost = 100;
+  const Result<perf::PerfModel> models = make_models(scenario.fleet);
+  if (!models.ok())
+    return models.error();
+  const auto arrivals_at = [&](double load) -> Result<std::vector<Arrival>> {
+    MEDLEY_TRY(const data::Scenario at_load, scenario_at(scenario, load, seed));
+    return make_arrivals(at_load);
+  };
+  if (const auto as_written = arrivals_at(1); !as_written.ok())
+    return as_written.error();
+  // A workload that cannot come so fast is as good as too heavy: no arrivals, of which no share is
+  // kept.
+  const auto or_none = [&](double load) {
+    Result<std::vector<Arrival>> made = arrivals_at(load);
+    return made.ok() ? std::move(made).value() : std::vector<Arrival>();
+  };
+  return load_one(scenario.fleet, *models, or_none, kLeast, kMost).load;
+}
+
 Result<Arena> run_arena(const data::Scenario& scenario, const ArenaOptions& options) {
   MEDLEY_CHECK(!options.policies.empty() && !options.loads.empty() && !options.seeds.empty());
   const auto at_file = [&](Error error) {
@@ -369,6 +391,7 @@ std::string to_json(const Arena& arena) {
     }
     out.push_back(json::object{{"policy", name_of(arena.policies[standing.policy])},
                                {"load", arena.loads[standing.load]},
+                               {"load_one", known(arena.load_one)},
                                {"seeds", json::array(arena.seeds.begin(), arena.seeds.end())},
                                {"prediction_error", arena.prediction_error},
                                {"prefill_error", arena.prefill_error},

@@ -25,11 +25,10 @@ namespace medley::simulate {
 // come so fast.
 Result<data::Scenario> scenario_at(const data::Scenario& scenario, double load, std::uint64_t seed);
 
-// What no policy could exceed on the same requests.
-struct NetValueBound {
-  double net_value = 0;  // money: value kept less what the requests cost
-  double gap = 0;        // how far the bound may still come down, as a share of it
-};
+// The load at which the bound keeps just kLoadOneShare of all value (bound.h), from a hundredth to
+// a hundred times the scenario as it is written, on the requests of this seed. `load_one` is its
+// factor. Errors: as make_arrivals.
+Result<double> find_load_one(const data::Scenario& scenario, std::uint64_t seed);
 
 struct ArenaOptions {
   std::vector<PlacementPolicy> policies;           // at least one, each once
@@ -37,6 +36,7 @@ struct ArenaOptions {
   std::vector<std::uint64_t> seeds;                // at least one
   double prediction_error = 0, prefill_error = 0;  // SimulationOptions has them
   Duration heard_every{};                          // and this
+  std::optional<double> load_one;                  // told on in the arena
   // Called once for every load and seed, from several threads. Empty: no bound is known.
   std::function<NetValueBound(const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&)>
       bound;
@@ -64,6 +64,7 @@ struct Arena {
   std::vector<PlacementPolicy> policies;
   std::vector<double> loads;
   std::vector<std::uint64_t> seeds;
+  std::optional<double> load_one;  // where loads were asked for as multiples of it
   double prediction_error = 0, prefill_error = 0;
   Duration heard_every{};
   std::vector<ArenaFigures> runs;                    // see run()

@@ -6,7 +6,9 @@
 #include <boost/json.hpp>
 #include <cmath>
 #include <mutex>
+#include <set>
 
+#include "simulate/bound.h"
 #include "simulate/workload.h"
 
 namespace medley::simulate {
@@ -175,6 +177,52 @@ TEST(Arena, HoldsRunsAgainstABound) {
   EXPECT_FALSE(standings(arena)[2].share_ahead_of_first)
       << "the first policy's difference to itself";
   EXPECT_NE(to_html(arena, "medley").find("Share of the bound"), std::string::npos);
+}
+
+TEST(Arena, SaysHowFarTheBoundMayComeDown) {
+  ArenaOptions options = kOptions;
+  options.bound = [](const Fleet&, const perf::PerfModel&, const std::vector<Arrival>&) {
+    return NetValueBound{.net_value = 2, .gap = 0.0123};
+  };
+  EXPECT_NE(
+      to_html(arena_of(scenario(), options), "medley").find("1.2 % at load 4, 1.2 % at load 1"),
+      std::string::npos);
+}
+
+TEST(Arena, FindsTheLoadAtWhichTheBoundKeepsNearlyAll) {
+  const auto found = find_load_one(scenario(), 11);
+  ASSERT_TRUE(found.ok());
+  EXPECT_GT(*found, 1);
+  const auto kept_at = [](double load) {
+    const auto at_load = scenario_at(scenario(), load, 11);
+    const auto models = make_models(at_load->fleet);
+    return bound(at_load->fleet, *models, *make_arrivals(*at_load), {.count_costs = false}).share();
+  };
+  EXPECT_GE(kept_at(*found), kLoadOneShare);
+  EXPECT_LT(kept_at(*found * 1.02), kLoadOneShare);
+  // Its own factor goes by how dense the scenario is.
+  const auto denser = find_load_one(scenario("requests: 300, rate_per_s: 8"), 11);
+  EXPECT_NEAR(*denser, *found / 2, 0.02 * *found);
+
+  ArenaOptions options = kOptions;
+  options.load_one = *found;
+  const Arena arena = arena_of(scenario(), options);
+  EXPECT_EQ(boost::json::parse(to_json(arena)).at(0).at("load_one").to_number<double>(), *found);
+  EXPECT_NE(to_html(arena, "medley").find("Load one"), std::string::npos);
+}
+
+TEST(Arena, SetsWhatStandsAtOneLoadBesideOneAnother) {
+  ArenaOptions options = kOptions;
+  options.loads = {1};
+  const std::string html = to_html(arena_of(scenario(), options), "medley");
+  std::set<std::string> places;  // of the dots of the first picture
+  const std::string picture =
+      html.substr(html.find("<svg"), html.find("</svg>") - html.find("<svg"));
+  const std::string start = " cx=\"";
+  for (std::size_t at = picture.find(start); at != std::string::npos;
+       at = picture.find(start, at + 1))
+    places.insert(picture.substr(at, picture.find('"', at + start.size()) - at));
+  EXPECT_EQ(places.size(), 2u);
 }
 
 TEST(Arena, AnswersAnArrayOfJson) {

@@ -600,9 +600,23 @@ LoadOne load_one(const Fleet& fleet, const perf::PerfModel& perf,
     return LoadOne{load, lowest(fleet, perf, arrivals_at(load), by_value, kLoadOneShare)};
   };
   const auto keeps = [](const LoadOne& tried) { return tried.bound.share() >= kLoadOneShare; };
-  if (LoadOne tried = at(most); keeps(tried))
-    return tried;
-  LoadOne found = at(least);
+  // By twos from 1, so that what comes for a time is not made a hundred times as much in vain.
+  LoadOne found = at(std::clamp(1.0, least, most));
+  if (keeps(found)) {
+    while (found.load < most) {
+      const LoadOne tried = at(std::min(most, 2 * found.load));
+      if (!keeps(tried)) {
+        most = tried.load;
+        break;
+      }
+      found = tried;
+    }
+  } else {
+    while (!keeps(found) && found.load > least) {
+      most = found.load;
+      found = at(std::max(least, found.load / 2));
+    }
+  }
   while (keeps(found) && most > found.load * 1.01) {
     const LoadOne tried = at(std::sqrt(found.load * most));
     if (keeps(tried))

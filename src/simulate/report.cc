@@ -20,6 +20,25 @@ WindowCounts& WindowCounts::operator+=(const WindowCounts& other) {
   return *this;
 }
 
+std::optional<double> Report::share_of_bound() const {
+  if (!bound || !(bound->net_value > 0))
+    return std::nullopt;
+  return net_value() / bound->net_value;
+}
+
+std::string bound_text(const Report& report) {
+  if (!report.bound_left_out.empty())
+    return fmt::format("share of the bound: not worked out, {}", report.bound_left_out);
+  if (!report.bound)
+    return "";
+  const std::optional<double> share = report.share_of_bound();
+  if (!share)
+    return "share of the bound: none, since no request is worth what it costs";
+  return fmt::format(
+      "{:.1f} % of the bound, which no policy could exceed (it may be up to {:.1f} % too high)",
+      *share * 100, report.bound->gap * 100);
+}
+
 std::optional<double> Report::value_goodput() const {
   return value_offered > 0 ? std::optional(value_kept / value_offered) : std::nullopt;
 }

@@ -70,6 +70,12 @@ struct PoolReport {
   long long reused_tokens = 0;  // of prompts, found in the cache; of all requests that were there
 };
 
+// What no policy could exceed on the same requests (bound.h).
+struct NetValueBound {
+  double net_value = 0;  // money: value kept less what the requests cost
+  double gap = 0;        // how far the bound may still come down, as a share of it
+};
+
 struct Report {
   std::string name;
   long long requests = 0, completed = 0, rejected = 0, failed = 0, unfinished = 0, kept = 0;
@@ -91,12 +97,16 @@ struct Report {
   double prefill_error = 0;           // put upon the devices
   std::string decision_digest;
   std::map<std::string, long long> refused_for;  // reason to requests
+  std::optional<NetValueBound> bound;            // put in by who has it
+  std::string bound_left_out;                    // why there is none
 
   // Share of all value that was kept; empty where nothing is worth anything.
   std::optional<double> value_goodput() const;
   // Of the value kept, what is left after what the requests cost, kept or not. Idle hardware is not
   // in it: no decision about a request changes that.
   double net_value() const { return value_kept - request_money; }
+  // net_value() as a share of the bound; empty where none is known or it is worth nothing.
+  std::optional<double> share_of_bound() const;
   // Of the fleet, idle hardware included, by kept requests; empty where none was kept, or where no
   // energy is known.
   std::optional<double> money_per_good() const;
@@ -126,6 +136,9 @@ class ReportBuilder {
   std::array<ClassReport, kServiceClassCount> classes_;
   std::array<Samples, kServiceClassCount> samples_;
 };
+
+// "98.0 % of the bound, ...", or why it is not known; empty where nothing is said of one.
+std::string bound_text(const Report& report);
 
 // What is not in the sums of energy and money, since unknown: "the energy of a, the idle draw of
 // b".

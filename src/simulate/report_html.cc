@@ -502,6 +502,9 @@ std::string to_html(const Report& report, const Fleet& fleet, const Timeline& ti
               {"energy", report.joules > 0 ? energy(report.joules) : "unknown"},
               {fleet.site.currency, figure(report.money)},
               {"placement", std::string(name_of(fleet.placement))}});
+  if (const std::string bound = bound_text(report); !bound.empty()) {
+    page.paragraph("Value less what requests cost: " + bound + ".");
+  }
   if (report.prediction_error > 0) {
     page.paragraph(fmt::format("Forecasts have an error of {} put upon them.",
                                percent(report.prediction_error)));

@@ -65,6 +65,8 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"value_kept", report.value_kept},
                    {"value_goodput", known(report.value_goodput())},
                    {"net_value", report.net_value()},
+                   {"share_of_bound", known(report.share_of_bound())},
+                   {"bound_gap", report.bound ? json::value(report.bound->gap) : json::value()},
                    {"money_per_good", known(report.money_per_good())},
                    {"joules_per_good", known(report.joules_per_good())},
                    {"peak_kw", known(some_energy, report.power.peak_kw)},
@@ -73,6 +75,8 @@ std::string to_json(const Report& report, const Fleet& fleet) {
                    {"prediction_error", report.prediction_error},
                    {"prefill_error", report.prefill_error},
                    {"decision_digest", report.decision_digest}};
+  if (!report.bound_left_out.empty())
+    out["bound_left_out"] = report.bound_left_out;
   add_latencies(out, report.latencies);
   json::object classes;
   for (const ClassReport& of_class : report.classes) {

@@ -227,13 +227,30 @@ void turn_copies(const data::Scenario& scenario, const std::vector<data::TraceRe
   }
 }
 
+// What is to be done about a trace that is not there.
+Error without_trace(const data::Scenario& scenario, Error error) {
+  if (error.code != ErrorCode::kNotFound)
+    return error;
+  const data::TraceSpec& spec = *scenario.trace;
+  error.message = fmt::format("{}: trace.path: {}; ", scenario.file, error.message);
+  if (!spec.origin.empty())
+    error.message += fmt::format("it is {}: put it there, or ", spec.origin);
+  error.message += "name a trace with --trace FILE";
+  if (!spec.shared.empty())
+    error.message += fmt::format(", or let MEDLEY_SHARED name a folder with {}", spec.shared);
+  return error;
+}
+
 Result<std::vector<Arrival>> arrivals_of_trace(const data::Scenario& scenario) {
   data::TraceSpec spec = *scenario.trace;
   if (scenario.copies) {  // the trace's own time first: it is turned before it is scaled
     spec.time_scale = 1;
     spec.start_s = 0;
   }
-  MEDLEY_TRY(const std::vector<data::TraceRequest> rows, data::read_trace(spec));
+  const Result<std::vector<data::TraceRequest>> read = data::read_trace(spec);
+  if (!read.ok())
+    return without_trace(scenario, read.error());
+  const std::vector<data::TraceRequest>& rows = *read;
   const auto copies = static_cast<std::size_t>(scenario.copies ? scenario.copies->count : 1);
   if (rows.size() > kMostRequests / copies) {
     return Error{ErrorCode::kInvalid,

@@ -53,6 +53,22 @@ class Copies : public testing::Test {
 
 double seconds(const Arrival& arrival) { return to_seconds(arrival.request.arrived_at).value(); }
 
+TEST(Workload, SaysWhereATraceThatIsMissingCanBeHad) {
+  const auto made = make_arrivals(
+      scenario("trace: {path: none.csv, format: azure, shared: traces/a.csv, origin: a.csv of "
+               "somewhere}\n"));
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().message,
+            "run.yaml: trace.path: none.csv: No such file or directory; it is a.csv of somewhere: "
+            "put it there, or name a trace with --trace FILE, or let MEDLEY_SHARED name a folder "
+            "with traces/a.csv");
+  const auto plain = make_arrivals(scenario("trace: {path: none.csv, format: azure}\n"));
+  ASSERT_FALSE(plain.ok());
+  EXPECT_EQ(plain.error().message,
+            "run.yaml: trace.path: none.csv: No such file or directory; name a trace with --trace "
+            "FILE");
+}
+
 TEST_F(Copies, AreTurnedOnACircleAndSortedByTime) {
   const std::vector<Arrival> made = arrivals(", copies: 3, wrap_s: 8, time_scale: 2, start_s: 100");
   ASSERT_EQ(made.size(), 30u);

@@ -113,3 +113,31 @@ pools:
     assert.doesNotMatch(one.text, /cached/);
   }
 });
+
+test('explain says what work waits for', async (t) => {
+  const files = folder(t);
+  const log = files.file('decisions.jsonl');
+  const fleet = (value, room) => files.write('waits.yaml', `
+site: {tariff: 0.2}
+classes: {flex: {ttft_s: 60, tpot_s: none}, batch: {value: ${value}}}
+pools:
+  - {name: only, device: h100_sxm, model: llama-3.1-8b, precision: bf16, batching: {kind: chunked_prefill, max_running: ${room}}}
+trace: {path: rows.csv, format: medley}
+`);
+  const explained = async (rows, value, room) => {
+    files.write('rows.csv', `arrived_s,prompt_tokens,output_tokens,class\n${rows.join('\n')}\n`);
+    const { status, err } = await medley('simulate', fleet(value, room), '--decisions', log);
+    assert.equal(status, 0, err);
+    return Promise.all(rows.map(async (_, i) => (await medley('explain', `${i}`, '--decisions', log)).out));
+  };
+  const flex = await explained(Array.from({ length: 5 }, () => '1,400,50,flex'), 0.001, 2);
+  assert.match(flex[0], /dispatched to only/);
+  assert.match(flex[1], /held back in the backlog\. only: no room: sequences or KV cache taken, or kept for dearer work$/m);
+  assert.match(flex.at(-1), /waits behind others of its class, label, model and about its length; not weighed itself$/m);
+  assert.match(flex.at(-1), /^ *only .* not weighed this time/m);
+  // There is room, and nobody would lose by it: it is the money.
+  const cheap = await explained(['1,400,500,standard', '1.2,400,50,batch'], 1e-9, 8);
+  assert.match(cheap[1], /held back in the backlog\. only: costs more than it offers so far/);
+  assert.match(cheap[1], /^Nearest to it came only, where it would cost [0-9.e-]+ more than it was worth/m);
+  assert.doesNotMatch(cheap[1], /others would lose/);
+});

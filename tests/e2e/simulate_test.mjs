@@ -167,15 +167,28 @@ test('policies side by side', async (t) => {
   const one = await simulate(scenario);
   assert.equal(alone.value_goodput.mean, one.value_goodput);
   assert.equal(alone.dollars_per_good, one.money_per_good);
+  assert.equal(alone.share_of_bound, one.share_of_bound);
+  assert.equal(alone.bound_gap, one.bound_gap);
+  assert.ok(one.share_of_bound > 0.95 && one.share_of_bound <= 1);
+  assert.equal(one.bound_left_out, undefined);
   assert.equal(alone.value_goodput.low, null);
   close(one.net_value, one.value_kept - one.request_money);
   await simulate(...line, '--report', files.file('two.html'));
   const page = fs.readFileSync(files.file('one.html'), 'utf8');
   assert.equal(page, fs.readFileSync(files.file('two.html'), 'utf8'));
   assert.doesNotMatch(page, /<script|https?:/);
+  const single = await medley('simulate', scenario, '--report', files.file('single.html'));
+  assert.match(single.out, /^[0-9.]+ % of the bound, which no policy could exceed \(it may be up to [0-9.]+ % too high\)$/m);
+  assert.match(fs.readFileSync(files.file('single.html'), 'utf8'), /% of the bound, which no policy could exceed/);
   const { out, err } = await medley('simulate', ...line);
   assert.match(out, /^ +1 +round_robin +[0-9.]+ % .* -[0-9.]+ ± [0-9.]+$/m);
   assert.equal(err, '', 'no progress bar where nobody looks');
+  assert.match(out, /of bound +gap/);
+  const bad = await medley('simulate', scenario, '--compare', 'rund_robin_of_sorts');
+  assert.match(bad.err, /known: medley, round_robin, .*greedy_cheapest, edf_composite$/m);
+  const [at_one] = await simulate(scenario, '--compare', 'round_robin', '--load', 'one');
+  assert.equal(at_one.load, at_one.load_one);
+  assert.equal((await medley('simulate', scenario, '--compare', 'medley', '--load', 'xone')).status, 2);
 });
 
 test('what cannot be compared', async () => {
@@ -184,7 +197,7 @@ test('what cannot be compared', async () => {
     [['--compare', 'medly'], /--compare: unknown policy 'medly', did you mean 'medley'\?/],
     [['--compare', ''], /--compare/],
     [['--compare', 'medley,medley'], /--compare: 'medley' stands there twice/],
-    [['--compare', 'medley', '--load', '1,0'], /--load: expected numbers from 0\.001 to 1000 like 0\.5,1, got '0'/],
+    [['--compare', 'medley', '--load', '1,0'], /--load: expected numbers from 0\.001 to 1000 like 0\.5,1, .* got '0'/],
     [['--compare', 'medley', '--load', ''], /--load/],
     [['--compare', 'medley', '--seeds', '20..11'], /--seeds: expected seeds like 11\.\.20 or 1,5,7, got '20\.\.11'/],
     [['--compare', 'medley', '--seeds', '0..99999999'], /--seeds: more than 10000 seeds/],

@@ -26,7 +26,9 @@ std::unique_ptr<Placement> make_inner(const PlacementPolicy& policy) {
     case PlacementKind::kSmgLeastLoad:
       return make_smg_least_load(policy.admission);
     case PlacementKind::kSmgCacheAware:
-      return make_smg_cache_aware();
+      return make_smg_cache_aware(CacheAware::kCommandLine);
+    case PlacementKind::kSmgCacheAwareLibrary:
+      return make_smg_cache_aware(CacheAware::kLibrary);
     case PlacementKind::kDynamoKv:
       return make_dynamo_kv();
     case PlacementKind::kStaticGrid:

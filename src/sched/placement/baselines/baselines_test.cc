@@ -163,7 +163,7 @@ TEST(SmgLeastLoad, CountsRequestsOfWhatReportsNothing) {
 }
 
 TEST(SmgCacheAware, TakesTheSmallestTreeUntilLoadsAreUnlike) {
-  Stand stand(alike(2), make_smg_cache_aware());
+  Stand stand(alike(2), make_smg_cache_aware(CacheAware::kCommandLine));
   EXPECT_EQ(stand.choose(), 0);
   stand.dispatched(0, 500);
   EXPECT_EQ(stand.choose(), 1);
@@ -278,13 +278,31 @@ void has_prefix(Stand& stand, std::uint64_t replica, std::uint64_t id, std::size
 }
 
 TEST(SmgCacheAware, GoesWhereMoreThanThreeTenthsMatchUntilLoadsAreUnlike) {
-  Stand stand(caching(2), make_smg_cache_aware());
+  Stand stand(caching(2), make_smg_cache_aware(CacheAware::kCommandLine));
   stand.dispatched(1, 500);
   has_prefix(stand, 1, 1, 3);
   EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0) << "no more than 0.3";
   has_prefix(stand, 1, 2, 4);
   EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
   running(stand.at(1), 65);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
+}
+
+TEST(SmgCacheAware, HasTheLibrarysDefaultsByAnotherName) {
+  Stand stand(caching(2), make_smg_cache_aware(CacheAware::kLibrary));
+  stand.dispatched(1, 500);
+  has_prefix(stand, 1, 1, 5);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0) << "no more than 0.5";
+  has_prefix(stand, 1, 2, 6);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  running(stand.at(1), 32);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  running(stand.at(1), 33);
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
+  running(stand.at(0), 330);
+  running(stand.at(1), 363);  // 33 more, but not more than 1.1 times
+  EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 1);
+  running(stand.at(1), 364);
   EXPECT_EQ(stand.choose(with_prefix(stand, 9, 10)), 0);
 }
 

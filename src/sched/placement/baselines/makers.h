@@ -12,7 +12,8 @@ namespace medley::sched {
 std::unique_ptr<Placement> make_p2c();
 std::unique_ptr<Placement> make_skypilot_instance_aware();
 std::unique_ptr<Placement> make_smg_least_load(bool live);
-std::unique_ptr<Placement> make_smg_cache_aware();
+enum class CacheAware { kCommandLine, kLibrary };  // whose defaults
+std::unique_ptr<Placement> make_smg_cache_aware(CacheAware defaults);
 std::unique_ptr<Placement> make_dynamo_kv();
 std::unique_ptr<Placement> make_static_grid();
 std::unique_ptr<Placement> make_llmd_default(bool live);

@@ -1,11 +1,12 @@
-// smg_cache_aware: the longest matching prefix while loads are alike, else the shortest queue.
+// smg_cache_aware, smg_cache_aware_library: the longest matching prefix while loads are alike, else
+// the shortest queue.
 //
-// Rule: if max − min > 64 and max > 1.5·min of the requests in flight: the fewest in flight. Else,
-// if the best match covers more than 0.3 of the prompt: that worker. Else the worker with the
-// smallest tree of prompts.
+// Rule: if max − min > A and max > R·min of the requests in flight: the fewest in flight. Else, if
+// the best match covers more than T of the prompt: that worker. Else the worker with the smallest
+// tree of prompts.
 //
-// Source: lightseekorg/smg of 2026-08-07, `cache_aware` with the command line's defaults (the
-// library's are 0.5 / 32 / 1.1).
+// Source: lightseekorg/smg of 2026-08-07, `cache_aware`. It has two sets of defaults: those of the
+// command line and, with `_library`, those of the library.
 //
 // Signals: its own counts and trees, live.
 //
@@ -20,12 +21,17 @@
 namespace medley::sched {
 namespace {
 
-constexpr double kMatchThreshold = 0.3;
-constexpr int kBalanceAbsolute = 64;
-constexpr double kBalanceRelative = 1.5;
+struct Constants {
+  double match;     // T
+  int absolute;     // A
+  double relative;  // R
+};
+constexpr Constants kCommandLine = {.match = 0.3, .absolute = 64, .relative = 1.5};
+constexpr Constants kLibrary = {.match = 0.5, .absolute = 32, .relative = 1.1};
 
 class SmgCacheAware final : public Baseline {
  public:
+  explicit SmgCacheAware(const Constants& constants) : constants_(constants) {}
   void dispatched(Instant, const Resident& resident) override {
     const std::size_t replica = resident.replica.number();
     if (tree_tokens_.size() <= replica)
@@ -41,23 +47,28 @@ class SmgCacheAware final : public Baseline {
           return a.account->outstanding() < b.account->outstanding();
         });
     const int most = max->account->outstanding(), fewest = min->account->outstanding();
-    const bool unbalanced = most - fewest > kBalanceAbsolute && most > kBalanceRelative * fewest;
+    const bool unbalanced =
+        most - fewest > constants_.absolute && most > constants_.relative * fewest;
     for (Option& option : options) {
       const double match = cached_share(view, request, option);
       option.cost = unbalanced ? option.account->outstanding()
                                : static_cast<double>(tree_tokens_[option.replica.number()]);
-      if (!unbalanced && match > kMatchThreshold)
+      if (!unbalanced && match > constants_.match)
         option.cost = -match;  // before every tree
     }
     return least(options);
   }
 
  private:
+  const Constants constants_;
   std::vector<long long> tree_tokens_;  // by replica
 };
 
 }  // namespace
 
-std::unique_ptr<Placement> make_smg_cache_aware() { return std::make_unique<SmgCacheAware>(); }
+std::unique_ptr<Placement> make_smg_cache_aware(CacheAware defaults) {
+  return std::make_unique<SmgCacheAware>(defaults == CacheAware::kLibrary ? kLibrary
+                                                                          : kCommandLine);
+}
 
 }  // namespace medley::sched

@@ -282,10 +282,21 @@ std::optional<double> target_that_wins(const View& view, const Request& request,
   return std::nullopt;
 }
 
+// Why a replica with room was not taken: its targets would be missed, others would lose more than
+// it is worth, or it may wait until it costs less. `grown`: what it is worth were they kept.
+Forbidden why_not(const Weighed& seen, double grown) {
+  const bool kept = seen.probability >= kLeastProbability;
+  if ((kept ? seen.worth : grown) <= seen.harm())
+    return Forbidden::kDearer;
+  return kept ? Forbidden::kCostly : Forbidden::kSlow;
+}
+
 // Fills in what the score was made of, and what would have changed the decision.
 void explain(const View& view, const Request& request, const Choice& choice,
              const PlacementPolicy& policy, std::vector<Candidate>& candidates) {
   const double since_arrival = to_seconds(view.now - request.arrived_at).value();
+  const double grown =
+      view.fleet.policy(request.service_class).value.value() * ageing(request, since_arrival);
   std::optional<double> winning_score;
   for (Candidate& candidate : candidates) {
     const PoolId pool = candidate.pool;
@@ -321,10 +332,15 @@ void explain(const View& view, const Request& request, const Choice& choice,
       candidate.score = seen.worth - forecast.money - seen.harm();
     if (candidate.replica == choice.replica)
       winning_score = candidate.score;
+    // Forbidden by the score, or held back where its targets are lost and an idle fleet keeps them.
+    if (candidate.forbidden != Forbidden::kNo || !choice.replica)
+      candidate.forbidden = why_not(seen, grown);
   }
-  // Without a winner it had to be worth more than others lose by it.
+  // Without a winner it had to be worth more than others lose by it, and than it costs where that
+  // counts.
   const auto to_beat = [&](const Candidate& candidate) {
-    return winning_score.value_or(-*candidate.money);
+    return winning_score.value_or(candidate.forbidden == Forbidden::kCostly ? 0
+                                                                            : -*candidate.money);
   };
   Candidate* second = nullptr;
   const auto rank = [](const Candidate& candidate) {
@@ -339,6 +355,10 @@ void explain(const View& view, const Request& request, const Choice& choice,
       second = &candidate;
   }
   if (second == nullptr)
+    return;
+  // Worth its cost, but it may wait for what costs less: neither target nor price would change
+  // that.
+  if (second->forbidden == Forbidden::kCostly && *second->lacks == 0)
     return;
   const PoolId pool = second->pool;
   const ReplicaAccount& account = view.ledger.replica(*second->replica);
@@ -400,7 +420,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
     Forbidden why = Forbidden::kLost;
     std::optional<Best> best_here;
     std::optional<double> margin;
-    std::optional<ReplicaId> nearest;  // of those where it is too dear
+    std::optional<ReplicaId> nearest;  // of those that were weighed in vain
     const Tolls tolls = tolls_of(view, request, pool);
     bool seen_idle = false;
     if (candidates != nullptr)
@@ -438,7 +458,6 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
           if (!margin || (grown - least_harm) / grown > *margin)
             nearest = id;
           margin = std::max(margin.value_or(-1e9), (grown - least_harm) / grown);
-          why = Forbidden::kDearer;
           continue;
         }
       }
@@ -471,7 +490,6 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         return worth <= harm ? last_chance || !nearer
                              : !nearer && costs_too_much(worth, harm, forecast.money);
       };
-      why = Forbidden::kDearer;
       if (!nearest)
         nearest = id;
       const double late = lateness(request, since_arrival, forecast);
@@ -481,16 +499,12 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         continue;
       const bool takes_late =
           !last_chance || !refuses || has_slack(view.now, view.perf.pool(pool), account);
-      if (late < 1 && !takes_late) {
-        why = Forbidden::kFull;
+      if (late < 1 && !takes_late)
         continue;
-      }
       const double probability = probability_of(view, request, pool, forecast, sharp);
       const bool kept = probability >= kLeastProbability;
-      if (!kept && !takes_late) {
-        why = Forbidden::kFull;
+      if (!kept && !takes_late)
         continue;
-      }
       const double worth = grown * (probability + kLateShare * (1 - probability) * late);
       // What others lose by it: residents, and later work that is dearer. An idle replica keeps
       // nothing free for more of the same class.
@@ -510,10 +524,8 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       margin = std::max(margin.value_or(-1e9), (worth - harm) / grown - (kept ? 0 : 1));
       if (worth <= harm && !takes_anything)
         continue;
-      if (kept && !takes_anything && costs_too_much(worth, harm, forecast.money)) {
-        why = Forbidden::kCostly;
+      if (kept && !takes_anything && costs_too_much(worth, harm, forecast.money))
         continue;
-      }
       const auto rank = [](const Best& best) {
         return std::pair(best.probability >= kLeastProbability, best.score);
       };
@@ -529,12 +541,13 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
     margins_[i] = margin.value_or(0);
     if (candidates != nullptr) {
       Candidate& candidate = candidates->at(i);
-      candidate.forbidden = best_here ? Forbidden::kNo : why;
       if (best_here) {
         candidate.replica = best_here->replica;
         candidate.score = best_here->score;
-      } else if (why == Forbidden::kDearer || why == Forbidden::kCostly) {
+      } else {
         candidate.replica = nearest;
+        candidate.forbidden =
+            nearest ? Forbidden::kDearer : why;  // which of its kin, explain() says
       }
     }
     if (!best_here)

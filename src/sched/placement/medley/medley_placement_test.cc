@@ -394,8 +394,58 @@ TEST(MedleyPlacement, SaysWhatIsMissingWhereNothingIsChosen) {
   EXPECT_EQ(why.outcome, Outcome::kQueued);
   const Candidate& there = why.candidates.at(0);
   EXPECT_EQ(there.replica, ReplicaId(0));
+  EXPECT_EQ(there.forbidden, Forbidden::kSlow) << "it has room";
   ASSERT_TRUE(there.wins_at_ttft_s);
   EXPECT_GT(*there.wins_at_ttft_s, 0.6);
+}
+
+TEST(MedleyPlacement, SaysThatItIsTheMoneyWhereOthersWouldLoseNothing) {
+  Sink sink;
+  TestFleet made = with_targets(make_test_fleet({{.name = "a", .replicas = 2}}));
+  made.fleet.classes[index_of(ServiceClass::kBatch)].value = Money(1e-9);
+  TestCore core(std::move(made), {});
+  for (std::uint64_t id = 1; id <= 4; ++id)
+    core.arrive(seconds(1), test_request(id, ServiceClass::kFlex, 100));
+  core.scheduler().explain_to(&sink);
+  EXPECT_THAT(core.arrive(seconds(2), test_request(9, ServiceClass::kBatch, 100)), IsEmpty());
+  const Candidate& there = sink.heard.back().candidates.at(0);
+  EXPECT_EQ(there.forbidden, Forbidden::kCostly);
+  EXPECT_EQ(*there.residents + *there.later + *there.toll, 0);
+  EXPECT_GT(*there.money, *there.worth);
+  EXPECT_NEAR(*there.lacks, *there.money - *there.worth, 1e-15);
+}
+
+TEST(MedleyPlacement, SaysThatAFullReplicaIsFull) {
+  Sink sink;
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .max_running = 1}})), {});
+  core.scheduler().explain_to(&sink);
+  for (std::uint64_t id = 1; id <= 2; ++id)
+    core.arrive(seconds(1), test_request(id, ServiceClass::kFlex, 100));
+  EXPECT_EQ(sink.heard.back().behind, Ahead::kNothing);
+  EXPECT_EQ(sink.heard.back().candidates.at(0).forbidden, Forbidden::kFull);
+}
+
+TEST(MedleyPlacement, SaysWhenWorkWasNotWeighedSinceOthersOfItsKindWait) {
+  Sink sink;
+  TestFleet made = with_targets(make_test_fleet({{.name = "a", .max_running = 1}}));
+  made.fleet.tenants = {{"default"}, {"a"}, {"b"}};
+  TestCore core(std::move(made), {});
+  core.scheduler().explain_to(&sink);
+  const auto why_waits = [&](std::uint64_t id, std::uint64_t tenant) {
+    Request request = test_request(id, ServiceClass::kFlex, 100);
+    request.tenant = TenantId(tenant);
+    core.arrive(seconds(1), request);
+    return sink.heard.back();
+  };
+  EXPECT_EQ(why_waits(1, 1).outcome, Outcome::kDispatched);
+  EXPECT_EQ(why_waits(2, 2).behind, Ahead::kNothing);
+  const Explanation own = why_waits(3, 2), others = why_waits(4, 1);
+  EXPECT_EQ(own.behind, Ahead::kItsKind);
+  EXPECT_EQ(others.behind, Ahead::kAnothersTurn);
+  for (const Explanation& why : {own, others}) {
+    EXPECT_EQ(why.outcome, Outcome::kQueued);
+    EXPECT_EQ(why.candidates.at(0).forbidden, Forbidden::kNotAsked);
+  }
 }
 
 }  // namespace
