@@ -430,8 +430,8 @@ Result<Measured> measure(const BenchOptions& options) {
   // The probe is as long as the first engine's token.
   round_us += std::max(m.probe_us, options.window_us);
   const int length =
-      static_cast<int>(std::clamp(1e6 / round_us * static_cast<double>(m.lanes.size()), 8.0,
-                                  static_cast<double>(options.context - kPromptTokens)));
+      static_cast<int>(std::min(std::max(1e6 / round_us * static_cast<double>(m.lanes.size()), 8.0),
+                                static_cast<double>(options.context - kPromptTokens)));
   const double wanted = options.tokens > 0 ? static_cast<double>(options.tokens) / length
                                            : kTargetSeconds * 1e6 / round_us / length;
   const auto rounds = static_cast<long long>(std::max(1.0, std::ceil(wanted)));

@@ -141,6 +141,13 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   const auto facts = data::model_facts(options.model, *catalog, ".");
   if (!facts)
     return refuse(facts.error());
+  if (options.target == "cpu") {
+    const Status done = compile_for_cpu(options, facts->gguf_path, out);
+    return done.ok() ? 0 : refuse(done.error());
+  }
+  if (options.measure) {
+    return refuse({ErrorCode::kInvalid, "--measure is for target cpu: there is no other here", {}});
+  }
   const auto target = find_target(options.target, folder);
   if (!target)
     return refuse(target.error());
@@ -163,14 +170,12 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
       if (!graph)
         return refuse(graph.error());
       shape = shape_of(*graph);
-      for (const lpu::Node& node : graph->nodes) {
-        if (node.bias != nullptr && node.role != "q" && node.role != "k" && node.role != "v") {
-          return refuse({ErrorCode::kInvalid,
-                         fmt::format("'{}': tensor '{}': schedules for chips have biases of "
-                                     "queries, keys and values only",
-                                     facts->gguf_path, node.bias->name),
-                         {}});
-        }
+      if (const lpu::Tensor* bias = unsupported_bias(*graph)) {
+        return refuse({ErrorCode::kInvalid,
+                       fmt::format("'{}': tensor '{}': schedules for chips have biases of queries, "
+                                   "keys and values only",
+                                   facts->gguf_path, bias->name),
+                       {}});
       }
     }
   }

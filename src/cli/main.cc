@@ -477,7 +477,7 @@ int main(int argc, char** argv) {
       ->required()
       ->type_name("");
   verb->add_option("--target", compile.target,
-                   "A target of the catalogue (groqchip1, lp30, example_chip) or a file")
+                   "A target of the catalogue (groqchip1, lp30, example_chip), a file, or cpu")
       ->required()
       ->type_name("TARGET");
   verb->add_option("--context", compile.context,
@@ -502,6 +502,8 @@ int main(int argc, char** argv) {
   verb->add_option("--prompt", compile.prompt, "Length of the prompt to time; without, the context")
       ->type_name("N")
       ->check(CLI::Range(1LL, 1LL << 24));
+  verb->add_flag("--measure", compile.measure,
+                 "Target cpu: time each operation beside what is predicted");
   verb->add_option("--svg", compile.svg, "Write a picture by stage, unit and cycle")
       ->type_name("FILE");
   add_output(verb, compile.json);

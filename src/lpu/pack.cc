@@ -95,8 +95,8 @@ void pack_whole24(const float* const* rows, int columns, std::uint8_t* out) {
 bool fits_whole24(const Tensor& tensor) {
   if (tensor.bytes == nullptr)
     return true;
-  // A weight is off by 2^-24 of its row's largest at most: of one as large as the row's mean square
-  // by 2^-19 then, and by less the more there are.
+  // A weight is off by 2^-24 of its row's largest at most: of one as large as the root of their
+  // mean square by 2^-19 of itself then.
   constexpr double kMostOfMean = 32;
   constexpr double kLeast = 1e-20;  // scales stay normal numbers
   std::vector<float> row(static_cast<std::size_t>(tensor.columns));

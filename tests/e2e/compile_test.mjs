@@ -51,6 +51,8 @@ test('what cannot be is refused', async (t) => {
     [['llama-3.1-8b', '--target', files.write('named.yaml', groq.replace('groq_lpu_v1', 'groq_lpu_v11'))], 2,
       /named\.yaml:5:14: accelerator: .*did you mean 'groq_lpu_v1'/],
     [['deepseek-r1', '--target', 'groqchip1'], 2, /one latent for all heads/],
+    [['llama-3.1-8b', '--target', 'groqchip1', '--measure'], 2, /--measure is for target cpu/],
+    [['llama-3.1-8b', '--target', 'cpu'], 2, /llama-3\.1-8b: target cpu runs the weights, so it needs a GGUF file/],
     [['llama-3.1-8b', '--target', files.write('c.yaml', chip.replace('columns: {value: 64', 'columns: {value: 63'))], 2,
       /c\.yaml:19:\d+: matrix\.columns: expected as many as lanes, 64/],
   ];
@@ -60,6 +62,28 @@ test('what cannot be is refused', async (t) => {
     assert.match(ended.err, message);
     assert.equal(ended.out, '');
   }
+});
+
+test('one core of this machine: what each operation takes', async (t) => {
+  const files = folder(t);
+  const model = files.file('small.gguf');
+  const made = await medley('model', 'synth', model, '--layers', '2', '--format', 'Q8_0');
+  assert.equal(made.status, 0, made.err);
+  const line = ['compile', model, '--target', 'cpu', '--context', '64', '--streams', '3', '-o', 'json'];
+  const { status, out, err } = await medley(...line, '--measure');
+  assert.equal(status, 0, err);
+  const report = JSON.parse(out);
+  assert.equal(report.operations.reduce((all, o) => all + o.instructions, 0), report.instructions);
+  const sum = report.operations.reduce((all, o) => all + (o.predicted_s ?? 0), 0);
+  assert.ok(Math.abs(sum / report.token_s - 1) < 1e-9);
+  assert.ok(Math.abs(report.token_window_s / report.token_s - 3) < 1e-9);
+  assert.ok(report.measured_token_s > 0 && report.median_error >= 0);
+  const again = JSON.parse((await medley(...line)).out);
+  assert.equal(again.digest, report.digest);
+  assert.equal(again.measured_token_s, null);
+  const refused = await medley('compile', model, '--target', 'cpu', '--chips', '4');
+  assert.equal(refused.status, 2);
+  assert.match(refused.err, /--chips, --group and --precision are for targets of chips/);
 });
 
 test('published speeds against schedules', async (t) => {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -39,7 +40,27 @@ void keep(Matrices& matrices, Weight weight, int layer, const Tensor* tensor) {
   matrices[{weight, layer}] = std::move(matrix);
 }
 
+std::optional<Weight> bias_of(Weight weight) {
+  switch (weight) {
+    case Weight::kQuery:
+      return Weight::kQueryBias;
+    case Weight::kKey:
+      return Weight::kKeyBias;
+    case Weight::kValue:
+      return Weight::kValueBias;
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace
+
+const Tensor* unsupported_bias(const Graph& graph) {
+  const auto found = std::find_if(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+    return node.bias != nullptr && node.role != "q" && node.role != "k" && node.role != "v";
+  });
+  return found == graph.nodes.end() ? nullptr : found->bias;
+}
 
 Shape shape_of(const Graph& graph) {
   Shape shape{.name = graph.name.empty() ? graph.family : graph.name,
@@ -84,10 +105,10 @@ ModelNumbers numbers_of(const Graph& graph) {
       if (node.role != role)
         continue;
       keep(*matrices, weight, node.layer, node.weight);
-      const Weight bias = weight == Weight::kQuery ? Weight::kQueryBias
-                          : weight == Weight::kKey ? Weight::kKeyBias
-                                                   : Weight::kValueBias;
-      keep(*matrices, bias, node.layer, node.bias);
+      const std::optional<Weight> bias = bias_of(weight);
+      MEDLEY_CHECK(bias || node.bias == nullptr, node.role);  // see unsupported_bias
+      if (bias)
+        keep(*matrices, *bias, node.layer, node.bias);
     }
   }
   ModelNumbers numbers;

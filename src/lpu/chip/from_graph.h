@@ -8,8 +8,10 @@
 
 namespace medley::lpu::chip {
 
+// A bias that schedules for chips have no place for: they have those of queries, keys and values.
+const Tensor* unsupported_bias(const Graph& graph);
 Shape shape_of(const Graph& graph);
-// Dequantises every matrix once; the graph and its file may go.
+// Precondition: no unsupported_bias. Dequantises every matrix once; the graph and its file may go.
 ModelNumbers numbers_of(const Graph& graph);
 
 }  // namespace medley::lpu::chip

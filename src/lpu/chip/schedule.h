@@ -140,7 +140,7 @@ struct Instruction {
   std::int32_t tile = -1;          // kMultiply: the instruction that installed it
   bool first = true, last = true;  // kMultiply: of a sum
   std::int32_t head = -1;          // KV head of the chip
-  std::int32_t detail = 0;         // by op, see build.cc
+  std::int32_t detail = 0;         // by op, see build_*.cc
   std::vector<Access> accesses;
 };
 

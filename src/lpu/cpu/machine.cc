@@ -292,6 +292,10 @@ void Machine::run_unit(int unit, const Task& task, std::uint32_t met) {
     step->run(*step, moment);
 }
 
+Moment Machine::moment(int token, int position) const {
+  return {.token = token, .position = position, .kv = units_.front()->kv.data(), .machine = this};
+}
+
 // Each instruction up to the head for all tokens before the next.
 void Machine::run_together(int unit, const Task& task, Moment moment) {
   const Unit& own = *units_[static_cast<std::size_t>(unit)];

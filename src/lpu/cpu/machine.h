@@ -62,6 +62,11 @@ class Machine {
   void write_kv(int slot, int layer, int kv_head, int position, const float* key,
                 const float* value);
 
+  // For whoever times them one by one (costs.h): what the first unit's thread does, and for which
+  // token of slot 0.
+  std::span<const Step> steps() const { return units_.front()->steps.front(); }
+  Moment moment(int token, int position) const;
+
   const Program& program() const { return program_; }
   const char* isa_name() const { return kernels_.name; }
   int slots() const { return slots_; }
