@@ -40,6 +40,7 @@ class Reader {
     if (const auto redundancy = fields_.child("redundancy"))
       check(read_redundancy(*redundancy));
     read_zones();
+    check_labels();
     if (const auto accept = fields_.child("accept"))
       check(read_accept(*accept));
     each("devices", [&](const Node& node) { return read_device(node); });
@@ -166,13 +167,18 @@ class Reader {
         zone.racks = static_cast<int>(*racks);
       check(fields.finish());
     }
-    // A label that names a place which is nowhere else is a slip of the pen, or a wish that nobody
-    // can meet; both are better said now.
+  }
+
+  // A label that names a place which is nowhere else is a slip of the pen, or a wish that nobody
+  // can meet; both are better said now.
+  void check_labels() {
+    const auto node = fields_.child("labels");
+    if (!node || fields_.failed())
+      return;
     for (const Label& label : out_.frame.labels) {
       for (const std::string& zone : label.zones) {
         if (!out_.zones.contains(zone))
-          fields_.fail(unknown_zone(*fields_.child("labels"), zone,
-                                    fmt::format("label '{}' allows ", label.name)));
+          fields_.fail(unknown_zone(*node, zone, fmt::format("label '{}' allows ", label.name)));
       }
     }
   }
@@ -326,6 +332,12 @@ class Reader {
       }
     }
     MEDLEY_TRY_STATUS(fields.finish());
+    for (const std::string& zone : offer.zones) {
+      if (out_.zones.at(zone).racks && !offer.per_rack) {
+        return node.error(fmt::format(
+            "zone '{}' has a limit of racks: give {} per_rack, devices a rack", zone, offer.name));
+      }
+    }
     return add_named(out_.devices, std::move(offer), node);
   }
 

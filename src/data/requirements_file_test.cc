@@ -27,9 +27,9 @@ demands:
 jobs:
   - {name: tune, device_hours: {h100_sxm: 40}, between: [22, 6]}
 devices:
-  - {device: h100_sxm, price: 30000, per_node: 8, stock: 16}
+  - {device: h100_sxm, price: 30000, per_node: 8, stock: 16, per_rack: 32}
   - {device: h100_sxm, rent_per_hour: 2.9, zones: [cloud-eu]}
-  - {device: groq_lpu_v1, price: [15000, 25000], precisions: [int8]}
+  - {device: groq_lpu_v1, price: [15000, 25000], precisions: [int8], per_rack: 72}
 money: {interest: 0.06, useful_life_years: 5, budget: 2000000}
 redundancy: node
 growth: {per_year: 0.2, years: 2}
@@ -106,6 +106,20 @@ TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
       std::string::npos);
   EXPECT_EQ(error("site: {zone: a}\n"),
             "buy.yaml:1:1: missing key 'demands': who asks, how often, for what");
+}
+
+TEST(RequirementsFile, ZonesAreThoseOfTheFileAndRacksCountEveryDevice) {
+  const std::string demand =
+      "demands: [{name: a, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 5, output_tokens: "
+      "5}]\n"
+      "devices: [{device: h100_sxm, price: 30000}]\n";
+  // Without `zones` there is the site's.
+  EXPECT_NE(error("site: {zone: here}\nlabels: {own: {zones: [hree]}}\n" + demand)
+                .find("label 'own' allows zone 'hree'"),
+            std::string::npos);
+  EXPECT_NE(error("site: {zone: here}\nzones: {here: {racks: 0}}\n" + demand)
+                .find("give h100_sxm per_rack"),
+            std::string::npos);
 }
 
 TEST(RequirementsFile, ATraceGivesRatesAndLengths) {

@@ -45,10 +45,28 @@ class Analysis {
     for (const Element& element : kept)
       conflict.elements.push_back(element.name);
     MEDLEY_TRY(const PoolTypes pools, pool_types(asked_, catalog_));
-    for (std::size_t g = 0; g < asked_.demands.size() && conflict.reason.empty(); ++g) {
+    // Of a demand in the conflict; one that is not has a conflict of its own.
+    Requirements others = asked_;
+    for (std::size_t g = 0; g < asked_.demands.size(); ++g) {
+      const Demand& demand = asked_.demands[g];
+      if (std::none_of(left.demands.begin(), left.demands.end(),
+                       [&](const Demand& of) { return of.name == demand.name; }))
+        continue;
+      std::erase_if(others.demands, [&](const Demand& of) { return of.name == demand.name; });
       const std::string why = no_pool_for(asked_, pools, g);
-      if (!why.empty())
-        conflict.reason = fmt::format("{}: {}", asked_.demands[g].name, why);
+      if (!why.empty() && conflict.reason.empty())
+        conflict.reason = fmt::format("{}: {}", demand.name, why);
+    }
+    std::erase_if(others.jobs, [&](const data::TrainingJob& job) {
+      return std::any_of(left.jobs.begin(), left.jobs.end(),
+                         [&](const data::TrainingJob& of) { return of.name == job.name; });
+    });
+    MEDLEY_TRY(const std::optional<Plan> rest, plan_for(others));
+    if (!rest) {
+      conflict.reason += fmt::format(
+          "{}without what is named here there is another conflict, which shows when this one is "
+          "gone",
+          conflict.reason.empty() ? "" : "; ");
     }
     for (const Element& element : kept) {
       MEDLEY_TRY(Relaxation relaxation, relaxed(element));

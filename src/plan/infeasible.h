@@ -19,7 +19,9 @@ struct Relaxation {
 struct Conflict {
   // Irreducible: with any one of them taken away there is a fleet for the rest of them.
   std::vector<std::string> elements;
-  std::string reason;                   // where one demand has no pool to go to: the nearest miss
+  // Where a demand of the conflict has no pool to go to: the nearest miss. Says, too, if the rest
+  // has a conflict of its own.
+  std::string reason;
   std::vector<Relaxation> relaxations;  // the cheapest first; those that help not at the end
 };
 

@@ -57,6 +57,20 @@ TEST(PlanConflict, ATargetAgainstPhysicsNamesTheNearestMissAndWhatWouldDo) {
   EXPECT_TRUE(tpot->cost.has_value());
 }
 
+TEST(PlanConflict, OneOfTwoIsToldWithItsOwnReasonAndThatThereIsAnother) {
+  const Conflict found = conflict(
+      "demands:\n"
+      "  - {name: first, model: llama-3.1-70b, rate_per_s: 1, prompt_tokens: 300, "
+      "output_tokens: 100, tpot_s: 2ms}\n"
+      "  - {name: second, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 300, "
+      "output_tokens: 100, ttft_s: 1ms}\n"
+      "devices: [{device: h100_sxm, price: 30000, per_node: 8}]\n");
+  ASSERT_EQ(found.elements.size(), 2u);
+  EXPECT_TRUE(found.elements[0].starts_with("demand second"));
+  EXPECT_TRUE(found.reason.starts_with("second: ")) << found.reason;
+  EXPECT_NE(found.reason.find("there is another conflict"), std::string::npos) << found.reason;
+}
+
 TEST(PlanConflict, ALabelAgainstAZoneIsNamed) {
   const Conflict found = conflict(R"(
 site: {zone: here}

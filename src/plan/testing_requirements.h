@@ -30,31 +30,42 @@ struct RandomRequirements {
     for (int i = 0; i < asked; ++i) {
       const std::string of_class = among("guaranteed", "standard", "standard", "flex", "batch");
       std::string rates;
-      const double day = 0.3 + 6 * prng.uniform(), night = day * prng.uniform();
+      // Now and then next to nothing.
+      const double much = prng.below(8) == 0 ? 1e-9 : 1;
+      const double day = much * (0.3 + 6 * prng.uniform()), night = day * prng.uniform();
       for (int hour = 0; hour < 24; ++hour)
         rates +=
-            fmt::format("{}{:.3f}", hour == 0 ? "" : ", ", hour >= 8 && hour < 18 ? day : night);
+            fmt::format("{}{:.4g}", hour == 0 ? "" : ", ", hour >= 8 && hour < 18 ? day : night);
       demands.push_back(fmt::format(
           "{{name: d{}, class: {}, model: {}, ttft_s: {}, {}rate_per_s: [{}], prompt_tokens: {}, "
           "output_tokens: {}}}",
           i, of_class, among("llama-3.1-8b", "llama-3.1-8b", "llama-3.1-70b"),
           among("2", "5", "20"),
-          of_class == "batch" ? ""
-                              : fmt::format("tpot_s: {}, ", among("8ms", "25ms", "50ms", "100ms")),
+          of_class == "batch"
+              ? fmt::format("deadline_s: {}, ", among("1800", "9000", "30000", "86400", "86400"))
+              : fmt::format("tpot_s: {}, ", among("8ms", "25ms", "50ms", "100ms")),
           rates, 100 + prng.below(1500), 20 + prng.below(300)));
     }
     const std::vector<std::string> kinds = {"h100_sxm", "l40s", "a100_80_sxm", "l4", "h200_sxm"};
+    const bool two_zones = prng.below(4) == 0;
     const int offered = 1 + static_cast<int>(prng.below(3));
     for (int i = 0; i < offered; ++i) {
       const bool rented = prng.below(4) == 0;
       devices.push_back(fmt::format(
           "{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100{}}}", i,
           kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
-          rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(), among("1", "2", "4"),
-          prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : ""));
+          rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(),
+          among("1", "2", "3", "4", "6"),
+          (prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : "") +
+              (two_zones ? ", zones: " + among("[here]", "[there]", "[here, there]") : "")));
     }
-    if (prng.below(4) == 0)
-      limits.push_back(fmt::format("redundancy: {}", among("replica", "node")));
+    if (two_zones)
+      limits.push_back("zones: {there: {}}\nlabels: {any: {zones: any}}");
+    if (prng.below(3) == 0) {
+      const std::string lost = two_zones ? among("zone", "node") : among("replica", "node");
+      limits.push_back(fmt::format("redundancy: {{lose: {}, classes: [{}]}}", lost,
+                                   among("guaranteed, standard", "standard, flex, batch")));
+    }
     if (prng.below(4) == 0)
       limits.push_back(fmt::format("money: {{budget: {}}}", 50000 + prng.below(400000)));
     power_ = prng.below(4) == 0 ? fmt::format(", power_limit_kw: {}", 1 + prng.below(8)) : "";
