@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${FUZZ_SECONDS:-300}
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(trace scenario profile points gguf target)
+[ ${#targets[@]} -gt 0 ] || targets=(trace scenario profile points gguf target requirements cases usage)
 if ! command -v clang++ >/dev/null; then
   echo "fuzz: needs clang (apt-get install clang)" >&2
   exit 1

@@ -27,6 +27,7 @@
 #include "cli/plan_cases.h"
 #include "cli/plan_init.h"
 #include "cli/plan_requirements.h"
+#include "cli/plan_usage.h"
 #include "cli/serve.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -144,6 +145,17 @@ int main(int argc, char** argv) {
                        "Answer training-share cases (JSON): what each job gets of each device type")
           ->type_name("FILE")
           ->excludes(fleet_mixes, plan_file);
+  PlanUsageOptions plan_usage;
+  CLI::Option* usage =
+      verb->add_option("--from-usage", plan_usage.usage,
+                       "Say what to add, move or switch off, from what serve --usage recorded")
+          ->type_name("USAGE")
+          ->excludes(fleet_mixes, training);
+  CLI::Option* served =
+      verb->add_option("--fleet", plan_usage.fleet, "With --from-usage: the fleet that was served")
+          ->type_name("FLEET")
+          ->needs(usage);
+  usage->needs(served);
   verb->add_option("--time-limit", plan_cases.time_limit_s,
                    "With --cases: seconds for each; what is not proved by then carries its gap")
       ->type_name("SECONDS")
@@ -153,16 +165,21 @@ int main(int argc, char** argv) {
   verb->add_option("--write-fleet", plan.write_fleet,
                    "Write the fleet, for serve and simulate to read as it is")
       ->type_name("FILE")
-      ->needs(plan_file);
+      ->needs(plan_file)
+      ->excludes(usage);
   verb->add_option("--report", plan.report, "Write a page (HTML) with pictures")
       ->type_name("FILE")
-      ->needs(plan_file);
+      ->needs(plan_file)
+      ->excludes(usage);
   verb->add_flag("--no-proof", plan.no_proof, "Solve the program only, without simulation")
-      ->needs(plan_file);
-  verb->add_flag("--no-compare", plan.no_compare, "The chosen fleet alone")->needs(plan_file);
+      ->needs(plan_file)
+      ->excludes(usage);
+  verb->add_flag("--no-compare", plan.no_compare, "The chosen fleet alone")
+      ->needs(plan_file)
+      ->excludes(usage);
   verb->add_option("--catalog", plan.catalog, "Folder of the catalogue")
       ->type_name("FOLDER")
-      ->needs(plan_file);
+      ->excludes(fleet_mixes, training);
   add_output(verb, plan.json);
   PlanInitOptions plan_init;
   CLI::App* init = verb->add_subcommand(
@@ -175,12 +192,18 @@ int main(int argc, char** argv) {
       ->type_name("FILE");
   init->add_option("--catalog", plan_init.catalog, "Folder of the catalogue")->type_name("FOLDER");
   init->callback([&] { run = [&] { return run_plan_init(plan_init, stdin, stderr); }; });
-  verb->callback([&, plan_file, fleet_mixes, training, init] {
+  verb->callback([&, plan_file, fleet_mixes, training, usage, init] {
     if (init->parsed())
       return;
-    if (plan_file->empty() && fleet_mixes->empty() && training->empty())
-      throw CLI::RequiredError("FILE, --cases or --training");
-    plan_cases.json = plan.json;
+    if (plan_file->empty() && fleet_mixes->empty() && training->empty() && usage->empty())
+      throw CLI::RequiredError("FILE, --cases, --training or --from-usage");
+    plan_cases.json = plan_usage.json = plan.json;
+    if (!usage->empty()) {
+      plan_usage.asked = plan.file;
+      plan_usage.catalog = plan.catalog;
+      run = [&] { return run_plan_usage(plan_usage, stdout, stderr); };
+      return;
+    }
     run = [&, plan_file] {
       return plan_file->empty() ? run_plan_cases(plan_cases, stdout, stderr)
                                 : run_plan_requirements(plan, stdout, stderr);
@@ -196,6 +219,9 @@ int main(int argc, char** argv) {
       ->type_name("HOST:PORT")
       ->capture_default_str();
   verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads")
+      ->type_name("FILE");
+  verb->add_option("--usage", serve.usage,
+                   "Append what came and how it was kept, for plan --from-usage")
       ->type_name("FILE");
   verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")
       ->type_name("N")

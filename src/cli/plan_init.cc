@@ -58,13 +58,31 @@ plan::Answers ask(plan::Answers answers, const data::Catalog& catalog, std::FILE
     const plan::Question& question = asked[i];
     if (answers.contains(question.key))
       continue;
-    fmt::print(err, "{}{}\n  {}{} ", question.text,
-               question.source.empty() ? "" : fmt::format(" ({})", question.source), question.key,
-               question.fallback.empty() ? ":" : fmt::format(" [{}]:", question.fallback));
-    const std::optional<std::string> line = line_of(in);
-    if (!line)
-      return answers;  // the rest by default
-    answers[question.key] = *line;
+    fmt::print(err, "\n{}\n", question.text);
+    if (!question.choices.empty())
+      fmt::print(err, "  One of {}.\n", fmt::join(question.choices, ", "));
+    if (!question.source.empty()) {
+      fmt::print(err, "  {}{}.\n", question.fallback.empty() ? "" : "Default: ", question.source);
+    }
+    for (bool right = false; !right;) {
+      fmt::print(err, "  {}{} ", question.key,
+                 question.fallback.empty() ? ":" : fmt::format(" [{}]:", question.fallback));
+      std::fflush(err);
+      std::optional<std::string> line = line_of(in);
+      if (!line) {
+        fmt::print(err, "\n");
+        return answers;  // the rest by default
+      }
+      if (question.form == plan::Question::Form::kTrace && !line->empty())
+        *line = std::filesystem::absolute(*line).string();
+      const std::string& given = line->empty() ? question.fallback : *line;
+      const auto wrong = plan::wrong_with(question, given, catalog, ".");
+      right = !wrong;
+      if (wrong)
+        fmt::print(err, "  {}\n", printable(*wrong));
+      else
+        answers[question.key] = *line;
+    }
   }
 }
 

@@ -152,6 +152,14 @@ void print_proof(const Study& study, std::FILE* out) {
                    fmt::format("x {:.2f}", chosen.safety[g])});
   }
   fmt::print(out, "\n{}", table.text());
+  for (std::size_t g = 0; g < chosen.fresh.whole.size(); ++g) {
+    const data::Demand& demand = study.requirements.demands[g];
+    const std::optional<double> share = chosen.fresh.whole[g].share();
+    if (share && *share < demand.attain) {
+      fmt::print(out, "On fresh seeds {} keeps less than is asked: {} of {}.\n",
+                 printable(demand.name), percent(share), percent(demand.attain));
+    }
+  }
   fmt::print(
       out,
       "Simulated with the real scheduler: {} requests in {:.1f} h of the hours that press it "

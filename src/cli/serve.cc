@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
+#include <ctime>
 #include <random>
 
 #include "cli/decision_log_file.h"
@@ -22,6 +25,10 @@ namespace {
 constexpr int kEnded = 0, kFailed = 1, kUsage = 2;
 constexpr auto kDrainTime = std::chrono::seconds(5);
 
+// Spans of the usage file begin at multiples of it, so that none lies in two hours of the day
+// wherever clocks are; what a crash loses is at most one of them.
+constexpr std::int64_t kUsageSpan = 300;
+
 // The fleet of a user who named none.
 constexpr std::string_view kDefaultFleet = R"(
 site: {zone: local}
@@ -35,6 +42,13 @@ pools:
 std::int64_t unix_time() {
   using namespace std::chrono;
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+// By the clock of the place.
+int hour_of_day(std::int64_t unix_s) {
+  const std::time_t at = unix_s;
+  std::tm local{};
+  return localtime_r(&at, &local) != nullptr ? local.tm_hour : static_cast<int>(at / 3600 % 24);
 }
 
 SipHash::Key secret_key() {
@@ -67,6 +81,75 @@ void print_pools(const Fleet& fleet, std::FILE* err) {
   std::fputs(table.text().c_str(), err);
 }
 
+// The usage file: a line whenever a span of the clock is over, and one at the end.
+class UsageFile {
+ public:
+  static Result<std::unique_ptr<UsageFile>> open(const std::string& path, const Fleet& fleet,
+                                                 serve::Driver& driver) {
+    std::FILE* file = std::fopen(path.c_str(), "a");
+    if (file == nullptr) {
+      return Error{ErrorCode::kInvalid,
+                   fmt::format("cannot write the usage file '{}': {}", path, std::strerror(errno)),
+                   {}};
+    }
+    return std::unique_ptr<UsageFile>(new UsageFile(path, fleet, driver, file));
+  }
+
+  // The next line is due.
+  std::chrono::seconds until_due() const {
+    return std::chrono::seconds(kUsageSpan - unix_time() % kUsageSpan);
+  }
+
+  void write() {
+    const auto now = std::chrono::steady_clock::now();
+    data::UsageSpan span = recorder_.take(driver_.scheduler());
+    span.from_unix_s = from_unix_s_;
+    span.hour = hour_of_day(from_unix_s_);
+    span.seconds = std::chrono::duration<double>(now - from_).count();
+    from_ = now;
+    from_unix_s_ = unix_time();
+    for (std::size_t i = 0; i < owners_.size(); ++i)
+      span.pools[owners_[i].number()].up += driver_.replica_up(ReplicaId(i)) ? 1 : 0;
+    const std::string line = data::usage_line(span) + "\n";
+    if ((std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() ||
+         std::fflush(file_.get()) != 0) &&
+        reason_ == 0) {
+      reason_ = errno;
+    }
+  }
+
+  Status status() const {
+    if (reason_ == 0)
+      return Done{};
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("the usage file '{}' is incomplete: {}", path_, std::strerror(reason_)),
+        {}};
+  }
+
+ private:
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  UsageFile(std::string path, const Fleet& fleet, serve::Driver& driver, std::FILE* file)
+      : path_(std::move(path)),
+        driver_(driver),
+        recorder_(fleet),
+        owners_(fleet.pools_of_replicas()),
+        file_(file) {
+    driver.record_to(recorder_);
+  }
+
+  const std::string path_;
+  serve::Driver& driver_;
+  serve::UsageRecorder recorder_;
+  const std::vector<PoolId> owners_;
+  std::unique_ptr<std::FILE, Closer> file_;
+  std::chrono::steady_clock::time_point from_ = std::chrono::steady_clock::now();
+  std::int64_t from_unix_s_ = unix_time();
+  int reason_ = 0;  // errno of the first failure
+};
+
 // What serves, in the order in which it must come and, backwards, go.
 class Service {
  public:
@@ -91,6 +174,9 @@ class Service {
     driver_->warn_to(
         [err](const std::string& line) { fmt::print(err, "medley: warning: {}\n", line); });
     MEDLEY_TRY_STATUS(open_log());
+    if (!options_.usage.empty()) {
+      MEDLEY_TRY(usage_, UsageFile::open(options_.usage, fleet_, *driver_));
+    }
     gateway_.emplace(
         loop_, fleet_, *driver_, metrics_,
         serve::GatewayOptions{
@@ -133,7 +219,13 @@ class Service {
       drain();
     });
     flush_log();
+    write_usage_when_due();
     events_.run();
+    if (usage_) {
+      gateway_.reset();  // what is under way ends, and is counted
+      usage_->write();
+      MEDLEY_TRY_STATUS(usage_->status());
+    }
     return log_ ? log_->flush() : Status(Done{});
   }
 
@@ -174,6 +266,15 @@ class Service {
     log_alarm_.set(net::EventLoop::Clock::now() + std::chrono::seconds(1), [this] { flush_log(); });
   }
 
+  void write_usage_when_due() {
+    if (!usage_)
+      return;
+    usage_alarm_.set(net::EventLoop::Clock::now() + usage_->until_due(), [this] {
+      usage_->write();
+      write_usage_when_due();
+    });
+  }
+
   void drain() {
     const auto now = net::EventLoop::Clock::now();
     if (server_->exchanges() == 0)
@@ -194,10 +295,11 @@ class Service {
   perf::PerfModel perf_;
   telemetry::Metrics metrics_;
   std::unique_ptr<DecisionLogFile> log_;
+  std::unique_ptr<UsageFile> usage_;  // the driver tells it, it asks the driver
   std::optional<serve::Driver> driver_;
   std::optional<serve::Gateway> gateway_;
   std::optional<net::HttpServer> server_;
-  net::EventLoop::Alarm drain_alarm_{events_}, log_alarm_{events_};
+  net::EventLoop::Alarm drain_alarm_{events_}, log_alarm_{events_}, usage_alarm_{events_};
   net::EventLoop::Clock::time_point draining_until_;
 };
 

@@ -13,6 +13,7 @@ struct ServeOptions {
       "127.0.0.1:8080";    // port 0: any free one; the line that says "ready" names it
   std::string catalog;     // its folder; empty: data::default_catalog_folder()
   std::string decisions;   // where the decision log goes; empty: nowhere
+  std::string usage;       // what usage is appended to; empty: nowhere
   std::uint64_t seed = 1;  // of emulated answers' lengths and latency laws
 };
 

@@ -34,6 +34,10 @@ std::optional<double> as_number(const json::value& value) {
 
 Result<json::value> read_json(const std::string& path) {
   MEDLEY_TRY(const std::string text, read_file(path, kMaxBytes));
+  return parse_json(text, path);
+}
+
+Result<json::value> parse_json(std::string_view text, const std::string& name) {
   json::stream_parser parser;
   json::error_code failure;
   const std::size_t read = parser.write_some(text.data(), text.size(), failure);
@@ -47,7 +51,7 @@ Result<json::value> read_json(const std::string& path) {
     const auto line_start = std::find(std::make_reverse_iterator(at), text.rend(), '\n').base();
     return Error{
         ErrorCode::kInvalid,
-        fmt::format("{}:{}:{}: not JSON: {}", path, std::count(text.begin(), at, '\n') + 1,
+        fmt::format("{}:{}:{}: not JSON: {}", name, std::count(text.begin(), at, '\n') + 1,
                     at - line_start + 1, failure ? failure.message() : "more after its end"),
         {}};
   }

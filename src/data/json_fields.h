@@ -19,6 +19,8 @@ namespace medley::data {
 
 // Errors name the path, and for what is no JSON the line and column.
 Result<boost::json::value> read_json(const std::string& path);
+// The same from memory; `name` stands for the file in errors.
+Result<boost::json::value> parse_json(std::string_view text, const std::string& name);
 
 // A value and where it stands: "cases.json: tables.a.gpu_info.l4.cost". Refers to the value. All
 // errors are kInvalid and say what was expected.
@@ -29,6 +31,7 @@ class JsonField {
       : value_(&value), where_(std::move(path)), prefix_(where_ + ": ") {}
 
   const std::string& where() const { return where_; }
+  bool is_null() const { return value_->is_null(); }
   Error wrong(std::string_view expected) const;
 
   Result<JsonField> member(std::string_view name) const;                   // missing: an error

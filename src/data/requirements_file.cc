@@ -22,12 +22,17 @@ const std::vector<std::string> kRedundancies = {"none", "replica", "node", "zone
 // Shares of promises to keep where a demand does not say: a plan that keeps all of them buys for
 // the worst second of the year.
 constexpr double kAttain[] = {0.99, 0.97, 0.95, 0.95};
+// What no purchase reaches: money beyond it is a slip of the pen, and a program of doubles has room
+// for no more.
+constexpr Bounds kMoney{.max = 1e12};
+constexpr Bounds kYears{.min = 0.1, .max = 50};
+constexpr double kMostRate = 1e6;
 
 class Reader {
  public:
   Reader(const Node& node, const Catalog& catalog) : fields_(node), catalog_(catalog) {}
 
-  Result<Requirements> read() {
+  Result<Requirements> read(Completeness completeness) {
     out_.file = fields_.node().file();
     out_.name = fields_.text("name", std::filesystem::path(out_.file).stem().string());
     read_frame_keys(fields_, out_.frame);
@@ -49,6 +54,8 @@ class Reader {
     each("jobs", [&](const Node& node) { return read_job(node); });
     MEDLEY_TRY_STATUS(fields_.finish());
     promise_to_classes();
+    if (completeness == Completeness::kWithoutDemands)
+      return std::move(out_);
     if (out_.demands.empty() && out_.jobs.empty())
       return fields_.node().error("missing key 'demands': who asks, how often, for what");
     if (out_.devices.empty() && out_.services.empty())
@@ -108,15 +115,14 @@ class Reader {
   Status read_money(const Node& node) {
     Fields fields(node);
     MoneySpec& money = out_.money;
-    const Bounds years{.max = 50, .above_min = true};
     money.interest = fields.number("interest", money.interest, kShare);
-    money.useful_life_years = fields.number("useful_life_years", money.useful_life_years, years);
+    money.useful_life_years = fields.number("useful_life_years", money.useful_life_years, kYears);
     money.integration = fields.number("integration", money.integration, {.max = 10});
     money.maintenance = fields.number("maintenance", money.maintenance, kShare);
-    money.staff_per_year = fields.number("staff_per_year", money.staff_per_year);
-    money.budget = fields.number("budget", Bounds{});
-    money.per_usd = fields.number("per_usd", kPositive);
-    money.horizon_years = fields.number("horizon_years", years);
+    money.staff_per_year = fields.number("staff_per_year", money.staff_per_year, kMoney);
+    money.budget = fields.number("budget", kMoney);
+    money.per_usd = fields.number("per_usd", Bounds{.max = 1e6, .above_min = true});
+    money.horizon_years = fields.number("horizon_years", kYears);
     return fields.finish();
   }
 
@@ -148,12 +154,12 @@ class Reader {
           *std::min_element(site.power_limit_kw->begin(), site.power_limit_kw->end());
     }
     const auto node = fields_.child("zones");
-    if (!node || fields_.failed())
+    if (fields_.failed())
       return;
-    const auto entries = node->entries();
-    if (!entries.ok())
-      return fields_.fail(entries.error());
-    for (const auto& [name, value] : *entries) {
+    std::vector<std::pair<std::string, Node>> entries;
+    if (node)
+      fields_.take(entries, node->entries());
+    for (const auto& [name, value] : entries) {
       ZoneSpec& zone = out_.zones[name];
       if (value.is_null())
         continue;
@@ -236,25 +242,47 @@ class Reader {
       MEDLEY_TRY(const std::string zone, item.text());
       if (!out_.zones.contains(zone))
         return unknown_zone(item, zone);
-      zones.push_back(zone);
+      MEDLEY_TRY_STATUS(add_new(zones, zone, item));
     }
     if (zones.empty())
       return list->error("expected at least one zone");
     return zones;
   }
 
+  static bool has_digit(const Node& node) {
+    const auto text = node.text();
+    return text.ok() && text->find_first_of("0123456789") != std::string::npos;
+  }
+
+  // Lists of ways to try: an empty one tries nothing, and the same way twice is a slip of the pen.
+  template <typename T>
+  static Status add_new(std::vector<T>& all, T item, const Node& node) {
+    if (std::find(all.begin(), all.end(), item) != all.end())
+      return node.error(fmt::format("'{}' stands in the list already", item));
+    all.push_back(std::move(item));
+    return Done{};
+  }
+
   // One price, or what it lies between.
   static Result<Range> read_price(const Node& node) {
+    constexpr std::string_view kForm =
+        "expected a price as 30000, or the range it lies in as [20000, 45000]; leave the key out "
+        "for the catalogue's";
+    if (node.is_map() || (node.is_scalar() && !node.number().ok() && !has_digit(node)))
+      return node.error(kForm);
     if (!node.is_list()) {
-      MEDLEY_TRY(const double price, node.number());
+      MEDLEY_TRY(const double price, node.number(kMoney));
       return Range{price, price};
     }
     MEDLEY_TRY(const std::vector<Node> pair, node.items());
     if (pair.size() != 2)
-      return node.error("expected a price, or the pair it lies between");
+      return node.error(kForm);
     Range range;
-    MEDLEY_TRY(range.low, pair[0].number());
-    MEDLEY_TRY(range.high, pair[1].number({.min = range.low}));
+    MEDLEY_TRY(range.low, pair[0].number(kMoney));
+    MEDLEY_TRY(range.high, pair[1].number(kMoney));
+    if (range.high < range.low)
+      return node.error(fmt::format("a range begins with its low end: write [{:g}, {:g}]",
+                                    range.high, range.low));
     return range;
   }
 
@@ -318,8 +346,10 @@ class Reader {
       MEDLEY_TRY(const std::vector<Node> items, list->items());
       for (const Node& item : items) {
         MEDLEY_TRY(const long long width, item.whole({1, 1 << 16}));
-        offer.widths.push_back(static_cast<int>(width));
+        MEDLEY_TRY_STATUS(add_new(offer.widths, static_cast<int>(width), item));
       }
+      if (items.empty())
+        return list->error("expected at least one width, or no such key: then 1, 2, 4 … are tried");
     }
     if (const auto list = fields.child("precisions")) {
       MEDLEY_TRY(const std::vector<Node> items, list->items());
@@ -328,8 +358,10 @@ class Reader {
         const auto format = catalog_.number_format(name);
         if (!format.ok())
           return item.error(format.error().message, format.error().code);
-        offer.precisions.push_back(format->id);
+        MEDLEY_TRY_STATUS(add_new(offer.precisions, format->id, item));
       }
+      if (items.empty())
+        return list->error("expected at least one format, or no such key: then the model's own");
     }
     MEDLEY_TRY_STATUS(fields.finish());
     for (const std::string& zone : offer.zones) {
@@ -419,7 +451,8 @@ class Reader {
     }
     demand.targets = out_.frame.classes[of_class].targets;
     const auto target = [&](const char* key, std::optional<Duration>& of) {
-      if (const auto seconds = fields.seconds(key, kPositive))
+      // No device is faster than a microsecond a token, and nobody waits for a century.
+      if (const auto seconds = fields.seconds(key, Bounds{.min = 1e-6, .max = 3e9}))
         of = round_to_duration(Seconds(*seconds));
     };
     target("ttft_s", demand.targets.ttft);
@@ -427,7 +460,7 @@ class Reader {
     target("deadline_s", demand.targets.deadline);
     demand.attain = fields.number("attain", kAttain[of_class], {.max = 0.9999, .above_min = true});
     demand.gap_cv = fields.number("gap_cv", 1, {.max = 20});
-    const double scale = fields.number("scale", 1, kPositive);
+    const double scale = fields.number("scale", 1, Bounds{.max = 1e6, .above_min = true});
     if (const auto trace = fields.child("trace")) {
       for (const char* key : {"rate_per_s", "prompt_tokens", "output_tokens"}) {
         if (const auto stray = fields.child(key))
@@ -437,7 +470,7 @@ class Reader {
         check_in(fields, read_from_trace(*trace, demand));
     } else {
       if (const auto rate = fields.required("rate_per_s"))
-        fields.take(demand.rate_per_s, read_hours(*rate, {.max = 1e6}));
+        fields.take(demand.rate_per_s, read_hours(*rate, {.max = kMostRate}));
       if (const auto law = fields.required("prompt_tokens"))
         fields.take(demand.prompt_tokens, read_lengths(*law));
       if (const auto law = fields.required("output_tokens"))
@@ -452,6 +485,13 @@ class Reader {
           fmt::format("'{}' has no traffic in any hour: give rate_per_s above 0, or "
                       "leave the demand out",
                       demand.name));
+    }
+    const double busiest = *std::max_element(demand.rate_per_s.begin(), demand.rate_per_s.end());
+    if (busiest < kLeastRate || busiest > kMostRate) {
+      return node.error(fmt::format(
+          "'{}' asks {:.3g} times a second in its busiest hour: expected {:g} to {:g}, `scale` "
+          "counted",
+          demand.name, busiest, kLeastRate, kMostRate));
     }
     return add_named(out_.demands, std::move(demand), node);
   }
@@ -653,15 +693,18 @@ long long long_of(const LengthLaw& law) {
   return std::max(1LL, static_cast<long long>(std::min(length, static_cast<double>(law.max))));
 }
 
-Result<Requirements> read_requirements(const std::string& path, const Catalog& catalog) {
+double default_attain(ServiceClass service_class) { return kAttain[index_of(service_class)]; }
+
+Result<Requirements> read_requirements(const std::string& path, const Catalog& catalog,
+                                       Completeness completeness) {
   MEDLEY_TRY(const Node node, read_yaml(path));
-  return Reader(node, catalog).read();
+  return Reader(node, catalog).read(completeness);
 }
 
 Result<Requirements> parse_requirements(std::string_view text, const std::string& name,
-                                        const Catalog& catalog) {
+                                        const Catalog& catalog, Completeness completeness) {
   MEDLEY_TRY(const Node node, parse_yaml(text, name));
-  return Reader(node, catalog).read();
+  return Reader(node, catalog).read(completeness);
 }
 
 }  // namespace medley::data

@@ -90,6 +90,13 @@ struct ServiceOffer {
   Metered metered;
 };
 
+// A pool that serves already: `medley plan --from-usage` knows of some, a file of none.
+struct StandingPool {
+  Pool pool;
+  std::optional<std::size_t> device;  // of Requirements::devices; a rented service has none
+  double slower = 1;                  // observed step times by those of its step model
+};
+
 struct ZoneSpec {
   std::optional<double> power_limit_kw;  // at the meter, PUE included
   std::optional<int> racks;
@@ -124,6 +131,7 @@ struct Requirements {
   std::vector<TrainingJob> jobs;
   std::vector<DeviceOffer> devices;
   std::vector<ServiceOffer> services;
+  std::vector<StandingPool> standing;
   std::map<std::string, ZoneSpec> zones;  // the site's among them
   MoneySpec money;
   double growth_per_year = 0, growth_years = 0;  // the plan serves the load of that time
@@ -134,10 +142,22 @@ struct Requirements {
   double growth() const;  // factor on all rates
 };
 
+// Of a demand in its busiest hour, requests a second: less is a slip of the pen, and nothing that a
+// program of doubles could weigh.
+inline constexpr double kLeastRate = 1e-15;
+
+// Share of its promises that the plan is to keep of a class, where a demand does not say.
+double default_attain(ServiceClass service_class);
+
+// Whether a file has to say who asks and what may be had; not where a record says it.
+enum class Completeness { kWhole, kWithoutDemands };
+
 // The catalogue must outlive nothing: everything is copied.
-Result<Requirements> read_requirements(const std::string& path, const Catalog& catalog);
+Result<Requirements> read_requirements(const std::string& path, const Catalog& catalog,
+                                       Completeness completeness = Completeness::kWhole);
 Result<Requirements> parse_requirements(std::string_view text, const std::string& name,
-                                        const Catalog& catalog);
+                                        const Catalog& catalog,
+                                        Completeness completeness = Completeness::kWhole);
 
 // What is expected of a length: over the law's distribution, cut at its maximum.
 double mean_of(const LengthLaw& law);

@@ -91,7 +91,8 @@ TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
   EXPECT_NE(error(kFile, "class: standard", "class: flex")
                 .find("accept.chat offers nothing to class flex"),
             std::string::npos);
-  EXPECT_NE(error(kFile, "useful_life_years: 5", "horizon_years: 0").find("above 0"),
+  EXPECT_NE(error(kFile, "useful_life_years: 5", "horizon_years: 0")
+                .find("money.horizon_years: expected a number from 0.1 to 50, got '0'"),
             std::string::npos);
   EXPECT_NE(error(kFile, "stock: 16", "owned: 10")
                 .find("owned: 10 devices are no whole number of nodes of 8 (per_node)"),
@@ -101,9 +102,9 @@ TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
   EXPECT_NE(error(kFile, "device: groq_lpu_v1", "device: tpu_v6e").find("can only be rented"),
             std::string::npos);
   EXPECT_NE(error(kFile, "stock: 16", "stok: 16").find("did you mean 'stock'?"), std::string::npos);
-  EXPECT_NE(
-      error(kFile, "price: [15000, 25000]", "price: [25000, 15000]").find("of at least 25000"),
-      std::string::npos);
+  EXPECT_NE(error(kFile, "price: [15000, 25000]", "price: [25000, 15000]")
+                .find("devices[2].price: a range begins with its low end: write [15000, 25000]"),
+            std::string::npos);
   EXPECT_EQ(error("site: {zone: a}\n"),
             "buy.yaml:1:1: missing key 'demands': who asks, how often, for what");
 }
@@ -120,6 +121,50 @@ TEST(RequirementsFile, ZonesAreThoseOfTheFileAndRacksCountEveryDevice) {
   EXPECT_NE(error("site: {zone: here}\nzones: {here: {racks: 0}}\n" + demand)
                 .find("give h100_sxm per_rack"),
             std::string::npos);
+}
+
+TEST(RequirementsFile, WhatNoProgramCanCarryIsRefusedWhereItStands) {
+  const std::vector<std::array<std::string, 3>> cases = {
+      {"price: 30000", "price: 1e308",
+       "devices[0].price: expected a number from 0 to 1000000000000, got '1e308'"},
+      {"budget: 2000000", "budget: 1e300",
+       "money.budget: expected a number from 0 to 1000000000000"},
+      {"useful_life_years: 5", "useful_life_years: 1e-300",
+       "money.useful_life_years: expected a number from 0.1 to 50, got '1e-300'"},
+      {"tpot_s: 40ms", "tpot_s: 1e-12", "demands[0].tpot_s: expected a duration from 1e-06"},
+      {"tpot_s: 40ms", "tpot_s: 1e308", "demands[0].tpot_s: expected a duration from 1e-06"},
+      {"rate_per_s: 4", "rate_per_s: 1e-300",
+       "'desk' asks 1e-300 times a second in its busiest hour: expected 1e-15 to 1e+06"},
+      {"rate_per_s: 4", "rate_per_s: 1000000, scale: 2", "'desk' asks 2e+06 times a second"},
+      {"per_node: 8", "per_node: 8, widths: [1, 2, 2]",
+       "devices[0].widths[2]: '2' stands in the list already"},
+      {"per_node: 8", "per_node: 8, widths: []", "devices[0].widths: expected at least one width"},
+      {"precisions: [int8]", "precisions: [int8, int8]", "'int8' stands in the list already"},
+      {"zones: [cloud-eu]}", "zones: [cloud-eu, cloud-eu]}",
+       "'cloud-eu' stands in the list already"},
+      {"price: 30000", "price: unknown",
+       "devices[0].price: expected a price as 30000, or the range"},
+      {"price: 30000", "price: [1, 2, 3]", "expected a price as 30000, or the range it lies in"},
+      {"power_limit_kw: 40", "power_limit_kw: 40 kW",
+       "site.power_limit_kw: expected a number above 0, got '40 kW': write the number alone"},
+      {"price: 30000", "price: 30k", "got '30k': write the number alone, its unit is the key's"}};
+  for (const auto& [what, by, message] : cases)
+    EXPECT_NE(error(kFile, what, by).find(message), std::string::npos)
+        << by << ": " << error(kFile, what, by);
+  // Without `zones`, too, a label names places that there are.
+  EXPECT_NE(error("labels: {secret: {zones: [mars]}}\ndefault_label: secret\n")
+                .find("label 'secret' allows zone 'mars', which is neither the site's nor under "),
+            std::string::npos);
+  EXPECT_EQ(error(kFile, "interest: 0.06", "interest: 1e-17"), "");
+}
+
+TEST(RequirementsFile, ARecordMayTakeThePlaceOfDemands) {
+  EXPECT_TRUE(parse_requirements("money: {per_usd: 0.9}\n", "buy.yaml", catalog(),
+                                 Completeness::kWithoutDemands)
+                  .ok());
+  EXPECT_FALSE(parse_requirements("money: {per_usd: 0}\n", "buy.yaml", catalog(),
+                                  Completeness::kWithoutDemands)
+                   .ok());
 }
 
 TEST(RequirementsFile, ATraceGivesRatesAndLengths) {

@@ -384,12 +384,21 @@ Result<long long> Node::whole(const Whole& range) const {
   return number;
 }
 
+// "60 kW", "28k", "20%": a number with something after it.
+static bool has_unit(std::string_view value) {
+  const std::size_t last = value.find_last_of("0123456789.");
+  return last != std::string_view::npos && last + 1 < value.size() &&
+         parse_number(value.substr(0, last + 1)).has_value();
+}
+
 Result<double> Node::number(const Bounds& bounds) const {
   const std::string expected = with("a number", describe(bounds));
   MEDLEY_TRY(const std::string_view value, plain(expected));
   const auto number = parse_number(value);
   if (!number || raw_->quoted || !inside(*number, bounds)) {
-    return error(fmt::format("expected {}, got '{}'", expected, shown(value)));
+    return error(fmt::format(
+        "expected {}, got '{}'{}", expected, shown(value),
+        !number && has_unit(value) ? ": write the number alone, its unit is the key's" : ""));
   }
   return *number;
 }

@@ -113,6 +113,12 @@ Result<double> read_above_zero(const JsonField& entry, std::string_view name) {
   return value;
 }
 
+// Of requests. Of less than one in eleven days no whole instance follows.
+Result<double> read_rate(const JsonField& entry) {
+  MEDLEY_TRY(const JsonField field, entry.member("total_request_rate"));
+  return field.number(1e-6, kMost);
+}
+
 struct Root {
   std::vector<std::string> names;
   std::vector<JsonField> tables;
@@ -212,10 +218,7 @@ Result<TrainingCases::Case> read_training_case(const JsonField& entry,
   return read;
 }
 
-}  // namespace
-
-Result<FleetMixCases> read_fleet_mix_cases(const std::string& path) {
-  MEDLEY_TRY(const boost::json::value value, data::read_json(path));
+Result<FleetMixCases> fleet_mix_cases_of(const boost::json::value& value, const std::string& path) {
   MEDLEY_TRY(const Root root, read_root(value, path));
   FleetMixCases read;
   for (const JsonField& table : root.tables) {
@@ -226,7 +229,7 @@ Result<FleetMixCases> read_fleet_mix_cases(const std::string& path) {
     FleetMixCases::Case one;
     MEDLEY_TRY(one.id, read_id(entry));
     MEDLEY_TRY(one.table, read_table_name(entry, root.names));
-    MEDLEY_TRY(one.demand.requests_per_s, read_above_zero(entry, "total_request_rate"));
+    MEDLEY_TRY(one.demand.requests_per_s, read_rate(entry));
     MEDLEY_TRY(const JsonField slices, entry.member("slice_factor"));
     MEDLEY_TRY(const std::int64_t count, slices.whole(1, kMostSlices));
     one.demand.slices = static_cast<int>(count);
@@ -248,8 +251,7 @@ Result<FleetMixCases> read_fleet_mix_cases(const std::string& path) {
   return read;
 }
 
-Result<TrainingCases> read_training_cases(const std::string& path) {
-  MEDLEY_TRY(const boost::json::value value, data::read_json(path));
+Result<TrainingCases> training_cases_of(const boost::json::value& value, const std::string& path) {
   MEDLEY_TRY(const Root root, read_root(value, path));
   std::vector<std::vector<RawJob>> tables;
   for (const JsonField& table : root.tables) {
@@ -269,6 +271,28 @@ Result<TrainingCases> read_training_cases(const std::string& path) {
     read.cases.push_back(std::move(one));
   }
   return read;
+}
+
+}  // namespace
+
+Result<FleetMixCases> read_fleet_mix_cases(const std::string& path) {
+  MEDLEY_TRY(const boost::json::value value, data::read_json(path));
+  return fleet_mix_cases_of(value, path);
+}
+
+Result<FleetMixCases> parse_fleet_mix_cases(std::string_view text, const std::string& name) {
+  MEDLEY_TRY(const boost::json::value value, data::parse_json(text, name));
+  return fleet_mix_cases_of(value, name);
+}
+
+Result<TrainingCases> read_training_cases(const std::string& path) {
+  MEDLEY_TRY(const boost::json::value value, data::read_json(path));
+  return training_cases_of(value, path);
+}
+
+Result<TrainingCases> parse_training_cases(std::string_view text, const std::string& name) {
+  MEDLEY_TRY(const boost::json::value value, data::parse_json(text, name));
+  return training_cases_of(value, name);
 }
 
 }  // namespace medley::plan

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "plan/fleet_mix.h"
@@ -21,6 +22,7 @@ struct FleetMixCases {
   std::vector<std::string> warnings;  // lines for people
 };
 Result<FleetMixCases> read_fleet_mix_cases(const std::string& path);
+Result<FleetMixCases> parse_fleet_mix_cases(std::string_view text, const std::string& name);
 
 struct TrainingCases {
   struct Case {
@@ -31,5 +33,6 @@ struct TrainingCases {
   std::vector<Case> cases;
 };
 Result<TrainingCases> read_training_cases(const std::string& path);
+Result<TrainingCases> parse_training_cases(std::string_view text, const std::string& name);
 
 }  // namespace medley::plan

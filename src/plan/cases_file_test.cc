@@ -91,7 +91,7 @@ TEST(CasesFile, NamesEachMistakeInFleetMixes) {
            {"[[0.25, 0.75]]", "[]", "expected at least one row"},
            {R"("table": "a")", R"("table": "aa")", "no table 'aa'"},
            {R"("total_request_rate": 4)", R"("total_request_rate": 0)",
-            "total_request_rate: expected a number above 0, got 0"},
+            "total_request_rate: expected a number from 1e-06 to 1e+12, got 0"},
            {R"("slice_factor": 2)", R"("slice_factor": 1.5)",
             "slice_factor: expected a whole number"},
            {R"("slice_factor": 2)", R"("slice_factor": 0)",

@@ -86,12 +86,79 @@ std::string frame_text(const Requirements& requirements) {
   return out;
 }
 
+// Step times and joules as many times those of a model as was observed; watts are the model's.
+class SlowerSteps final : public perf::StepModel {
+ public:
+  SlowerSteps(double factor, std::shared_ptr<const perf::StepModel> modelled)
+      : factor_(factor), modelled_(std::move(modelled)) {}
+  perf::StepCost step(const perf::StepShape& shape) const override {
+    return slower(modelled_->step(shape));
+  }
+  std::optional<perf::StepCost> run(const perf::StepShape& first, long long steps) const override {
+    const auto cost = modelled_->run(first, steps);
+    return cost ? std::optional(slower(*cost)) : std::nullopt;
+  }
+  Watts idle_power() const override { return modelled_->idle_power(); }
+
+ private:
+  perf::StepCost slower(perf::StepCost cost) const {
+    cost.time = cost.time * factor_;
+    cost.energy = cost.energy * factor_;
+    return cost;
+  }
+
+  double factor_;
+  std::shared_ptr<const perf::StepModel> modelled_;
+};
+
+// What was observed of the speed of a model on an offer's device; 1 where nothing was.
+double slower_on(const Requirements& requirements, std::size_t device, const std::string& model) {
+  double factor = 1;
+  for (const data::StandingPool& of : requirements.standing) {
+    if (!of.device || requirements.devices[*of.device].accelerator.id !=
+                          requirements.devices[device].accelerator.id) {
+      continue;
+    }
+    if (of.pool.model.id == model)
+      return of.slower;
+    factor = of.slower;
+  }
+  return factor;
+}
+
+// A standing pool's keys as far as a file can say them; its figures are those of the pool itself.
+std::string text_of(const Pool& pool) {
+  std::string out =
+      fmt::format("name: {}, device: {}, model: {}, zone: {}, precision: {}", quoted(pool.name),
+                  pool.device, pool.model.id, quoted(pool.zone), name_of(pool.precision));
+  if (pool.statically_scheduled() && pool.chips > 0)
+    out += fmt::format(", chips: {}", pool.chips);
+  else if (pool.tensor_parallel > 1)
+    out += fmt::format(", tensor_parallel: {}", pool.tensor_parallel);
+  return out;
+}
+
 // A candidate before it is read back.
 struct Draft {
   std::string name, text;
-  std::optional<std::size_t> device, service;
+  std::optional<std::size_t> device, service, standing;
   int width = 0;  // devices a replica; 0: what the model needs
 };
+
+// The number formats in which a model stands on an offer's device: what answers are is not changed
+// by moving it.
+std::vector<std::string> standing_precisions(const Requirements& requirements, std::size_t device,
+                                             const std::string& model) {
+  std::vector<std::string> precisions;
+  for (const data::StandingPool& of : requirements.standing) {
+    const std::string precision(name_of(of.pool.precision));
+    if (of.device == device && of.pool.model.id == model &&
+        std::find(precisions.begin(), precisions.end(), precision) == precisions.end()) {
+      precisions.push_back(precision);
+    }
+  }
+  return precisions;
+}
 
 // All models that some demand accepts, each once.
 std::vector<std::string> models_asked_for(const Requirements& requirements) {
@@ -112,6 +179,21 @@ bool is_scheduled(const DeviceOffer& offer) {
 
 std::vector<Draft> drafts_of(const Requirements& requirements) {
   std::vector<Draft> drafts;
+  const auto stands = [&](const std::string& name) {
+    return std::any_of(requirements.standing.begin(), requirements.standing.end(),
+                       [&](const data::StandingPool& of) { return of.pool.name == name; });
+  };
+  for (std::size_t i = 0; i < requirements.standing.size(); ++i) {
+    const data::StandingPool& of = requirements.standing[i];
+    if (!of.device)
+      continue;  // one of the services
+    drafts.push_back({.name = of.pool.name,
+                      .text = text_of(of.pool),
+                      .device = of.device,
+                      .service = {},
+                      .standing = i,
+                      .width = devices_of(of.pool)});
+  }
   const std::vector<std::string> models = models_asked_for(requirements);
   for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
     const DeviceOffer& offer = requirements.devices[i];
@@ -122,10 +204,12 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
       for (int width = 1; width <= offer.per_node; width *= 2)
         widths.push_back(width);
     }
-    std::vector<std::string> precisions = offer.precisions;
-    if (precisions.empty())
-      precisions = {""};
     for (const std::string& model : models) {
+      std::vector<std::string> precisions = offer.precisions;
+      if (precisions.empty())
+        precisions = standing_precisions(requirements, i, model);
+      if (precisions.empty())
+        precisions = {""};
       for (const std::string& precision : precisions) {
         for (const int width : widths) {
           for (const std::string& zone : offer.zones) {
@@ -134,6 +218,8 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
                                      precision.empty() ? "" : "-" + precision,
                                      width > 1 ? fmt::format("-x{}", width) : "",
                                      offer.zones.size() > 1 ? "-" + zone : "");
+            if (stands(draft.name))
+              draft.name += "-new";
             draft.text = fmt::format("name: {}, device: {}, model: {}, zone: {}",
                                      quoted(draft.name), offer.accelerator.id, model, quoted(zone));
             if (!precision.empty())
@@ -184,9 +270,11 @@ std::optional<double> peak_w(const Pool& pool) {
 }
 
 // Whether `a` does all that `b` does, on no more of the same devices, with no more joules and
-// nodes and watts: then a fleet needs no `b`, whatever the model. `first`: which of two equals
-// stays.
+// nodes and watts: then a fleet needs no `b`, whatever the model. What stands already is never
+// beaten. `first`: which of two equals stays.
 bool beats(const Requirements& requirements, const PoolType& a, const PoolType& b, bool first) {
+  if (b.standing)
+    return false;
   if (!a.device || a.device != b.device || a.pool.zone != b.pool.zone ||
       b.devices % a.devices != 0) {
     return false;
@@ -244,6 +332,14 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
+int devices_of(const Pool& pool) {
+  if (!pool.statically_scheduled())
+    return pool.tensor_parallel;
+  return pool.chips > 0 ? pool.chips
+                        : perf::chips_needed(*pool.accelerator, pool.model, pool.precision,
+                                             pool.constants.dataflow);
+}
+
 Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catalog& catalog) {
   const std::vector<Draft> drafts = drafts_of(requirements);
   PoolTypes result;
@@ -256,7 +352,8 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   MEDLEY_TRY(const Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     PoolType type;
-    type.pool = fleet.pools[i];
+    type.standing = drafts[i].standing;
+    type.pool = type.standing ? requirements.standing[*type.standing].pool : fleet.pools[i];
     type.text = drafts[i].text;
     type.device = drafts[i].device;
     type.service = drafts[i].service;
@@ -266,14 +363,13 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
       continue;
     }
     type.model = std::move(model).value();
+    const double slower = type.standing ? requirements.standing[*type.standing].slower
+                          : type.device ? slower_on(requirements, *type.device, type.pool.model.id)
+                                        : 1;
+    if (slower != 1)
+      type.model.steps = std::make_shared<const SlowerSteps>(slower, type.model.steps);
     if (type.device) {
-      type.devices = drafts[i].width;
-      if (type.devices == 0) {
-        type.devices = type.pool.statically_scheduled()
-                           ? perf::chips_needed(*type.pool.accelerator, type.pool.model,
-                                                type.pool.precision, type.pool.constants.dataflow)
-                           : 1;
-      }
+      type.devices = drafts[i].width > 0 ? drafts[i].width : devices_of(type.pool);
       const std::optional<double> peak = peak_w(type.pool);
       if (!peak) {
         result.refused.emplace_back(
@@ -301,8 +397,17 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
     }
     result.types.push_back(std::move(type));
   }
+  const auto as_standing = [&](const PoolType& type) {
+    return std::any_of(result.types.begin(), result.types.end(), [&](const PoolType& other) {
+      return other.standing && !type.standing && other.device == type.device &&
+             other.pool.model.id == type.pool.model.id && other.pool.zone == type.pool.zone &&
+             other.pool.precision == type.pool.precision && other.devices == type.devices;
+    });
+  };
   std::vector<PoolType> kept;
   for (std::size_t b = 0; b < result.types.size(); ++b) {
+    if (result.types[b].device && as_standing(result.types[b]))
+      continue;
     bool beaten = false;
     for (std::size_t a = 0; a < result.types.size() && !beaten; ++a)
       beaten = a != b && beats(requirements, result.types[a], result.types[b], a < b);

@@ -20,12 +20,13 @@ namespace medley::plan {
 struct PoolType {
   Pool pool;
   perf::PoolModel model;
-  std::string text;                    // its keys in a fleet file, without `replicas`
-  std::optional<std::size_t> device;   // of Requirements::devices …
-  std::optional<std::size_t> service;  // … or of its services
-  int devices = 0;                     // of one replica; 0 for services
-  double idle_w = 0, most_w = 0;       // of a replica's devices: model loaded; all at their TDP
-  std::vector<Use> uses;               // by demand
+  std::string text;                     // its keys in a fleet file, without `replicas`
+  std::optional<std::size_t> device;    // of Requirements::devices …
+  std::optional<std::size_t> service;   // … or of its services
+  std::optional<std::size_t> standing;  // of Requirements::standing: it serves already
+  int devices = 0;                      // of one replica; 0 for services
+  double idle_w = 0, most_w = 0;        // of a replica's devices: model loaded; all at their TDP
+  std::vector<Use> uses;                // by demand
 };
 
 struct PoolTypes {
@@ -36,7 +37,12 @@ struct PoolTypes {
   std::vector<std::pair<std::string, std::string>> refused;
 };
 
+// What was observed of a standing pool's speed holds for all of its model on its device, else for
+// all of its device.
 Result<PoolTypes> pool_types(const data::Requirements& requirements, const data::Catalog& catalog);
+
+// Devices of one replica of a pool that has hardware of the catalogue.
+int devices_of(const Pool& pool);
 
 // A fleet file with so many replicas of each type; types with none are left out. `note` becomes its
 // first lines, as comments.

@@ -54,7 +54,16 @@ class Simulations {
     const std::string text = fleet_text(requirements_, types_, plan_.replicas, "");
     MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "plan of " + requirements_.file));
     MEDLEY_TRY(fleet_, data::read_fleet(node, catalog, {.resolve_secrets = false}));
-    MEDLEY_TRY(models_, simulate::make_models(fleet_));
+    // Pools that stand are what they are, and observed speeds count: neither is in a file's keys.
+    std::size_t place = 0;
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (plan_.replicas[p] == 0)
+        continue;
+      const int replicas = fleet_.pools[place].replicas;
+      fleet_.pools[place] = types_[p].pool;
+      fleet_.pools[place++].replicas = replicas;
+      models_.pools.push_back(types_[p].model);
+    }
     for (const Demand& demand : requirements_.demands) {
       MEDLEY_TRY(const OfferId offer, data::offer_named(fleet_, demand.model));
       offers_.push_back(offer);

@@ -7,8 +7,8 @@ namespace medley::plan {
 double capital_recovery(double interest, double years) {
   if (interest <= 0)
     return 1 / years;
-  const double grown = std::pow(1 + interest, years);
-  return interest * grown / (grown - 1);
+  // 1 − (1+r)^−y, also where 1+r is 1 to a double.
+  return interest / -std::expm1(-years * std::log1p(interest));
 }
 
 Costs yearly_costs(const data::DeviceOffer& offer, const data::MoneySpec& money) {

@@ -21,6 +21,7 @@ class Correction {
   explicit Correction(double stated_error);
 
   double ratio() const { return ratio_; }
+  long long observations() const { return count_; }
   // What of the noise is taken off: a factor on a prediction that the ratio is in. Corrected
   // predictions keep their order: the factor falls more slowly than predictions rise.
   double shrinking(double predicted_with_ratio) const;

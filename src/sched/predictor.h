@@ -69,6 +69,9 @@ class Predictor {
   // error bars, or what was learned where that is more.
   double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft.error(); }
   double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot.error(); }
+  // What was learned of a pool's two signals.
+  const Correction& ttft_correction(PoolId pool) const { return observed_[pool.number()].ttft; }
+  const Correction& tpot_correction(PoolId pool) const { return observed_[pool.number()].tpot; }
   // Probability of the first token alone, where there is a target for it; else 1.
   double ttft_probability(Instant now, const Request& request, PoolId pool,
                           const Forecast& forecast) const;

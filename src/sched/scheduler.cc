@@ -128,6 +128,13 @@ class Scheduler::Impl {
                       *resident->tpot_s};
   }
 
+  Calibration calibration(PoolId pool) const {
+    const auto ratio = [](const Correction& of) {
+      return of.observations() > 0 ? std::optional(of.ratio()) : std::nullopt;
+    };
+    return {ratio(predictor_.ttft_correction(pool)), ratio(predictor_.tpot_correction(pool))};
+  }
+
  private:
   // --- events
   // -----------------------------------------------------------------------------------------------
@@ -971,6 +978,7 @@ SchedulerStats Scheduler::stats() const { return impl_->stats(); }
 std::optional<Prediction> Scheduler::prediction(RequestId request) const {
   return impl_->prediction(request);
 }
+Calibration Scheduler::calibration(PoolId pool) const { return impl_->calibration(pool); }
 const Digest& Scheduler::digest() const { return impl_->digest(); }
 
 }  // namespace medley::sched

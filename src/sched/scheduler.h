@@ -41,6 +41,11 @@ struct Prediction {
   double ttft_s = 0, tpot_s = 0;  // ttft from arrival
 };
 
+// What was observed of a pool by what its step model says, running; empty before anything was.
+struct Calibration {
+  std::optional<double> ttft_ratio, tpot_ratio;
+};
+
 struct SchedulerOptions {
   ForecastError forecast_error;  // a study's; none by default
 };
@@ -63,6 +68,7 @@ class Scheduler {
   SchedulerStats stats() const;
   // Of a request in flight; empty when the policy predicts nothing.
   std::optional<Prediction> prediction(RequestId request) const;
+  Calibration calibration(PoolId pool) const;
   // Of all decisions, in order, with their times: equal for equal runs.
   const Digest& digest() const;
 

@@ -54,6 +54,8 @@ class Driver::Impl final : public engine::GenerationSink {
     entry.request = request;
     entry.generation = std::move(generation);
     entry.listener = &listener;
+    if (usage_ != nullptr)
+      usage_->arrived(request);
     MEDLEY_CHECK(entries_.emplace(request.id, std::move(entry)).second,
                  "a request id is used twice");
     tell(sched::RequestArrived{request});
@@ -167,6 +169,7 @@ class Driver::Impl final : public engine::GenerationSink {
   void log_results_to(std::function<void(const sched::LoggedResult&)> log) {
     log_ = std::move(log);
   }
+  void record_to(UsageRecorder& recorder) { usage_ = &recorder; }
   void warn_to(std::function<void(const std::string&)> warn) { warn_ = std::move(warn); }
   std::size_t held() const { return entries_.size(); }
   sched::Scheduler& scheduler() { return scheduler_; }
@@ -359,9 +362,17 @@ class Driver::Impl final : public engine::GenerationSink {
   }
 
   void log(const Entry& entry, std::string_view outcome) const {
-    if (!log_)
+    if (!log_ && usage_ == nullptr)
       return;
     const Served served = served_so_far(entry);
+    if (usage_ != nullptr) {
+      usage_->ended(entry.request, outcome,
+                    {entry.replica ? std::optional(owners_[entry.replica->number()]) : std::nullopt,
+                     served.ttft_s, served.tpot_s, served.e2e_s, served.output_tokens,
+                     served.joules, served.money});
+    }
+    if (!log_)
+      return;
     sched::LoggedResult result{entry.request.id, std::string(outcome), served.ttft_s, served.tpot_s,
                                served.e2e_s,     served.joules,        served.money,  {}};
     if (entry.generated > 0)
@@ -380,6 +391,7 @@ class Driver::Impl final : public engine::GenerationSink {
   std::optional<engine::TimerId> alarm_;
   std::map<ReplicaId, engine::TimerId> returns_;
   std::function<void(const sched::LoggedResult&)> log_;
+  UsageRecorder* usage_ = nullptr;
   std::function<void(const std::string&)> warn_;
   std::unique_ptr<PriceSolver> prices_;
   // Last, so that engines go first: they may still hold timers and work of theirs.
@@ -406,6 +418,7 @@ void Driver::replica_returned(ReplicaId replica) { impl_->replica_returned(repli
 void Driver::log_results_to(std::function<void(const sched::LoggedResult&)> log) {
   impl_->log_results_to(std::move(log));
 }
+void Driver::record_to(UsageRecorder& recorder) { impl_->record_to(recorder); }
 void Driver::warn_to(std::function<void(const std::string&)> warn) {
   impl_->warn_to(std::move(warn));
 }

@@ -14,6 +14,7 @@
 #include "sched/decision_log.h"
 #include "sched/scheduler.h"
 #include "serve/price_solver.h"
+#include "serve/usage_recorder.h"
 
 namespace medley::serve {
 
@@ -84,6 +85,8 @@ class Driver {
   // Hears of every request's end, for the decision log; placement decisions:
   // scheduler().explain_to().
   void log_results_to(std::function<void(const sched::LoggedResult&)> log);
+  // Tells `recorder`, which must outlive the driver, of every arrival and end.
+  void record_to(UsageRecorder& recorder);
   // Hears, one line for people, when a replica's reports of load begin to fail and when they come
   // again.
   void warn_to(std::function<void(const std::string&)> warn);

@@ -28,10 +28,17 @@ def worked(name, folder):
     plan = json.loads(run.stdout)
     proof = plan["proof"]
     check(proof["agreed"], f"{name}: simulation does not agree")
-    for promised, fresh in zip(proof["promised"]["demands"], proof["fresh_seeds"]["demands"]):
+    for of, promised, fresh in zip(plan["demands"], proof["promised"]["demands"], proof["fresh_seeds"]["demands"]):
         check(abs(promised["attainment"] - fresh["attainment"]) <= 0.01,
               f"{name}: {promised['demand']}: {promised['attainment']} promised, {fresh['attainment']} kept")
         check(fresh["requests"] > 1000, f"{name}: {promised['demand']}: too few requests to tell")
+        # Less than was asked is a broken plan, unless chance in so many requests explains it.
+        asked = of["asked"]
+        chance = 3 * (asked * (1 - asked) / fresh["requests"]) ** 0.5
+        if fresh["attainment"] < asked:
+            print(f"{name}: {promised['demand']}: fresh seeds keep {fresh['attainment']:.4f} of {asked} asked")
+        check(fresh["attainment"] >= asked - chance,
+              f"{name}: {promised['demand']}: {fresh['attainment']} kept on fresh seeds, {asked} asked")
     model = plan["plan"]["pools"][-1]["model"]
     scenario = folder / "scenario.yaml"
     scenario.write_text("fleet: fleet.yaml\nworkload: {requests: 5, rate_per_s: 1, prompt_tokens: 20, "
