@@ -15,7 +15,7 @@ constexpr double kGuard = 0.95;  // of a resident's time per token, at most
 // Of a dearer class's time to first token, how much cheaper work may fill: on a lane that serves
 // prompts in turn beside the decodes, and on a batched replica. Where no prompt waits, it may have
 // the replica whatever its own takes.
-constexpr double kLaneShare = 0.17, kBatchShare = 0.15;
+constexpr double kLaneShare = 0.09, kBatchShare = 0.15;
 constexpr int kTries = 64;
 
 bool guards_residents(const View& view, const ReplicaAccount& account, const Forecast& forecast) {
