@@ -134,10 +134,10 @@ TEST(Scheduler, SaysToComeBackWhenSomebodyLeavesWhereAllIsFull) {
       core.tell(seconds(61), FirstTokenEmitted{RequestId(8)});
       core.tell(seconds(91), RequestFinished{RequestId(8), Tokens(20)});
     }
-    for (std::uint64_t id = 1; id <= 2; ++id) {
+    for (std::uint64_t id = 1; id <= 2; ++id)
       core.arrive(seconds(100), make_request(id));
+    for (std::uint64_t id = 1; id <= 2; ++id)
       core.tell(seconds(101), FirstTokenEmitted{RequestId(id)});
-    }
     while (core.alarm && *core.alarm < at)
       core.tell(*std::exchange(core.alarm, {}), AlarmRang{});
     core.arrive(at, make_request(3));

@@ -147,6 +147,7 @@ class Gateway::Call final : public RequestListener {
 
   void submit(engine::Generation generation) {
     request_.prompt_tokens = generation.prompt_tokens;
+    request_.prefix = generation.prefix;
     gateway_.driver_.submit(request_, std::move(generation), *this);
   }
 
@@ -289,7 +290,7 @@ class Gateway::Call final : public RequestListener {
   Gateway& gateway_;
   const openai::Dialect& dialect_;
   const openai::AnswerHead head_;
-  Request request_;  // its prompt is counted by submit()
+  Request request_;  // its prompt is counted before submit()
   const bool stream_;
   const std::shared_ptr<net::HttpExchange> exchange_;
   openai::SseWriter sse_;
@@ -421,8 +422,6 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   generation.max_tokens = parsed->max_tokens;
   generation.sampling = parsed->sampling;
   generation.body = std::move(http.body);
-  if (any_caches_prefixes(fleet_, offer, service_class))
-    generation.prefix = prefix_namer_.name(generation, wishes->label, wishes->tenant);
 
   Request request;
   request.id = id;
@@ -436,7 +435,6 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   request.output_cap = parsed->max_tokens;
   request.targets = wishes->targets;
   request.streamed = parsed->stream;
-  request.prefix = generation.prefix;
 
   const openai::AnswerHead head{id, parsed->model,
                                 options_.unix_time ? options_.unix_time() : options_.started_at,
@@ -447,8 +445,13 @@ void Gateway::complete(const openai::Dialect& dialect, RequestId id, net::HttpRe
   calls_.emplace(id, std::move(call));
   exchange->on_peer_gone([&started] { started.peer_gone(); });
   ask_to_keep_alive();
-  const auto count = [engines = counting_engines(offer, service_class)](engine::Generation& of) {
+  // What a prompt begins with is named up to its last token, so the count comes first.
+  const auto count = [this, engines = counting_engines(offer, service_class),
+                      names = any_caches_prefixes(fleet_, offer, service_class),
+                      label = wishes->label, tenant = wishes->tenant](engine::Generation& of) {
     count_prompt(engines, of);
+    if (names)
+      of.prefix = prefix_namer_.name(of, label, tenant);
   };
   if (prompt_bytes(generation) <= kCountedAtOnce) {
     count(generation);
