@@ -85,14 +85,6 @@ void print_fleet(const Study& study, std::FILE* out) {
   }
 }
 
-// "99.8/100.0/-/100.0", in the order of the classes.
-std::string kept_text(const data::Requirements& requirements, const plan::Proof& proof) {
-  std::string out;
-  for (const std::optional<double>& kept : plan::kept_by_class(requirements, proof))
-    out += (out.empty() ? "" : "/") + (kept ? fmt::format("{:.1f}", *kept * 100) : "-");
-  return out;
-}
-
 void print_candidates(const Study& study, std::FILE* out) {
   const std::string& currency = study.requirements.frame.site.currency;
   Table table({{"candidate"},
@@ -103,31 +95,33 @@ void print_candidates(const Study& study, std::FILE* out) {
                {"energy", Align::kRight},
                {"capital", Align::kRight},
                {currency + "/M tokens", Align::kRight},
-               {"MWh/year", Align::kRight},
-               {"t CO2", Align::kRight},
-               {"kept g/s/f/b %", Align::kRight},
                {"verdict"}});
+  Table kept({{"candidate"},
+              {"MWh/year", Align::kRight},
+              {"t CO2/year", Align::kRight},
+              {plan::kKeptByClass, Align::kRight},
+              {plan::kKeptAtWorst, Align::kRight},
+              {"headroom", Align::kRight},
+              {"binding"}});
   for (const plan::Candidate& of : study.candidates) {
     if (of.plan.outcome != Plan::Outcome::kFound) {
-      table.add_row({of.name, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", of.why});
+      table.add_row({of.name, "-", "-", "-", "-", "-", "-", "-", of.why});
       continue;
     }
     const plan::Costs& costs = of.plan.costs;
     const auto price = study.per_million_tokens(of.plan.total());
-    table.add_row(
-        {of.name, fmt::format("{:.2f}", of.plan.total() / plan::kHoursAYear),
-         short_money(of.plan.total()), short_money(costs.capital + costs.maintenance + costs.staff),
-         short_money(costs.rent + costs.metered), short_money(costs.energy),
-         short_money(of.plan.capital), price ? fmt::format("{:.3g}", *price) : "-",
-         plan::known_part(of.types, of.plan, fmt::format("{:.1f}", of.plan.kwh / 1000)),
-         study.requirements.frame.site.carbon_g_per_kwh
-             ? plan::known_part(of.types, of.plan, fmt::format("{:.1f}", of.plan.carbon_kg / 1000))
-             : "unknown",
-         of.proof ? kept_text(study.requirements, *of.proof) : "-",
-         of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
+    table.add_row({of.name, fmt::format("{:.2f}", of.plan.total() / plan::kHoursAYear),
+                   short_money(of.plan.total()), short_money(costs.owned()),
+                   short_money(costs.rented()), short_money(costs.energy),
+                   short_money(of.plan.capital), price ? fmt::format("{:.3g}", *price) : "-",
+                   of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
+    kept.add_row(plan::kept_row(study, of));
   }
-  if (table.rows() > 0)
-    fmt::print(out, "\n{}", table.text());
+  if (table.rows() == 0)
+    return;
+  fmt::print(out, "\n{}\n{}{}\n", table.text(), kept.text(), plan::kKeptNote);
+  if (const std::string single = plan::single_kind_in_words(study); !single.empty())
+    fmt::print(out, "{}\n", printable(single));
 }
 
 void print_proof(const Study& study, std::FILE* out) {
@@ -209,7 +203,7 @@ void print_rest(const Study& study, std::FILE* out) {
     }
   }
   if (!study.sensitivity.empty()) {
-    Table table({{"if"}, {"a year", Align::kRight}, {"change", Align::kRight}, {"fleet"}});
+    Table table({{"if"}, {"a year", Align::kRight}, {"change", Align::kRight}, {"to order"}});
     for (const plan::Sensitivity& of : study.sensitivity) {
       table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
                      of.cost ? plan::change_text(*of.cost, study.chosen.plan.total()) : "-",
@@ -220,11 +214,7 @@ void print_rest(const Study& study, std::FILE* out) {
     fmt::print(out, "\n{}", table.text());
   }
   for (const plan::Duty& duty : study.duties) {
-    fmt::print(out, "\n{} against {}: {}; planned duty {:.0f} %\n", duty.bought, duty.rented,
-               duty.break_even ? fmt::format("owning is cheaper from a duty of {:.0f} % on",
-                                             *duty.break_even * 100)
-                               : std::string("renting by the hour is cheaper at any duty"),
-               duty.planned * 100);
+    fmt::print(out, "\n{}\n", printable(plan::duty_in_words(study, duty)));
   }
   if (study.front.size() > 1) {
     Table table({{"tokens/s a user", Align::kRight},
@@ -334,6 +324,8 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
       fmt::print(out, "its cost at the ends of the ranges of prices: {}\n\n",
                  printable(study.no_price_range));
     print_fleet(study, out);
+    if (const std::string zones = plan::other_zones_in_words(study); !zones.empty())
+      fmt::print(out, "{}\n", printable(zones));
     if (!study.chosen.rounds.empty() && !study.requirements.demands.empty())
       print_proof(study, out);
     print_neighbours(study, out);

@@ -405,11 +405,13 @@ TEST(Tco, OwningPaysFromADutyOn) {
   rented.price = {2.95, 2.95};
   const data::MoneySpec money{.interest = 0.1, .useful_life_years = 4, .maintenance = 0.05};
   // hardware.md 7.2 has 52 %, all energy counted at full duty.
-  const auto duty = break_even_duty(owned, rented, money, 75, 600, 0.19 * 1.08 * 1.54);
+  const auto duty = break_even_duty(owned, rented, money, 0, 75, 600, 0.19 * 1.08 * 1.54);
   ASSERT_TRUE(duty.has_value());
   EXPECT_NEAR(*duty, 0.52, 0.03);
+  EXPECT_GT(*break_even_duty(owned, rented, money, 2000, 75, 600, 0.19 * 1.08 * 1.54),
+            *duty + 0.05);
   rented.price = {0.5, 0.5};
-  EXPECT_FALSE(break_even_duty(owned, rented, money, 75, 600, 0.3).has_value());
+  EXPECT_FALSE(break_even_duty(owned, rented, money, 0, 75, 600, 0.3).has_value());
 }
 
 }  // namespace

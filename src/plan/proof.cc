@@ -544,7 +544,7 @@ class Calibration {
   // leave no fleet, what does not fall short is counted for less: estimates refuse nobody.
   Status tighten() {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
-    constexpr int kMostRounds = 32, kMostSqueezes = 12;
+    constexpr int kMostRounds = 32, kMostSqueezes = 3;
     int squeezes = 0;
     std::vector<double> safety = out_.safety;
     std::vector<bool> grow;
@@ -578,6 +578,15 @@ class Calibration {
     return Done{};
   }
 
+  // Whether any fleet was found within the limits, whatever it costs.
+  Result<bool> possible(const std::vector<double>& safety) {
+    PlanOptions with = options_;
+    with.safety = safety;
+    with.gap = 1;
+    MEDLEY_TRY(const Plan found, cheapest(requirements_, types_, solver_, with));
+    return found.outcome == Plan::Outcome::kFound;
+  }
+
   // Counts demands, but for some, for just so much less that there is a fleet; without one, `plan`
   // stays what it is.
   Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
@@ -591,12 +600,10 @@ class Calibration {
       }
       if (with == from)
         return false;
-      MEDLEY_TRY(Plan found, plan_with(with));
-      if (found.outcome != Plan::Outcome::kFound)
-        return false;
-      safety = std::move(with);
-      plan = std::move(found);
-      return true;
+      MEDLEY_TRY(const bool found, possible(with));
+      if (found)
+        safety = std::move(with);
+      return found;
     };
     double low = kLeastCounted / kMostCounted, high = 1;
     MEDLEY_TRY(const bool at_all, tried(low));
@@ -605,6 +612,8 @@ class Calibration {
       MEDLEY_TRY(const bool there, tried(middle));
       (there ? low : high) = middle;
     }
+    if (at_all)
+      MEDLEY_TRY(plan, plan_with(safety));
     return Done{};
   }
 
@@ -618,6 +627,7 @@ class Calibration {
       offer.stock.reset();
     free.money.budget.reset();
     Calibration unlimited(free, catalog_, types_, solver_, options_, proof_);
+    unlimited.all_alike_ = true;  // no fleet is bought by it
     MEDLEY_TRY_STATUS(unlimited.tighten());
     if (unlimited.out_.agreed && proof_.loosen && !free.demands.empty())
       MEDLEY_TRY_STATUS(unlimited.loosen());
@@ -630,8 +640,8 @@ class Calibration {
     constexpr double kStep = 1.06;
     std::vector<double> safety = unlimited.out_.safety;
     for (bool some_less = true; some_less;) {
-      MEDLEY_TRY(const Plan plan, plan_with(safety));
-      if (plan.outcome != Plan::Outcome::kFound) {
+      MEDLEY_TRY(const bool found, possible(safety));
+      if (!found) {
         out_.safety = std::move(safety);
         break;
       }
@@ -704,6 +714,8 @@ class Calibration {
       if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
         groups.push_back(std::move(group));
     };
+    if (all_alike_)
+      return groups;
     for (std::size_t p = 0; p < types_.size(); ++p) {
       std::vector<bool> served(demands, false);
       for (std::size_t g = 0; g < demands && out_.plan.replicas[p] > 0; ++g) {
@@ -785,6 +797,7 @@ class Calibration {
   const PlanOptions& options_;
   const ProofOptions& proof_;
   Proven out_;
+  bool all_alike_ = false;         // loosens all demands together only
   bool estimate_refused_ = false;  // by the program with all demands as they are there is no fleet
   std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };

@@ -49,7 +49,7 @@ class Studier {
     }
     if (out_.chosen.plan.outcome != Plan::Outcome::kFound)
       return std::move(out_);
-    out_.fleet = fleet_name(out_.pools.types, out_.chosen.plan.replicas);
+    out_.fleet = fleet_name(asked, out_.pools.types, out_.chosen.plan);
     tell_truths();
     if (options_.compare) {
       compare_candidates();
@@ -90,7 +90,9 @@ class Studier {
     }
   };
   // `held`: replicas by pool type, of the requirements as they are.
-  Solved solve(const Requirements& changed, std::vector<std::optional<int>> held = {}) {
+  // `edit` may take uses away.
+  Solved solve(const Requirements& changed, std::vector<std::optional<int>> held = {},
+               const std::function<void(PoolType&)>& edit = {}) {
     const auto failed = [](Solved solved, const Error& error) {
       solved.none = "could not be computed: " + error.message;
       return solved;
@@ -100,6 +102,8 @@ class Studier {
     if (!pools.ok())
       return failed(std::move(solved), pools.error());
     solved.pools = *std::move(pools);
+    if (edit)
+      std::for_each(solved.pools.types.begin(), solved.pools.types.end(), edit);
     PlanOptions options = kRough;
     options.safety = out_.chosen.safety;
     options.replicas = std::move(held);
@@ -117,7 +121,8 @@ class Studier {
     const Requirements& asked = out_.requirements;
     out_.candidates.push_back({"cheapest of all", out_.pools.types, out_.chosen.plan, out_.fleet,
                                "chosen",
-                               options_.prove ? std::optional(out_.chosen.proof) : std::nullopt});
+                               options_.prove ? std::optional(out_.chosen.proof) : std::nullopt,
+                               bindings_of(asked, out_.chosen.plan.total(), hard_limits(asked))});
     std::set<std::string> ids;
     for (const DeviceOffer& offer : asked.devices)
       ids.insert(offer.accelerator.id);
@@ -149,13 +154,13 @@ class Studier {
       return;
     }
     const Solved solved = solve(changed);
-    Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}};
+    Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}, {}};
     if (!solved.none.empty()) {
       candidate.why = solved.none == kNone ? why_none(changed, solved) : solved.none;
       out_.candidates.push_back(std::move(candidate));
       return;
     }
-    candidate.fleet = fleet_name(solved.pools.types, solved.plan.replicas);
+    candidate.fleet = fleet_name(changed, solved.pools.types, solved.plan);
     const std::string order = order_of(changed, solved.pools.types, solved.plan);
     for (const std::string& known : orders_) {
       if (known == order)
@@ -164,6 +169,7 @@ class Studier {
     if (order == order_of(asked, out_.pools.types, out_.chosen.plan))
       return;
     orders_.push_back(order);
+    candidate.bindings = bindings_of(changed, solved.plan.total(), hard_limits(changed));
     const double best = out_.chosen.plan.total();
     candidate.why = fmt::format("{:+.0f} a year ({})", solved.plan.total() - best,
                                 change_text(solved.plan.total(), best));
@@ -199,7 +205,7 @@ class Studier {
     return order;
   }
 
-  std::string why_none(const Requirements& changed, const Solved& solved) const {
+  std::string why_none(const Requirements& changed, const Solved& solved) {
     for (std::size_t g = 0; g < changed.demands.size(); ++g) {
       const std::string why = no_pool_for(changed, solved.pools, g);
       if (!why.empty())
@@ -212,7 +218,28 @@ class Studier {
         return fmt::format("{}: no device here can run it", job.name);
       }
     }
-    return "not within the limits (power, racks, stock, budget)";
+    std::string of;  // each alone is what stands in the way
+    for (const Limit& limit : hard_limits(changed)) {
+      if (solve(lifted(changed, limit)).none.empty())
+        of += (of.empty() ? "" : ", or ") + limit.name;
+    }
+    if (!of.empty())
+      return "not within the limits: " + of;
+    Requirements all = changed;
+    for (const Limit& limit : hard_limits(changed))
+      limit.lift(all);
+    return solve(all).none.empty()
+               ? "not within the limits: several of power, racks, stock and budget together"
+               : "none can be, whatever the limits on power, racks, stock and budget";
+  }
+
+  // A job that may run on such a device; empty: none.
+  std::string job_for(const DeviceOffer& offer) const {
+    for (const data::TrainingJob& job : out_.requirements.jobs) {
+      if (job.device_hours.contains(offer.accelerator.id))
+        return job.name;
+    }
+    return {};
   }
 
   // Of each offer that the fleet leaves out: what a fleet with one of it would cost more.
@@ -260,8 +287,11 @@ class Studier {
             name, more <= plan.total() * 1e-3
                       ? std::string("as cheap, to within the gap: a matter of taste")
                       : fmt::format("one replica of it makes the plan {:.0f} a year dearer", more));
+      } else if (const std::string job = job_for(asked.devices[i]); mine.empty() && !job.empty()) {
+        out_.why_not.emplace_back(name, job + " may run on it, and costs no less there");
       } else if (mine.empty()) {
-        std::string why = "no model that is asked for fits it";
+        std::string why =
+            asked.demands.empty() ? "no job may run on it" : "no model that is asked for fits it";
         for (const auto& [refused, reason] : out_.pools.refused) {
           if (refused.starts_with(name + "-"))
             why = reason;
@@ -289,70 +319,99 @@ class Studier {
     }
   }
 
+  struct Limit {
+    std::string name;
+    std::function<void(Requirements&)> lift;
+  };
+  static Requirements lifted(Requirements of, const Limit& limit) {
+    limit.lift(of);
+    return of;
+  }
+
+  // What there is of power, room, devices and money.
+  static std::vector<Limit> hard_limits(const Requirements& of) {
+    std::vector<Limit> limits;
+    for (const auto& entry : of.zones) {
+      const std::string zone = entry.first;
+      if (const auto& kw = entry.second.power_limit_kw) {
+        limits.push_back({fmt::format("power in {} ({:g} kW)", zone, *kw),
+                          [zone](Requirements& r) { r.zones[zone].power_limit_kw.reset(); }});
+      }
+      if (const auto& racks = entry.second.racks) {
+        limits.push_back({fmt::format("racks in {} ({})", zone, *racks),
+                          [zone](Requirements& r) { r.zones[zone].racks.reset(); }});
+      }
+    }
+    for (std::size_t i = 0; i < of.devices.size(); ++i) {
+      if (of.devices[i].stock) {
+        limits.push_back({fmt::format("stock of {} ({})", of.devices[i].name, *of.devices[i].stock),
+                          [i](Requirements& r) { r.devices[i].stock.reset(); }});
+      }
+    }
+    if (of.money.budget) {
+      limits.push_back({fmt::format("budget ({:.0f})", *of.money.budget),
+                        [](Requirements& r) { r.money.budget.reset(); }});
+    }
+    return limits;
+  }
+
+  // Those of the limits without which a fleet that costs `cost` would be cheaper, the dearest
+  // first.
+  std::vector<Binding> bindings_of(const Requirements& of, double cost,
+                                   const std::vector<Limit>& limits) {
+    std::vector<Binding> bindings;
+    for (const Limit& limit : limits) {
+      const Solved solved = solve(lifted(of, limit));
+      if (const auto without = solved.cost(); !without)
+        bindings.push_back({limit.name, 0, solved.none});
+      else if (*without < cost * (1 - 2e-3))
+        bindings.push_back({limit.name, cost - *without, {}});
+    }
+    std::sort(bindings.begin(), bindings.end(),
+              [](const Binding& a, const Binding& b) { return a.saving > b.saving; });
+    return bindings;
+  }
+
   void find_bindings() {
     const Requirements& asked = out_.requirements;
-    const double best = out_.chosen.plan.total();
-    const auto lift = [&](const std::string& limit,
-                          const std::function<void(Requirements&)>& change) {
-      Requirements changed = asked;
-      change(changed);
-      const Solved solved = solve(changed);
-      if (const auto cost = solved.cost(); !cost)
-        out_.bindings.push_back({limit, 0, solved.none});
-      else if (*cost < best * (1 - 2e-3))
-        out_.bindings.push_back({limit, best - *cost, {}});
-    };
-    for (const auto& [zone, limits] : asked.zones) {
-      if (limits.power_limit_kw) {
-        lift(fmt::format("power in {} ({:g} kW)", zone, *limits.power_limit_kw),
-             [&](Requirements& of) { of.zones[zone].power_limit_kw.reset(); });
-      }
-      if (limits.racks) {
-        lift(fmt::format("racks in {} ({})", zone, *limits.racks),
-             [&](Requirements& of) { of.zones[zone].racks.reset(); });
-      }
-    }
-    for (std::size_t i = 0; i < asked.devices.size(); ++i) {
-      if (asked.devices[i].stock) {
-        lift(fmt::format("stock of {} ({})", asked.devices[i].name, *asked.devices[i].stock),
-             [&](Requirements& of) { of.devices[i].stock.reset(); });
-      }
-    }
-    if (asked.money.budget) {
-      lift(fmt::format("budget ({:.0f})", *asked.money.budget),
-           [](Requirements& of) { of.money.budget.reset(); });
-    }
+    std::vector<Limit> limits = hard_limits(asked);
     if (asked.redundancy != data::Redundancy::kNone) {
-      lift(fmt::format("redundancy (a {} may be lost)", name_of(asked.redundancy)),
-           [](Requirements& of) { of.redundancy = data::Redundancy::kNone; });
+      limits.push_back({fmt::format("redundancy (a {} may be lost)", name_of(asked.redundancy)),
+                        [](Requirements& r) { r.redundancy = data::Redundancy::kNone; }});
     }
     for (std::size_t l = 0; l < asked.frame.labels.size(); ++l) {
       if (asked.frame.labels[l].any_zone || asked.zones.size() < 2)
         continue;
-      lift(fmt::format("label {}", asked.frame.labels[l].name),
-           [&](Requirements& of) { of.frame.labels[l].any_zone = true; });
+      limits.push_back({fmt::format("label {}", asked.frame.labels[l].name),
+                        [l](Requirements& r) { r.frame.labels[l].any_zone = true; }});
     }
-    std::sort(out_.bindings.begin(), out_.bindings.end(),
-              [](const Binding& a, const Binding& b) { return a.saving > b.saving; });
+    out_.bindings = bindings_of(asked, out_.chosen.plan.total(), limits);
   }
 
   void vary() {
+    const std::string order = order_of(out_.requirements, out_.pools.types, out_.chosen.plan);
     const auto change = [&](const std::string& what, const std::function<void(Requirements&)>& by) {
       Requirements changed = out_.requirements;
       by(changed);
       const Solved solved = solve(changed);
       const auto cost = solved.cost();
       out_.sensitivity.push_back(
-          {what, cost, cost && fleet_name(solved.pools.types, solved.plan.replicas) == out_.fleet,
+          {what, cost, cost && order_of(changed, solved.pools.types, solved.plan) == order,
            solved.none});
     };
+    const bool serves = !out_.requirements.demands.empty();
     for (const double factor : {0.8, 1.2, 1.5, 2.0}) {
-      change(fmt::format("traffic x {:g}", factor), [&](Requirements& of) {
-        for (Demand& demand : of.demands) {
-          for (double& rate : demand.rate_per_s)
-            rate *= factor;
-        }
-      });
+      change(fmt::format("{} x {:g}", serves ? "traffic" : "training", factor),
+             [&](Requirements& of) {
+               for (Demand& demand : of.demands) {
+                 for (double& rate : demand.rate_per_s)
+                   rate *= factor;
+               }
+               for (data::TrainingJob& job : of.jobs) {
+                 for (auto& [device, hours] : job.device_hours)
+                   hours *= serves ? 1 : factor;
+               }
+             });
     }
     change("tariff x 2", [](Requirements& of) {
       for (double& price : of.frame.site.tariff_per_kwh)
@@ -452,6 +511,7 @@ class Studier {
     double tariff = 0;
     for (const double price : asked.frame.site.tariff_per_kwh)
       tariff += price / 24;
+    tariff *= asked.frame.site.pue;
     for (std::size_t i = 0; i < asked.devices.size(); ++i) {
       for (std::size_t j = 0; j < asked.devices.size(); ++j) {
         const DeviceOffer &bought = asked.devices[i], &rented = asked.devices[j];
@@ -467,10 +527,32 @@ class Studier {
               busy = std::max(busy, use.operation.busy_w / type.devices);
           }
         }
-        out_.duties.push_back({bought.name, rented.name,
-                               break_even_duty(bought, rented, asked.money, idle, busy,
-                                               tariff * asked.frame.site.pue),
-                               std::max(planned_duty(i), planned_duty(j))});
+        busy = std::max(busy, idle);
+        Duty duty{.bought = bought.name,
+                  .rented = rented.name,
+                  .planned = std::max(planned_duty(i), planned_duty(j))};
+        for (const auto& [place, count] : out_.chosen.plan.nodes) {
+          const DeviceOffer& offer = asked.devices[place.first];
+          if (place.first == i || place.first == j)
+            duty.devices += count * offer.per_node;
+          else if (offer.deal == DeviceOffer::Deal::kBuy)
+            duty.staff_is_there = true;
+        }
+        if (duty.devices == 0)
+          duty.devices = bought.per_node;
+        const double staff = duty.staff_is_there ? 0 : asked.money.staff_per_year / duty.devices;
+        duty.owned =
+            yearly_costs(bought, asked.money).total() + staff +
+            (idle + bought.host_w + duty.planned * (busy - idle)) / 1000 * tariff * kHoursAYear;
+        duty.leased = yearly_costs(rented, asked.money).total();
+        duty.break_even = break_even_duty(bought, rented, asked.money, staff, idle, busy, tariff);
+        for (const Demand& demand : asked.demands) {
+          const Label& label = asked.frame.labels[demand.label.number()];
+          if (std::none_of(rented.zones.begin(), rented.zones.end(),
+                           [&](const std::string& zone) { return label.allows(zone); }))
+            duty.forbidden.push_back(demand.name);
+        }
+        out_.duties.push_back(std::move(duty));
       }
     }
   }
@@ -503,7 +585,40 @@ class Studier {
       const bool scheduled = truth.scheduled && truth.scheduled->reaches();
       truth.needs_scheduled = !batched && scheduled;
       truth.verdict = verdict(truth, batched, scheduled);
+      if (batched && truth.scheduled_share > kLittle)
+        ask_without(g, truth);
       out_.truths.push_back(std::move(truth));
+    }
+  }
+
+  // What the plan would cost if LPUs did not serve this demand: it may be that a GPU is fast
+  // enough, and that there are not enough of them.
+  void ask_without(std::size_t g, Truth& truth) {
+    const Solved without = solve(out_.requirements, {}, [&](PoolType& type) {
+      if (type.device && type.pool.statically_scheduled() && type.uses[g].ok())
+        type.uses[g] = {.obstacle = Obstacle::kModel, .why = "left out", .operation = {}};
+    });
+    const std::string gpu = fmt::format("{} keeps its targets at {:.2g} J a token when full",
+                                        truth.batched->pool, *truth.batched->joules_full);
+    const double best = out_.chosen.plan.total();
+    if (const auto cost = without.cost()) {
+      truth.verdict = *cost <= best * (1 + kRough.gap)
+                          ? fmt::format(
+                                "could do without an LPU, as cheaply ({}); it fills slots that are "
+                                "there for others",
+                                gpu)
+                          : fmt::format("could do without an LPU for {:.0f} more a year ({})",
+                                        *cost - best, gpu);
+    } else if (without.none == kNone) {
+      truth.needs_scheduled = truth.by_limits = true;
+      truth.verdict = fmt::format(
+          "{}, but within the limits (power, racks, stock, budget) there is no fleet that serves "
+          "it "
+          "without LPUs: a limit needs them here, and not physics",
+          gpu);
+    } else {
+      truth.verdict =
+          fmt::format("{}; whether LPUs could be left out is not known: {}", gpu, without.none);
     }
   }
 
@@ -551,15 +666,9 @@ class Studier {
   }
 
   static std::string verdict(const Truth& truth, bool batched, bool scheduled) {
-    if (batched) {
-      const std::string gpu = fmt::format("{} keeps its targets at {:.2g} J a token when full",
-                                          truth.batched->pool, *truth.batched->joules_full);
-      return truth.scheduled_share < kLittle
-                 ? "needs no LPU: " + gpu
-                 : fmt::format(
-                       "could do without an LPU ({}); it uses slots that are there for others, or "
-                       "cheaper",
-                       gpu);
+    if (batched) {  // where LPUs serve it all the same, ask_without() says more
+      return fmt::format("needs no LPU: {} keeps its targets at {:.2g} J a token when full",
+                         truth.batched->pool, *truth.batched->joules_full);
     }
     if (scheduled) {
       const std::string gpu =
@@ -626,6 +735,167 @@ std::string fleet_name(const std::vector<PoolType>& types, const std::vector<int
                             : fmt::format("{} x {}", replicas[p], types[p].pool.name);
   }
   return out.empty() ? "nothing" : out;
+}
+
+std::string fleet_name(const Requirements& requirements, const std::vector<PoolType>& types,
+                       const Plan& plan) {
+  std::string out;
+  if (std::any_of(plan.replicas.begin(), plan.replicas.end(), [](int n) { return n > 0; }))
+    out = fleet_name(types, plan.replicas);
+  for (const Plan::Training& of : plan.training) {
+    if (of.devices > 0) {
+      out += fmt::format("{}{} x {} to train", out.empty() ? "" : ", ", of.devices,
+                         requirements.devices[of.device].name);
+    }
+  }
+  return out.empty() ? "nothing" : out;
+}
+
+std::optional<SingleKind> single_kind(const Study& study) {
+  const Plan& plan = study.chosen.plan;
+  if (study.candidates.empty() || plan.total() <= 0)
+    return std::nullopt;
+  std::set<std::string> kinds;
+  for (const auto& [place, count] : plan.nodes)
+    kinds.insert(study.requirements.devices[place.first].accelerator.id);
+  // The candidate of that kind is the choice itself, and left out.
+  if (kinds.size() == 1 && services_in(study.pools.types, plan).empty())
+    return SingleKind{study.fleet, 0, true};
+  const Candidate* best = nullptr;
+  for (const Candidate& of : study.candidates) {
+    if (of.name.starts_with("only ") && of.plan.outcome == Plan::Outcome::kFound &&
+        (best == nullptr || of.plan.total() < best->plan.total()))
+      best = &of;
+  }
+  if (best == nullptr)
+    return std::nullopt;
+  return SingleKind{best->fleet, best->plan.total() / plan.total() - 1, false};
+}
+
+std::string single_kind_in_words(const Study& study) {
+  const auto of = single_kind(study);
+  if (!of)
+    return {};
+  return of->chosen ? std::string("The choice is of one kind of device.")
+                    : fmt::format("The best fleet of one kind of device ({}) costs {:.1f} % more.",
+                                  of->fleet, of->premium * 100);
+}
+
+std::string duty_in_words(const Study& study, const Duty& duty) {
+  const std::string& currency = study.requirements.frame.site.currency;
+  std::string staff;
+  if (study.requirements.money.staff_per_year > 0) {
+    staff = duty.staff_is_there
+                ? ", staff not counted since the plan owns other devices anyway"
+                : fmt::format(", its part of the staff of {} devices", duty.devices);
+  }
+  std::string out = fmt::format(
+      "{} against {}: owning one costs {:.0f} {} a year (price paid back, maintenance, energy{}), "
+      "renting it {:.0f} for all 8760 hours, as the plan does. If rent were paid for hours of work "
+      "alone, {}; planned is a duty of {:.0f} %",
+      duty.bought, duty.rented, duty.owned, currency, staff, duty.leased,
+      duty.break_even ? fmt::format("owning would be cheaper from a duty of {:.0f} % on",
+                                    *duty.break_even * 100)
+                      : std::string("renting would be cheaper at any duty"),
+      duty.planned * 100);
+  if (!duty.forbidden.empty()) {
+    out += fmt::format(". Labels forbid renting it for {}", fmt::join(duty.forbidden, ", "));
+  }
+  return out + ".";
+}
+
+std::optional<double> headroom(const Requirements& requirements, const std::vector<PoolType>& types,
+                               const Plan& plan) {
+  const std::vector<Period> periods = periods_of(requirements);
+  std::optional<double> least;
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    if (!types[p].device || plan.replicas[p] == 0)
+      continue;
+    for (std::size_t t = 0; t < periods.size(); ++t) {
+      double busy = 0;
+      for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+        if (types[p].uses[g].ok())
+          busy += plan.rate[g][p][t] / types[p].uses[g].operation.requests_per_s;
+      }
+      for (std::size_t j = 0; j < requirements.jobs.size(); ++j) {
+        const data::TrainingJob& job = requirements.jobs[j];
+        if ((periods[t].hours.front() - job.from_hour + 24) % 24 < job.hours)
+          busy += plan.lent[p][j];
+      }
+      least = std::min(least.value_or(1), 1 - busy / plan.replicas[p]);
+    }
+  }
+  return least ? std::optional(std::max(0.0, *least)) : least;
+}
+
+std::optional<double> kept_at_worst(const Requirements& requirements, const Proof& proof) {
+  std::optional<double> worst;
+  for (const std::optional<double>& share : least_kept(requirements, proof)) {
+    if (share)
+      worst = std::min(worst.value_or(1), *share);
+  }
+  return worst;
+}
+
+const char kKeptNote[] =
+    "Whole: what the whole fleet keeps of guaranteed, standard, flex and batch. Least: of the "
+    "demand "
+    "it keeps least of, whole or with what redundancy names lost. Headroom: what the busiest pool "
+    "has free in its busiest hour. Binding: power, racks, stock or budget without which that fleet "
+    "would be cheaper, by so much a year.";
+
+std::vector<std::string> kept_row(const Study& study, const Candidate& candidate) {
+  const Requirements& asked = study.requirements;
+  std::string whole, least = "-", binding;
+  if (candidate.proof && !asked.demands.empty()) {
+    for (const std::optional<double>& kept : kept_by_class(asked, *candidate.proof))
+      whole += (whole.empty() ? "" : "/") + (kept ? fmt::format("{:.2f}", *kept * 100) : "-");
+    if (const auto worst = kept_at_worst(asked, *candidate.proof))
+      least = fmt::format("{:.2f}", *worst * 100);
+  }
+  for (const Binding& of : candidate.bindings) {
+    binding += fmt::format("{}{}: {}", binding.empty() ? "" : ", ", of.limit,
+                           of.none.empty() ? fmt::format("{:.0f}", of.saving) : of.none);
+  }
+  const auto free = headroom(asked, candidate.types, candidate.plan);
+  return {
+      candidate.name,
+      known_part(candidate.types, candidate.plan, fmt::format("{:.1f}", candidate.plan.kwh / 1000)),
+      asked.frame.site.carbon_g_per_kwh
+          ? known_part(candidate.types, candidate.plan,
+                       fmt::format("{:.1f}", candidate.plan.carbon_kg / 1000))
+          : "unknown",
+      whole.empty() ? "-" : whole,
+      least,
+      free ? fmt::format("{:.0f} %", *free * 100) : "-",
+      binding.empty() ? "none" : binding};
+}
+
+std::vector<std::string> other_zones(const Requirements& requirements, const Plan& plan) {
+  std::set<std::string> zones;
+  for (const auto& [place, count] : plan.nodes) {
+    if (place.second != requirements.frame.site.zone)
+      zones.insert(place.second);
+  }
+  return {zones.begin(), zones.end()};
+}
+
+std::string other_zones_in_words(const Study& study) {
+  std::set<std::string> zones;
+  const auto add = [&](const Plan& plan) {
+    for (const std::string& zone : other_zones(study.requirements, plan))
+      zones.insert(zone);
+  };
+  add(study.chosen.plan);
+  for (const Candidate& of : study.candidates)
+    add(of.plan);
+  const Site& site = study.requirements.frame.site;
+  return zones.empty()
+             ? std::string()
+             : fmt::format(
+                   "Nobody stated the PUE and the grid of {}: what stands there is told at "
+                   "those of {} (PUE {:g}), in kW, kWh and CO2.",
+                   fmt::join(zones, ", "), site.zone, site.pue);
 }
 
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan) {

@@ -14,16 +14,6 @@
 
 namespace medley::plan {
 
-// A fleet that could be had instead: the requirements with some offers left out.
-struct Candidate {
-  std::string name;
-  std::vector<PoolType> types;
-  Plan plan;
-  std::string fleet;  // "3 x chat-h100, 1 x voice-lpu"; empty where there is none
-  std::string why;    // why not, or "chosen"; where there is no plan, why there is none
-  std::optional<Proof> proof;
-};
-
 // A limit whose lifting makes the plan cheaper, and by how much a year; or where that could not be
 // said, why.
 struct Binding {
@@ -32,18 +22,34 @@ struct Binding {
   std::string none;
 };
 
+// A fleet that could be had instead: the requirements with some offers left out.
+struct Candidate {
+  std::string name;
+  std::vector<PoolType> types;
+  Plan plan;
+  std::string fleet;  // "3 x chat-h100, 1 x voice-lpu"; empty where there is none
+  std::string why;    // why not, or "chosen"; where there is no plan, why there is none
+  std::optional<Proof> proof;
+  std::vector<Binding> bindings;  // of power, racks, stock and budget, for this fleet
+};
+
 struct Sensitivity {
   std::string what;
   std::optional<double> cost;  // a year; empty: no plan, and `none` says why
-  bool same_fleet = false;
+  bool same_fleet = false;     // the same would be ordered
   std::string none;
 };
 
+// One device owned against the same one rented. A plan pays rent for all hours of a year; whoever
+// starts and stops what he rents pays for the hours of work alone, and break_even is for him.
 struct Duty {
   std::string bought, rented;
-  std::optional<double> break_even;  // share of hours; empty: renting is cheaper at any
-  double planned = 0;  // of the chosen fleet's replicas of that device, at its peak and
-                       // through the day
+  int devices = 0;               // that share what staff costs: the plan's of that kind, or a node
+  bool staff_is_there = false;   // the plan owns something else anyway: staff costs nothing more
+  double owned = 0, leased = 0;  // of one device a year, at the planned duty; rent for all hours
+  std::optional<double> break_even;    // share of hours; empty: renting is cheaper at any
+  double planned = 0;                  // share of the hours of a year that the plan keeps them busy
+  std::vector<std::string> forbidden;  // demands whose labels forbid the rented one
 };
 
 // The cheapest fleet when everybody waits for tokens so many times shorter. Points that another one
@@ -71,10 +77,18 @@ struct Truth {
     bool reaches() const { return joules_full.has_value(); }
   };
   std::optional<Reach> batched, scheduled;  // of each kind the one in the plan, else the best
-  bool needs_scheduled = false;             // no batched device that may be had reaches it
+  bool needs_scheduled = false;             // no batched device that may be had reaches it, or …
+  bool by_limits = false;                   // … one does, but the limits leave too few of them
   double scheduled_share = 0;               // of its requests, in the chosen fleet, on LPUs …
   double device_share = 0;                  // … and on devices of any kind; the rest on services
   std::string verdict;                      // one sentence
+};
+
+// The cheapest fleet of one kind of device and no services, beside the choice.
+struct SingleKind {
+  std::string fleet;
+  double premium = 0;  // what it costs more, a share of the choice; 0 where it is the choice
+  bool chosen = false;
 };
 
 struct PriceRange {
@@ -115,6 +129,37 @@ Result<Study> study(const data::Requirements& requirements, const data::Catalog&
 
 // "3 x chat-h100, 1 x voice-lpu".
 std::string fleet_name(const std::vector<PoolType>& types, const std::vector<int>& replicas);
+
+// The same, and devices that only train: "4 x l40s to train".
+std::string fleet_name(const data::Requirements& requirements, const std::vector<PoolType>& types,
+                       const Plan& plan);
+
+// Empty: nothing was compared, no such fleet can be, or the choice costs nothing.
+std::optional<SingleKind> single_kind(const Study& study);
+// In a sentence; empty where there is none.
+std::string single_kind_in_words(const Study& study);
+// In words, both assumptions of it stated.
+std::string duty_in_words(const Study& study, const Duty& duty);
+
+// Share of the replicas of a plan's busiest pool that has nothing to do in its busiest hour; lent
+// replicas are busy. Empty: no pool of devices.
+std::optional<double> headroom(const data::Requirements& requirements,
+                               const std::vector<PoolType>& types, const Plan& plan);
+
+// Of the least kept demand, whole or with what redundancy names lost; empty: nothing was simulated.
+std::optional<double> kept_at_worst(const data::Requirements& requirements, const Proof& proof);
+
+// Of candidates, the same in the table and in the report: the titles of what is kept, what they
+// mean, and of one that was found its name, MWh, t CO2, kept by class, kept at worst, headroom and
+// binding limits.
+inline constexpr char kKeptByClass[] = "whole g/s/f/b %", kKeptAtWorst[] = "least, with losses %";
+extern const char kKeptNote[];
+std::vector<std::string> kept_row(const Study& study, const Candidate& candidate);
+
+// A sentence on devices of any plan here that stand in other zones than the site's; empty: none do.
+std::string other_zones_in_words(const Study& study);
+// Of one plan: those zones.
+std::vector<std::string> other_zones(const data::Requirements& requirements, const Plan& plan);
 
 // Rented services that a plan uses: nobody says what they draw.
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan);

@@ -85,9 +85,11 @@ class Report {
     std::vector<chart::Page::Fact> facts = {
         {"a year", money(plan_.total())},
         {"capital", money(plan_.capital)},
-        {"per million output tokens", per_million(plan_) + " " + currency_},
         {"draw at most", plan_.nodes.empty() ? "-" : fmt::format("{:.1f} kW", kw_of(plan_))},
         {"energy a year", known(plan_, fmt::format("{:.0f} MWh", plan_.kwh / 1000))}};
+    if (study_.tokens_a_year > 0)
+      facts.insert(facts.begin() + 2,
+                   {"per million output tokens", per_million(plan_) + " " + currency_});
     if (requirements_.frame.site.carbon_g_per_kwh)
       facts.push_back(
           {"carbon a year", known(plan_, fmt::format("{:.0f} t", plan_.carbon_kg / 1000))});
@@ -98,6 +100,8 @@ class Report {
           "choice was made at their middles.",
           grouped(study_.price_range->low), money(study_.price_range->high)));
     }
+    if (const std::string zones = other_zones_in_words(study_); !zones.empty())
+      page_.note(zones);
     if (!study_.no_price_range.empty()) {
       page_.note("Some prices are known as ranges only; what this fleet costs at their ends: " +
                  study_.no_price_range + ".");
@@ -384,32 +388,33 @@ class Report {
                                 {.title = "verdict", .wraps = true},
                                 {currency_ + " a year", true},
                                 {"an hour", true},
+                                {"owned", true},
+                                {"rented", true},
+                                {"energy", true},
                                 {"capital", true},
-                                {"per M tokens", true},
-                                {"MWh", true},
-                                {"kept", true}}};
+                                {"per M tokens", true}}};
+    HtmlTable kept{.columns = {{"candidate"},
+                               {"MWh a year", true},
+                               {"t CO2 a year", true},
+                               {std::string(kKeptByClass), true},
+                               {std::string(kKeptAtWorst), true},
+                               {"headroom", true},
+                               {.title = "binding", .wraps = true}}};
     for (const Candidate& of : study_.candidates) {
       if (of.plan.outcome != Plan::Outcome::kFound) {
-        table.rows.push_back({of.name, of.why, "-", "-", "-", "-", "-", "-"});
+        table.rows.push_back({of.name, of.why, "-", "-", "-", "-", "-", "-", "-"});
         continue;
       }
-      std::string kept = "-";
-      if (of.proof) {
-        const auto least = least_kept(requirements_, *of.proof);
-        std::optional<double> worst;
-        for (const std::optional<double>& share : least) {
-          if (share)
-            worst = std::min(worst.value_or(1), *share);
-        }
-        kept = percent(worst);
-      }
-      table.rows.push_back(
-          {of.name, of.fleet + ": " + of.why, grouped(of.plan.total()),
-           fmt::format("{:.2f}", of.plan.total() / kHoursAYear), grouped(of.plan.capital),
-           per_million(of.plan),
-           known_part(of.types, of.plan, fmt::format("{:.0f}", of.plan.kwh / 1000)), kept});
+      const Costs& costs = of.plan.costs;
+      table.rows.push_back({of.name, of.fleet + ": " + of.why, grouped(of.plan.total()),
+                            fmt::format("{:.2f}", of.plan.total() / kHoursAYear),
+                            grouped(costs.owned()), grouped(costs.rented()), grouped(costs.energy),
+                            grouped(of.plan.capital), per_million(of.plan)});
+      kept.rows.push_back(kept_row(study_, of));
     }
     page_.table(table);
+    page_.table(kept);
+    page_.paragraph(kKeptNote);
     HtmlTable why{.columns = {{"not in it"}, {.title = "why not", .wraps = true}}};
     for (const auto& [name, reason] : study_.why_not)
       why.rows.push_back({name, reason});
@@ -461,7 +466,7 @@ class Report {
       return;
     page_.heading("What moves the answer");
     HtmlTable table{
-        .columns = {{"if"}, {currency_ + " a year", true}, {"change", true}, {"fleet"}}};
+        .columns = {{"if"}, {currency_ + " a year", true}, {"change", true}, {"to order"}}};
     for (const Sensitivity& of : study_.sensitivity) {
       table.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-",
                             of.cost ? change_text(*of.cost, plan_.total()) : "-",
@@ -479,14 +484,7 @@ class Report {
       page_.table(binding);
     }
     for (const Duty& duty : study_.duties) {
-      page_.paragraph(
-          duty.break_even
-              ? fmt::format(
-                    "Owning {} is cheaper than renting it by the hour from a duty of {:.0f} % "
-                    "on; planned is {:.0f} %.",
-                    duty.bought, *duty.break_even * 100, duty.planned * 100)
-              : fmt::format("Renting {} by the hour is cheaper than owning {} at any duty.",
-                            duty.rented, duty.bought));
+      page_.paragraph(duty_in_words(study_, duty));
     }
   }
 
@@ -567,25 +565,25 @@ std::string in_words(const Study& study) {
       out += fmt::format(", with a {} lost where that is asked for", name_of(asked.redundancy));
     out += ".";
   }
-  const Candidate* single = nullptr;
-  for (const Candidate& of : study.candidates) {
-    if (of.name.starts_with("only ") && of.plan.outcome == Plan::Outcome::kFound &&
-        (single == nullptr || of.plan.total() < single->plan.total()))
-      single = &of;
-  }
-  if (single != nullptr && plan.total() > 0) {
-    out += fmt::format(" The best fleet of one kind of device ({}) costs {:.1f} % more.",
-                       single->fleet, (single->plan.total() / plan.total() - 1) * 100);
-  }
+  if (const std::string single = single_kind_in_words(study); !single.empty())
+    out += " " + single;
   if (asked.demands.empty())
     return out;
-  std::string fast;
+  std::string fast, scarce;
   for (const Truth& truth : study.truths) {
+    std::string& of = truth.by_limits ? scarce : fast;
     if (truth.needs_scheduled)
-      fast += (fast.empty() ? "" : ", ") + truth.demand;
+      of += (of.empty() ? "" : ", ") + truth.demand;
   }
-  out += fast.empty() ? " No demand needs an LPU."
-                      : fmt::format(" Only LPUs reach the token rate of {}.", fast);
+  if (fast.empty() && scarce.empty())
+    out += " No demand needs an LPU.";
+  if (!fast.empty())
+    out += fmt::format(" Only LPUs reach the token rate of {}.", fast);
+  if (!scarce.empty()) {
+    out += fmt::format(
+        " Without LPUs {} cannot be served within the limits, though GPUs would be fast enough.",
+        scarce);
+  }
   return out;
 }
 

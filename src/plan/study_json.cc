@@ -34,9 +34,15 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     if (plan.replicas[p] == 0)
       continue;
     const PoolType& type = types[p];
-    json::object pool{{"name", type.pool.name},       {"device", type.pool.device},
-                      {"model", type.pool.model.id},  {"zone", type.pool.zone},
-                      {"replicas", plan.replicas[p]}, {"devices", plan.replicas[p] * type.devices}};
+    json::object pool{
+        {"name", type.pool.name},
+        {"device", type.pool.device},
+        {"model", type.pool.model.id},
+        {"zone", type.pool.zone},
+        {"replicas", plan.replicas[p]},
+        {"devices", plan.replicas[p] * type.devices},
+        {"busy_at_peak", type.device ? json::value(busy_at_peak(study.requirements, types, plan, p))
+                                     : json::value(nullptr)}};
     json::object lent;
     for (std::size_t j = 0; j < study.requirements.jobs.size(); ++j) {
       if (plan.lent[p][j] > 0)
@@ -66,6 +72,9 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
   for (const std::string& service : services_in(types, plan))
     unknown.push_back(json::value(service));
   const bool known = draw_is_known(types, plan);
+  json::array other;
+  for (const std::string& zone : other_zones(study.requirements, plan))
+    other.push_back(json::value(zone));
   json::object kw;
   for (const auto& [zone, watts] : plan.watts)
     kw[zone] = watts / 1000;
@@ -81,7 +90,9 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
                                    ? json::value(plan.carbon_kg)
                                    : json::value(nullptr)},
           {"draw_unknown_of", std::move(unknown)},
+          {"at_the_sites_pue_and_grid", std::move(other)},
           {"kw_at_most", std::move(kw)},
+          {"headroom", or_null(headroom(study.requirements, types, plan))},
           {"gap", plan.gap}};
 }
 
@@ -92,6 +103,17 @@ json::array kept_of(const Study& study, const std::vector<Kept>& kept) {
                    {"requests", kept[g].requests},
                    {"kept", kept[g].kept},
                    {"attainment", or_null(kept[g].share())}});
+  }
+  return out;
+}
+
+json::array bindings_of(const std::vector<Binding>& bindings) {
+  json::array out;
+  for (const Binding& binding : bindings) {
+    out.push_back({{"limit", binding.limit},
+                   {"saving_a_year",
+                    binding.none.empty() ? json::value(binding.saving) : json::value(nullptr)},
+                   {"none", none(binding.none)}});
   }
   return out;
 }
@@ -154,6 +176,7 @@ std::string to_json(const Study& study) {
     if (of.plan.outcome == Plan::Outcome::kFound) {
       candidate["fleet"] = of.fleet;
       candidate["plan"] = plan_of(study, of.types, of.plan);
+      candidate["binding"] = bindings_of(of.bindings);
     }
     if (of.proof)
       candidate["proof"] = proof_of(study, *of.proof);
@@ -164,13 +187,11 @@ std::string to_json(const Study& study) {
   for (const auto& [name, why] : study.why_not)
     why_not[name] = why;
   out["why_not"] = std::move(why_not);
-  json::array bindings;
-  for (const Binding& binding : study.bindings)
-    bindings.push_back({{"limit", binding.limit},
-                        {"saving_a_year",
-                         binding.none.empty() ? json::value(binding.saving) : json::value(nullptr)},
-                        {"none", none(binding.none)}});
-  out["binding"] = std::move(bindings);
+  if (const auto single = single_kind(study)) {
+    out["single_kind"] = json::object{
+        {"fleet", single->fleet}, {"premium", single->premium}, {"chosen", single->chosen}};
+  }
+  out["binding"] = bindings_of(study.bindings);
   json::array sensitivity;
   for (const Sensitivity& of : study.sensitivity) {
     sensitivity.push_back({{"what", of.what},
@@ -183,8 +204,11 @@ std::string to_json(const Study& study) {
   for (const Duty& duty : study.duties) {
     duties.push_back({{"bought", duty.bought},
                       {"rented", duty.rented},
-                      {"break_even", or_null(duty.break_even)},
-                      {"planned", duty.planned}});
+                      {"break_even_paid_by_the_hour", or_null(duty.break_even)},
+                      {"planned", duty.planned},
+                      {"owned_a_year", duty.owned},
+                      {"rented_all_hours_a_year", duty.leased},
+                      {"rent_forbidden_for", json::value_from(duty.forbidden)}});
   }
   out["duty"] = std::move(duties);
   json::array front;
@@ -212,6 +236,9 @@ std::string to_json(const Study& study) {
                       {"gpu", reach(truth.batched)},
                       {"lpu", reach(truth.scheduled)},
                       {"needs_lpu", truth.needs_scheduled},
+                      {"needs_lpu_for", !truth.needs_scheduled ? json::value(nullptr)
+                                        : truth.by_limits      ? json::value("limits")
+                                                               : json::value("speed")},
                       {"lpu_share", truth.scheduled_share},
                       {"verdict", truth.verdict}});
   }

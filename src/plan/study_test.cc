@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "plan/study_html.h"
@@ -222,6 +223,177 @@ TEST(PlanStudy, PowerCountsEveryDeviceAtItsTdp) {
     devices += type.most_w * made.chosen.plan.replicas[p];
   }
   EXPECT_NEAR(made.chosen.plan.watts.at("here"), devices * 1.3, 1e-6);
+}
+
+constexpr char kTrain[] =
+    "site: {zone: here, tariff: {currency: USD, per_kwh: 0.2}}\n"
+    "jobs: [{name: tune, device_hours: {h100_sxm: 100, l40s: 300}}]\n"
+    "devices:\n  - {device: h100_sxm, price: 28000}\n";
+
+TEST(PlanStudy, ThePremiumOfOneKindOfDeviceIsNoneWhereTheChoiceIsOfOneKind) {
+  const Study one = studied(desk());  // two kinds are offered
+  ASSERT_EQ(one.chosen.plan.nodes.size(), 1);
+  const auto same = single_kind(one);
+  ASSERT_TRUE(same.has_value());
+  EXPECT_TRUE(same->chosen);
+  EXPECT_EQ(same->premium, 0);
+  EXPECT_EQ(same->fleet, one.fleet);
+  EXPECT_NE(in_words(one).find("The choice is of one kind of device."), std::string::npos);
+  EXPECT_EQ(in_words(one).find("% more"), std::string::npos) << in_words(one);
+  EXPECT_NE(to_json(one).find(R"("premium":0E0,"chosen":true)"), std::string::npos);
+
+  const Study both = studied(std::string(kTrain) + "  - {device: l40s, price: 8000, stock: 12}\n");
+  ASSERT_EQ(both.chosen.plan.nodes.size(), 2);
+  const Study alone = studied(kTrain);
+  const auto other = single_kind(both);
+  ASSERT_TRUE(other.has_value());
+  EXPECT_FALSE(other->chosen);
+  EXPECT_NEAR(other->premium, alone.chosen.plan.total() / both.chosen.plan.total() - 1, 1e-9);
+  EXPECT_GT(other->premium, 0.1);
+  EXPECT_EQ(other->fleet, "5 x h100_sxm to train");
+}
+
+TEST(PlanStudy, JobsAloneAreComparedByWhatIsOrdered) {
+  const Study made = studied(std::string(kTrain) + "  - {device: l40s, price: 8000, stock: 12}\n");
+  EXPECT_EQ(made.fleet, "1 x h100_sxm to train, 10 x l40s to train");
+  for (const Sensitivity& of : made.sensitivity) {
+    EXPECT_EQ(of.what.find("traffic"), std::string::npos) << "nobody asks for any";
+    EXPECT_TRUE(!of.what.starts_with("training") || !of.same_fleet) << of.what;
+  }
+
+  EXPECT_EQ(kept_row(made, made.candidates[0])[3], "-") << "nothing to keep";
+  EXPECT_EQ(to_html(made, "").find("million output tokens"), std::string::npos);
+
+  // A dearer tariff buys other devices: l40s draw more for the same training.
+  std::string text = kTrain;
+  text.replace(text.find("h100_sxm: 100"), 13, "h100_sxm: 96");
+  text.replace(text.find("l40s: 300"), 9, "l40s: 288");
+  text.replace(text.find("per_kwh: 0.2"), 12, "per_kwh: 0.3");
+  const Study tariff = studied(text + "  - {device: l40s, price: 8000}\n");
+  EXPECT_EQ(tariff.fleet, "12 x l40s to train");
+  ASSERT_EQ(tariff.why_not.size(), 1);
+  EXPECT_EQ(tariff.why_not[0].second, "tune may run on it, and costs no less there");
+  const auto doubled = std::find_if(tariff.sensitivity.begin(), tariff.sensitivity.end(),
+                                    [](const auto& of) { return of.what == "tariff x 2"; });
+  ASSERT_NE(doubled, tariff.sensitivity.end());
+  EXPECT_FALSE(doubled->same_fleet);
+}
+
+TEST(PlanStudy, AnLpuThatALimitNeedsIsNotSaidToBeNeededForItsSpeed) {
+  const auto with = [](const std::string& more) {
+    return studied(R"(
+site: {zone: here, tariff: {currency: USD, per_kwh: 0.2}}
+demands:
+  - {name: chat, model: llama-3.1-8b, rate_per_s: 4, prompt_tokens: 500, output_tokens: 200, ttft_s: 3, tpot_s: 20ms}
+devices:
+  - {device: groq_lpu_v1, price: 100, precisions: [int8], per_node: 8}
+  - {device: h100_sxm, price: 40000)" +
+                   more);
+  };
+  const Study none = with(", stock: 0}\n");
+  ASSERT_EQ(none.truths.size(), 1);
+  EXPECT_TRUE(none.truths[0].needs_scheduled);
+  EXPECT_TRUE(none.truths[0].by_limits);
+  EXPECT_NE(none.truths[0].verdict.find("a limit needs them here, and not physics"),
+            std::string::npos)
+      << none.truths[0].verdict;
+  EXPECT_NE(in_words(none).find("GPUs would be fast enough"), std::string::npos);
+  EXPECT_NE(to_json(none).find(R"("needs_lpu":true,"needs_lpu_for":"limits")"), std::string::npos);
+  for (const Candidate& of : none.candidates) {
+    if (of.name == "no LPU") {
+      EXPECT_EQ(of.why, "not within the limits: stock of h100_sxm (0)");
+    }
+  }
+
+  // Where LPUs are only cheaper, that is what is said, and by how much.
+  const Study cheaper = with("}\nmoney: {maintenance: 0.9}\n");
+  ASSERT_GT(cheaper.truths[0].scheduled_share, 0.5);
+  EXPECT_FALSE(cheaper.truths[0].needs_scheduled);
+  EXPECT_NE(cheaper.truths[0].verdict.find("could do without an LPU for "), std::string::npos)
+      << cheaper.truths[0].verdict;
+}
+
+TEST(PlanStudy, OwningAgainstRentingAgreesWithWhatThePlanDoes) {
+  const char* text = R"(
+site: {zone: here, tariff: {currency: USD, per_kwh: 0.2}, pue: 1.5, carbon_g_per_kwh: 300}
+zones: {cloud: {}}
+labels: {public: {zones: any}, house: {zones: [here]}}
+default_label: public
+demands:
+  - {name: chat, model: llama-3.1-8b, rate_per_s: 20, prompt_tokens: 500, output_tokens: 200, tpot_s: 50ms}
+devices:
+  - {device: l40s, price: 8000, per_node: 4}
+  - {device: l40s, name: leased, rent_per_hour: 0.8, per_node: 4, zones: [cloud]}
+money: {staff_per_year: 60000}
+)";
+  const Study made = studied(text);
+  ASSERT_EQ(made.chosen.plan.capital, 0) << "it rents";
+  ASSERT_EQ(made.duties.size(), 1);
+  const Duty& duty = made.duties[0];
+  EXPECT_EQ(duty.devices, made.chosen.plan.nodes.begin()->second * 4);
+  EXPECT_NEAR(duty.leased, 0.8 * 8760, 1e-9);
+  EXPECT_GT(duty.owned, duty.leased);
+  EXPECT_GT(duty.owned, 8000 * (capital_recovery(0.08, 4) + 0.05) + 60000.0 / duty.devices);
+  EXPECT_FALSE(duty.break_even.has_value()) << "staff alone is dearer than the rent";
+  const std::string words = duty_in_words(made, duty);
+  EXPECT_NE(words.find("for all 8760 hours, as the plan does"), std::string::npos) << words;
+  EXPECT_NE(words.find("If rent were paid for hours of work alone"), std::string::npos) << words;
+  EXPECT_EQ(words.find("Labels forbid"), std::string::npos) << words;
+  // What stands in the cloud is told at the site's PUE and grid, which is said.
+  EXPECT_NE(other_zones_in_words(made).find("PUE and the grid of cloud"), std::string::npos);
+  EXPECT_NE(to_html(made, "").find("PUE and the grid of cloud"), std::string::npos);
+  EXPECT_NE(to_json(made).find(R"("at_the_sites_pue_and_grid":["cloud"])"), std::string::npos);
+
+  // Without staff the plan owns, and owning is the cheaper one here too.
+  std::string free = text;
+  free.erase(free.find("money:"));
+  const Study owns = studied(free);
+  ASSERT_GT(owns.chosen.plan.capital, 0);
+  EXPECT_LT(owns.duties[0].owned, owns.duties[0].leased);
+  EXPECT_TRUE(owns.duties[0].break_even.has_value());
+
+  std::string bound = text;
+  bound.replace(bound.find("default_label: public"), 21, "default_label: house");
+  const Study at_home = studied(bound);
+  EXPECT_EQ(at_home.duties[0].forbidden, std::vector<std::string>{"chat"});
+  EXPECT_NE(duty_in_words(at_home, at_home.duties[0]).find("Labels forbid renting it for chat."),
+            std::string::npos);
+  EXPECT_EQ(other_zones_in_words(at_home), "");
+}
+
+TEST(PlanStudy, CandidatesTellTheSameOfHeadroomLimitsAndWhatIsKeptEverywhere) {
+  std::string text = desk();
+  text.replace(text.find("price: 30000"), 12, "price: 3000, stock: 0");
+  const Study made = studied(text, {});
+  ASSERT_FALSE(made.candidates.empty());
+  const Candidate& choice = made.candidates[0];
+  ASSERT_EQ(choice.bindings.size(), 1);
+  EXPECT_EQ(choice.bindings[0].limit, "stock of h100_sxm (0)");
+  EXPECT_GT(choice.bindings[0].saving, 0);
+  std::size_t pool = 0;
+  while (choice.plan.replicas[pool] == 0)
+    ++pool;
+  const auto free = headroom(made.requirements, choice.types, choice.plan);
+  ASSERT_TRUE(free.has_value());
+  EXPECT_NEAR(*free, 1 - busy_at_peak(made.requirements, choice.types, choice.plan, pool), 1e-9);
+  const std::vector<std::string> row = kept_row(made, choice);
+  ASSERT_EQ(row.size(), 7);
+  const std::string page = to_html(made, "");
+  for (const std::string& cell : row)
+    EXPECT_NE(page.find(cell), std::string::npos) << cell;
+  EXPECT_NE(page.find(kKeptByClass), std::string::npos);
+  EXPECT_NE(page.find(kKeptAtWorst), std::string::npos);
+  for (const char* key : {R"("busy_at_peak":)", R"("headroom":)", R"("binding":[{"limit":"stock)"})
+    EXPECT_NE(to_json(made).find(key), std::string::npos) << key;
+
+  // Replicas that are lent have nothing free in their hours.
+  data::Requirements lends = made.requirements;
+  lends.jobs.push_back({.name = "tune", .from_hour = 0, .hours = 24});
+  Plan lent = choice.plan;
+  for (std::vector<int>& of : lent.lent)
+    of.push_back(0);
+  lent.lent[pool][0] = lent.replicas[pool];
+  EXPECT_EQ(headroom(lends, choice.types, lent), 0);
 }
 
 TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {

@@ -26,8 +26,9 @@ Costs yearly_costs(const data::DeviceOffer& offer, const data::MoneySpec& money)
 
 std::optional<double> break_even_duty(const data::DeviceOffer& owned,
                                       const data::DeviceOffer& rented, const data::MoneySpec& money,
-                                      double idle_w, double busy_w, double per_kwh_with_pue) {
-  const double always = yearly_costs(owned, money).total() / kHoursAYear +
+                                      double staff, double idle_w, double busy_w,
+                                      double per_kwh_with_pue) {
+  const double always = (yearly_costs(owned, money).total() + staff) / kHoursAYear +
                         (idle_w + owned.host_w) / 1000 * per_kwh_with_pue;
   const double saved = rented.price.middle() - (busy_w - idle_w) / 1000 * per_kwh_with_pue;
   if (saved <= 0 || always > saved)

@@ -56,6 +56,17 @@ def main():
             lpu = any("groq_lpu_v1" in pool["name"] for pool in plan["plan"]["pools"])
             needs = any(truth["needs_lpu"] for truth in plan["lpu"])
             check(lpu == needs, f"{of}: LPUs {lpu}, needed {needs}")
+        # The fastest GPUs of the catalogue are on offer, in the formats they run, and none reaches the rate.
+        steps = next(truth for truth in plans["agents"]["lpu"] if truth["demand"] == "agent-steps")
+        offered = (PLANS / "agents.yaml").read_text()
+        for device in ("h100_sxm", "h200_sxm", "b200_sxm", "b300_sxm"):
+            line = next((line for line in offered.splitlines() if f"device: {device}," in line), "")
+            check("precisions: [bf16, fp8]" in line, f"agents: {device} is not offered with fp8")
+        check(steps["needs_lpu_for"] == "speed", f"agents: LPUs needed for {steps['needs_lpu_for']}")
+        check(steps["gpu"]["fastest_tokens_per_s"] < steps["tokens_per_s_asked"] - 100,
+              f"agents: a GPU reaches {steps['gpu']['fastest_tokens_per_s']}")
+        check(all(truth["needs_lpu_for"] is None for truth in plans["agents"]["lpu"] if truth is not steps),
+              "agents: chat and evaluation need no LPU")
         check(plans["shop"]["plan"]["capital"] == 0, "shop: renting is the point of it")
         check(any(pool.get("lent") for pool in plans["university"]["plan"]["pools"]),
               "university: nothing is lent to training")
