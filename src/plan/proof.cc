@@ -590,7 +590,8 @@ class Calibration {
   // Counts demands, but for some, for just so much less that there is a fleet; without one, `plan`
   // stays what it is.
   Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
-    constexpr double kClose = 1.005;  // less than a replica of most fleets
+    constexpr double kClose = 1.005;        // less than a replica of most fleets
+    constexpr double kLeastSqueezed = 0.5;  // less than simulation ever agreed with in our plans
     const std::vector<double> from = safety;
     const auto tried = [&](double factor) -> Result<bool> {
       std::vector<double> with = from;
@@ -605,21 +606,27 @@ class Calibration {
         safety = std::move(with);
       return found;
     };
-    double low = kLeastCounted / kMostCounted, high = 1;
+    double low = kLeastSqueezed, high = 1;
     MEDLEY_TRY(const bool at_all, tried(low));
     while (at_all && high / low > kClose) {
       const double middle = std::sqrt(low * high);
       MEDLEY_TRY(const bool there, tried(middle));
       (there ? low : high) = middle;
     }
-    if (at_all)
-      MEDLEY_TRY(plan, plan_with(safety));
+    if (!at_all)
+      return Done{};
+    MEDLEY_TRY(plan, plan_with(safety));
     return Done{};
   }
 
   // No fleet within the limits keeps everything. What would, is told by the factors that
   // simulation finds where there are no limits.
   Result<Proven> refused() {
+    if (out_.rounds.empty()) {
+      // Far too little for any factors: the estimate tells what would do.
+      out_.safety.assign(requirements_.demands.size(), 1);
+      return std::move(out_);
+    }
     Requirements free = requirements_;
     for (auto& [zone, spec] : free.zones)
       spec = {};
