@@ -135,13 +135,9 @@ void print_proof(const Study& study, std::FILE* out) {
   const plan::Proven& chosen = study.chosen;
   for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
     const data::Demand& demand = study.requirements.demands[g];
-    double worst = 2;
-    for (const plan::Proof::Failure& failure : chosen.proof.failures) {
-      if (plan::is_protected(study.requirements, g))
-        worst = std::min(worst, failure.demands[g].share().value_or(2));
-    }
     table.add_row({demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
-                   percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
+                   plan::kept_text(chosen.proof.whole[g]),
+                   plan::worst_failure_text(study.requirements, chosen.proof, g),
                    chosen.fresh.whole.empty() ? "-" : percent(chosen.fresh.whole[g].share()),
                    fmt::format("x {:.2f}", chosen.safety[g])});
   }
@@ -153,6 +149,12 @@ void print_proof(const Study& study, std::FILE* out) {
       fmt::print(out, "On fresh seeds {} keeps less than is asked: {} of {}.\n",
                  printable(demand.name), percent(share), percent(demand.attain));
     }
+  }
+  for (const plan::BelowPromise& of :
+       plan::below_promise(study.requirements, chosen.proof, chosen.fresh)) {
+    fmt::print(out, "On fresh seeds {} keeps {}, {:.2f} points less than the plan promises: {}.\n",
+               printable(study.requirements.demands[of.demand].name), percent(of.kept),
+               (of.promised - of.kept) * 100, percent(of.promised));
   }
   fmt::print(
       out,
@@ -177,7 +179,7 @@ void print_neighbours(const Study& study, std::FILE* out) {
       }
     }
     table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
-                   !of.cost       ? "too small for the mean load, or not within the limits"
+                   !of.cost       ? "not within the limits, or nothing left for some demand"
                    : kept.empty() ? "every promise"
                                   : kept});
   }
@@ -228,6 +230,18 @@ void print_rest(const Study& study, std::FILE* out) {
     }
     fmt::print(out, "\n{}", table.text());
   }
+}
+
+// Empty where simulation agrees with the plan.
+std::string disagreement_of(const Study& study) {
+  if (study.chosen.agreed)
+    return "";
+  const std::vector<bool> shortfall = plan::falls_short(study.requirements, study.chosen.proof);
+  if (std::find(shortfall.begin(), shortfall.end(), true) == shortfall.end()) {
+    return "simulation does not agree: on fresh seeds some promises are kept less often than asked";
+  }
+  return "simulation does not agree: some promises are kept less often than asked, and no larger "
+         "fleet within the limits was found that keeps them";
 }
 
 // What cannot be together, and what would help; JSON where it was asked for.
@@ -290,15 +304,19 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
   if (plan.outcome == Plan::Outcome::kInfeasible) {
     return tell_conflict(study, *catalog, options.json, out, err);
   }
+  const std::string disagreement = options.no_proof ? "" : disagreement_of(study);
   if (!options.write_fleet.empty()) {
     const std::string note =
         fmt::format("Written by `medley plan {}`: {}.\n{}", options.file, study.fleet,
-                    options.no_proof ? "Not proved by simulation." : "");
+                    options.no_proof ? "Not proved by simulation." : disagreement);
     const Status written =
         write_file(options.write_fleet,
                    plan::fleet_text(study.requirements, study.pools.types, plan.replicas, note));
     if (!written.ok())
       return complain(written.error(), err);
+    if (!disagreement.empty()) {
+      fmt::print(err, "medley plan: {} is written all the same\n", options.write_fleet);
+    }
   }
   if (!options.report.empty()) {
     const Status written = write_file(
@@ -332,11 +350,8 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     print_candidates(study, out);
     print_rest(study, out);
   }
-  if (!options.no_proof && !study.chosen.agreed) {
-    fmt::print(
-        err,
-        "medley plan: simulation does not agree: some promises are kept less often than asked, "
-        "and no larger fleet within the limits was found that keeps them\n");
+  if (!disagreement.empty()) {
+    fmt::print(err, "medley plan: {}\n", disagreement);
     return 6;
   }
   return 0;

@@ -38,11 +38,6 @@ std::optional<double> recorded_share(const data::UsageKind& kind) {
              : std::nullopt;
 }
 
-std::string kept_text(const plan::Kept& kept) {
-  const auto share = kept.share();
-  return share ? percent(*share) : "none came";
-}
-
 double busiest(const data::Demand& demand) {
   return *std::max_element(demand.rate_per_s.begin(), demand.rate_per_s.end());
 }
@@ -93,19 +88,14 @@ void print_demands(const Replan& of, std::FILE* out) {
     const data::Demand& demand = requirements.demands[g];
     const data::UsageKind& kind = of.usage.recorded[g];
     const auto recorded = recorded_share(kind);
-    double worst = 2;
-    for (const plan::Proof::Failure& failure : of.planned.proof.failures) {
-      if (plan::is_protected(requirements, g))
-        worst = std::min(worst, failure.demands[g].share().value_or(worst));
-    }
-    table.add_row({printable(demand.name), std::to_string(kind.arrived),
-                   fmt::format("{:.3g}", busiest(demand)),
-                   fmt::format("{:.0f}", kind.prompt_tokens.mean()),
-                   fmt::format("{:.0f}", kind.output_tokens.mean()), percent(demand.attain),
-                   recorded ? percent(*recorded) : "unknown",
-                   of.standing_proof ? kept_text(of.standing_proof->whole[g]) : "-",
-                   of.planned.proof.whole.empty() ? "-" : kept_text(of.planned.proof.whole[g]),
-                   worst > 1 ? "-" : percent(worst)});
+    table.add_row(
+        {printable(demand.name), std::to_string(kind.arrived),
+         fmt::format("{:.3g}", busiest(demand)), fmt::format("{:.0f}", kind.prompt_tokens.mean()),
+         fmt::format("{:.0f}", kind.output_tokens.mean()), percent(demand.attain),
+         recorded ? percent(*recorded) : "unknown",
+         of.standing_proof ? plan::kept_text(of.standing_proof->whole[g]) : "-",
+         of.planned.proof.whole.empty() ? "-" : plan::kept_text(of.planned.proof.whole[g]),
+         plan::worst_failure_text(requirements, of.planned.proof, g)});
   }
   fmt::print(out, "{}\n", table.text());
 }

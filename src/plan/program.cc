@@ -129,8 +129,7 @@ class Program {
   // Replica-seconds a second that one request a second takes.
   double load(std::size_t g, std::size_t p) const {
     const double requests_per_s = types_[p].uses[g].operation.requests_per_s;
-    return options_.given_fleet ? 1 / requests_per_s
-                                : safety_[g] / (requirements_.utilisation * requests_per_s);
+    return safety_[g] / ((options_.given_fleet ? 1 : requirements_.utilisation) * requests_per_s);
   }
 
   std::vector<int> most_replicas() const;

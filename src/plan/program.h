@@ -57,7 +57,7 @@ struct PlanOptions {
   double time_limit_s = 8;
   std::vector<std::optional<int>> replicas;  // by pool type, held at; empty: free
   // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
-  // demands as they are, and nothing is lost.
+  // and nothing is lost.
   bool given_fleet = false;
 };
 

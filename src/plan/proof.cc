@@ -33,7 +33,6 @@ constexpr double kLittle = 1e-6;
 struct Window {
   std::size_t period = 0;
   double start_s = 0;
-  bool at_peak = false;  // of what redundancy protects
 };
 
 bool active(const data::TrainingJob& job, int hour) {
@@ -86,18 +85,11 @@ class Simulations {
 
   Proof run() {
     Proof proof;
-    proof.whole.resize(requirements_.demands.size());
-    for (const std::uint64_t seed : options_.seeds)
-      add(proof.whole, simulate(seed, {}, false, &proof));
+    proof.whole = least_of_windows({}, &proof);
     if (!options_.failures)
       return proof;
-    for (const Loss& loss : losses()) {
-      Proof::Failure failure{loss.what, {}};
-      failure.demands.resize(requirements_.demands.size());
-      for (const std::uint64_t seed : options_.seeds)
-        add(failure.demands, simulate(seed, loss.replicas, true, nullptr));
-      proof.failures.push_back(std::move(failure));
-    }
+    for (const Loss& loss : losses())
+      proof.failures.push_back({loss.what, least_of_windows(loss.replicas, nullptr)});
     return proof;
   }
 
@@ -112,6 +104,30 @@ class Simulations {
     bool counted = false;
     long long prompt = 1, output = 1;
   };
+
+  // What is kept, with replicas lost or none, of each demand in the window in which it is least.
+  std::vector<Kept> least_of_windows(const std::vector<int>& lost, Proof* figures) const {
+    std::vector<Kept> least(requirements_.demands.size());
+    for (const Window& window : windows_) {
+      bool counts = lost.empty();
+      for (std::size_t g = 0; g < least.size(); ++g)
+        counts = counts || (is_protected(requirements_, g) && planned_rate(g, window.period) > 0);
+      if (!counts)
+        continue;
+      std::vector<Kept> kept(least.size());
+      for (const std::uint64_t seed : options_.seeds)
+        simulate(window, seed, lost, kept, figures);
+      for (std::size_t g = 0; g < least.size(); ++g) {
+        const std::optional<double> share = kept[g].share();
+        if (!share || *share >= least[g].share().value_or(2))
+          continue;
+        least[g] = kept[g];
+        if (windows_.size() > 1)
+          least[g].from_hour = periods_[window.period].hours.front();
+      }
+    }
+    return least;
+  }
 
   double planned_rate(std::size_t g, std::size_t t) const {
     if (!requirements_.demands[g].movable())
@@ -162,12 +178,11 @@ class Simulations {
     for (std::size_t g = 0; g < demands; ++g)
       kept.push_back(is_protected(requirements_, g));
     std::vector<std::size_t> chosen = peaks_of(periods_, interactive);
-    const std::vector<std::size_t> at_peak = peaks_of(periods_, kept);
     const auto include = [&](std::size_t period) {
       if (std::find(chosen.begin(), chosen.end(), period) == chosen.end())
         chosen.push_back(period);
     };
-    for (const std::size_t period : at_peak)
+    for (const std::size_t period : peaks_of(periods_, kept))
       include(period);
     std::size_t fullest = 0, lent = periods_.size();
     double most = -1, most_lent = -1;
@@ -196,13 +211,9 @@ class Simulations {
         rate += planned_rate(g, period);
     }
     window_s_ = std::clamp(options_.requests / std::max(rate, 1e-9), kShortest, kLongest);
-    bool batch_kept = false;  // batch presses where it was moved to
-    for (std::size_t g = 0; g < demands; ++g)
-      batch_kept = batch_kept || (kept[g] && !interactive[g]);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       windows_.push_back(
-          {chosen[i], static_cast<double>(i) * kDay + periods_[chosen[i]].hours.front() * 3600.0,
-           batch_kept || std::find(at_peak.begin(), at_peak.end(), chosen[i]) != at_peak.end()});
+          {chosen[i], static_cast<double>(i) * kDay + periods_[chosen[i]].hours.front() * 3600.0});
     }
   }
 
@@ -292,55 +303,49 @@ class Simulations {
     return of;
   }
 
-  std::vector<Kept> simulate(std::uint64_t seed, const std::vector<int>& lost, bool peaks_only,
-                             Proof* figures) const {
+  // Adds what is kept of each demand.
+  void simulate(const Window& window, std::uint64_t seed, const std::vector<int>& lost,
+                std::vector<Kept>& kept, Proof* figures) const {
     std::vector<Drawn> drawn;
-    std::vector<simulate::Fault> faults;
-    for (const Window& window : windows_) {
-      if (peaks_only && !window.at_peak)
+    const std::uint64_t of_window = seed * 1000 + window.period;
+    data::WorkloadSpec spec;
+    std::vector<std::size_t> demands;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+      const Demand& demand = requirements_.demands[g];
+      const double rate = planned_rate(g, window.period);
+      if (rate <= 0)
         continue;
-      const std::uint64_t of_window = seed * 1000 + window.period;
-      data::WorkloadSpec spec;
-      std::vector<std::size_t> demands;
-      for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
-        const Demand& demand = requirements_.demands[g];
-        const double rate = planned_rate(g, window.period);
-        if (rate <= 0)
-          continue;
-        if (demand.trace) {
-          add_trace(g, rate, window, of_window, drawn);
-          continue;
-        }
-        data::WorkloadStream stream;
-        stream.for_s = window_s_;
-        stream.start_s = window.start_s;
-        stream.rate_per_s = rate;
-        stream.arrivals.gap_cv = demand.gap_cv;
-        stream.prompt_tokens = demand.prompt_tokens;
-        stream.output_tokens = demand.output_tokens;
-        stream.output_tokens.back().up_to = std::numeric_limits<long long>::max();
-        spec.streams.push_back(std::move(stream));
-        demands.push_back(g);
+      if (demand.trace) {
+        add_trace(g, rate, window, of_window, drawn);
+        continue;
       }
-      if (!spec.streams.empty()) {
-        simulate::WorkloadGenerator generator(spec, of_window);
-        while (const auto request = generator.next()) {
-          add(drawn, demands[request->stream], window.start_s, request->arrived_s,
-              request->prompt_tokens, request->output_tokens);
-        }
-      }
-      add_faults(window, lost, faults);
+      data::WorkloadStream stream;
+      stream.for_s = window_s_;
+      stream.start_s = window.start_s;
+      stream.rate_per_s = rate;
+      stream.arrivals.gap_cv = demand.gap_cv;
+      stream.prompt_tokens = demand.prompt_tokens;
+      stream.output_tokens = demand.output_tokens;
+      stream.output_tokens.back().up_to = std::numeric_limits<long long>::max();
+      spec.streams.push_back(std::move(stream));
+      demands.push_back(g);
     }
+    if (!spec.streams.empty()) {
+      simulate::WorkloadGenerator generator(spec, of_window);
+      while (const auto request = generator.next()) {
+        add(drawn, demands[request->stream], window.start_s, request->arrived_s,
+            request->prompt_tokens, request->output_tokens);
+      }
+    }
+    if (drawn.empty())
+      return;
     std::stable_sort(drawn.begin(), drawn.end(),
                      [](const Drawn& a, const Drawn& b) { return a.at_s < b.at_s; });
-    std::vector<Kept> kept(requirements_.demands.size());
-    if (drawn.empty())
-      return kept;
     std::vector<simulate::Arrival> arrivals;
     for (const Drawn& of : drawn)
       arrivals.push_back(arrival(arrivals.size(), of));
     const simulate::SimulationResult result =
-        simulate::simulate(fleet_, models_, arrivals, faults, {.seed = seed});
+        simulate::simulate(fleet_, models_, arrivals, faults(window, lost), {.seed = seed});
     for (std::size_t row = 0; row < drawn.size(); ++row) {
       if (!drawn[row].counted)
         continue;
@@ -350,14 +355,13 @@ class Simulations {
     }
     if (figures != nullptr) {
       figures->requests += static_cast<long long>(arrivals.size());
-      figures->hours += window_s_ * static_cast<double>(windows_.size()) / 3600;
+      figures->hours += window_s_ / 3600;
       figures->peak_kw = std::max(figures->peak_kw, result.power.peak_kw);
     }
-    return kept;
   }
 
-  void add_faults(const Window& window, const std::vector<int>& lost,
-                  std::vector<simulate::Fault>& faults) const {
+  std::vector<simulate::Fault> faults(const Window& window, const std::vector<int>& lost) const {
+    std::vector<simulate::Fault> faults;
     const auto lose = [&](int replica) {
       faults.push_back({ReplicaId(static_cast<std::uint64_t>(replica)),
                         Instant(round_to_duration(Seconds(window.start_s))),
@@ -372,13 +376,7 @@ class Simulations {
       for (int i = 0; i < count; ++i)
         lose(first_[p] + plan_.replicas[p] - 1 - i);
     }
-  }
-
-  static void add(std::vector<Kept>& to, const std::vector<Kept>& more) {
-    for (std::size_t g = 0; g < to.size(); ++g) {
-      to[g].requests += more[g].requests;
-      to[g].kept += more[g].kept;
-    }
+    return faults;
   }
 
   const Requirements& requirements_;
@@ -408,20 +406,72 @@ Result<Proof> prove(const Requirements& requirements, const data::Catalog& catal
   return simulations.run();
 }
 
+namespace {
+
+// Where a demand keeps least: in the whole fleet, or where it is protected, in a failure.
+const Kept& least_of(const Requirements& requirements, const Proof& proof, std::size_t g) {
+  const Kept* least = &proof.whole[g];
+  if (is_protected(requirements, g)) {
+    for (const Proof::Failure& failure : proof.failures) {
+      const std::optional<double> share = failure.demands[g].share();
+      if (share && *share < least->share().value_or(2))
+        least = &failure.demands[g];
+    }
+  }
+  return *least;
+}
+
+}  // namespace
+
 std::vector<std::optional<double>> least_kept(const Requirements& requirements,
                                               const Proof& proof) {
   std::vector<std::optional<double>> kept;
-  for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
-    std::optional<double> least = proof.whole[g].share();
-    if (is_protected(requirements, g)) {
-      for (const Proof::Failure& failure : proof.failures) {
-        if (const auto share = failure.demands[g].share())
-          least = std::min(least.value_or(1), *share);
-      }
-    }
-    kept.push_back(least);
-  }
+  for (std::size_t g = 0; g < requirements.demands.size(); ++g)
+    kept.push_back(least_of(requirements, proof, g).share());
   return kept;
+}
+
+std::string kept_text(const Kept& kept) {
+  const std::optional<double> share = kept.share();
+  if (!share)
+    return "no requests";
+  return fmt::format("{:.2f} %{}", *share * 100,
+                     kept.from_hour ? fmt::format(" from {} h", *kept.from_hour) : "");
+}
+
+std::string worst_failure_text(const Requirements& requirements, const Proof& proof,
+                               std::size_t demand) {
+  const Kept* worst = nullptr;
+  for (const Proof::Failure& failure : proof.failures) {
+    const std::optional<double> share = failure.demands[demand].share();
+    if (is_protected(requirements, demand) && share && (worst == nullptr || share < worst->share()))
+      worst = &failure.demands[demand];
+  }
+  return worst == nullptr ? "-" : kept_text(*worst);
+}
+
+std::vector<BelowPromise> below_promise(const Requirements& requirements, const Proof& promise,
+                                        const Proof& fresh) {
+  constexpr double kPoint = 0.01;
+  constexpr double kDeviations = 3;  // of the difference between two shares of so many requests
+  std::vector<BelowPromise> below;
+  for (std::size_t g = 0; g < fresh.whole.size(); ++g) {
+    const Kept& of_promise = least_of(requirements, promise, g);
+    const Kept& of_fresh = least_of(requirements, fresh, g);
+    const std::optional<double> promised = of_promise.share(), kept = of_fresh.share();
+    if (!promised || !kept)
+      continue;
+    const auto chance = [&](double share) {
+      return kDeviations * std::sqrt(share * (1 - share) *
+                                     (1 / static_cast<double>(of_promise.requests) +
+                                      1 / static_cast<double>(of_fresh.requests)));
+    };
+    const double noticed = std::max(kPoint, chance((*promised + *kept) / 2));
+    if (*promised - *kept > noticed) {
+      below.push_back({g, *promised, *kept, requirements.demands[g].attain - *kept > kPoint});
+    }
+  }
+  return below;
 }
 
 std::vector<bool> falls_short(const Requirements& requirements, const Proof& proof) {
@@ -522,6 +572,8 @@ class Calibration {
     for (std::uint64_t& seed : fresh.seeds)
       seed += 1000;
     MEDLEY_TRY(out_.fresh, prove(requirements_, catalog_, types_, out_.plan, fresh));
+    for (const BelowPromise& of : below_promise(requirements_, out_.proof, out_.fresh))
+      out_.agreed = out_.agreed && !of.below_asked;
     return std::move(out_);
   }
 
@@ -591,7 +643,7 @@ class Calibration {
   // stays what it is.
   Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
     constexpr double kClose = 1.005;        // less than a replica of most fleets
-    constexpr double kLeastSqueezed = 0.5;  // less than simulation ever agreed with in our plans
+    constexpr double kLeastSqueezed = 0.5;  // our choice: half is no matter of care
     const std::vector<double> from = safety;
     const auto tried = [&](double factor) -> Result<bool> {
       std::vector<double> with = from;
@@ -775,26 +827,53 @@ class Calibration {
     return {plan.replicas, plan.lent};
   }
 
-  // One replica less or more. Whether it is enough is for simulation to say, so the program only
-  // shares out the mean load.
+  // One replica less or more, with the work and hours of the choice. Whether it is enough is for
+  // simulation to say; the program says only whether it is within the limits and what it costs.
   Status look_at_neighbour(std::size_t p, int by) {
     Proven::Neighbour neighbour;
     neighbour.what = fmt::format("one {} {}", types_[p].pool.name, by < 0 ? "less" : "more");
-    PlanOptions options{.given_fleet = true};
+    Plan plan = out_.plan;
+    plan.replicas[p] += by;
+    for (int& lent : plan.lent[p])
+      lent = std::min(lent, plan.replicas[p]);
+    PlanOptions options{
+        .safety = std::vector<double>(requirements_.demands.size(), that_fits(plan)),
+        .given_fleet = true};
     for (std::size_t i = 0; i < types_.size(); ++i) {
-      options.replicas.push_back(types_[i].device ? std::optional<int>(out_.plan.replicas[i])
+      options.replicas.push_back(types_[i].device ? std::optional<int>(plan.replicas[i])
                                                   : std::nullopt);
     }
-    *options.replicas[p] += by;
-    MEDLEY_TRY(const Plan plan, cheapest(requirements_, types_, solver_, options));
-    if (plan.outcome == Plan::Outcome::kFound) {
-      neighbour.cost = plan.total();
+    MEDLEY_TRY(const Plan priced, cheapest(requirements_, types_, solver_, options));
+    if (priced.outcome == Plan::Outcome::kFound) {
+      neighbour.cost = priced.total();
       MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
       neighbour.kept = least_kept(requirements_, proof);
       neighbour.keeps_all = !any(falls_short(requirements_, proof));
     }
     out_.neighbours.push_back(std::move(neighbour));
     return Done{};
+  }
+
+  // Counted for how much, at most what they are, all demands fit a fleet as they are planned there.
+  double that_fits(const Plan& plan) const {
+    constexpr double kRoom = 0.999;  // for the solver's dust
+    double fits = 1;
+    const std::vector<Period> periods = periods_of(requirements_);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      for (std::size_t t = 0; t < periods.size() && types_[p].device; ++t) {
+        double load = 0;
+        for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
+          if (types_[p].uses[g].ok())
+            load += plan.rate[g][p][t] / types_[p].uses[g].operation.requests_per_s;
+        }
+        int there = plan.replicas[p];
+        for (std::size_t j = 0; j < requirements_.jobs.size(); ++j)
+          there -= active(requirements_.jobs[j], periods[t].hours.front()) ? plan.lent[p][j] : 0;
+        if (load > there)
+          fits = std::min(fits, std::max(kRoom * there / load, kLeastCounted));
+      }
+    }
+    return fits;
   }
 
   const Requirements& requirements_;

@@ -15,6 +15,7 @@ namespace medley::plan {
 
 struct Kept {
   long long requests = 0, kept = 0;
+  std::optional<int> from_hour;          // that were simulated; empty: no other hours were
   std::optional<double> share() const {  // empty: nobody asked, which proves nothing
     if (requests == 0)
       return std::nullopt;
@@ -22,7 +23,8 @@ struct Kept {
   }
 };
 
-// What a fleet kept, by demand: with everything running, and in each failure.
+// What a fleet kept, by demand, in the hours in which it keeps least of it: with everything
+// running, and in each failure. An easy hour would hide a hard one.
 struct Proof {
   std::vector<Kept> whole;
   struct Failure {
@@ -58,6 +60,22 @@ std::vector<bool> falls_short(const data::Requirements& requirements, const Proo
 std::vector<std::optional<double>> least_kept(const data::Requirements& requirements,
                                               const Proof& proof);
 
+// "96.10 % from 12 h"; and of the worst failure, "-" where there is none that it is to survive.
+std::string kept_text(const Kept& kept);
+std::string worst_failure_text(const data::Requirements& requirements, const Proof& proof,
+                               std::size_t demand);
+
+// How far a proof is from what another promised (as of least_kept()).
+struct BelowPromise {
+  std::size_t demand = 0;
+  double promised = 0, kept = 0;
+  bool below_asked = false;  // by so much, too
+};
+// The demands of which `fresh` keeps less than `promise` by more than a point, and by more than
+// chance explains in so many requests.
+std::vector<BelowPromise> below_promise(const data::Requirements& requirements,
+                                        const Proof& promise, const Proof& fresh);
+
 // The cheapest plan, with fewer kinds of pools where that costs next to nothing (half a percent): a
 // spare of another kind saves watts and makes work. Replicas that are held are left alone.
 Result<Plan> cheapest_of_few_kinds(const data::Requirements& requirements,
@@ -83,15 +101,20 @@ struct Proven {
     bool agreed = false;
   };
   std::vector<Round> rounds;
-  // Fleets with one replica less or more of something, and what simulation says of them.
+  // Fleets with one replica less or more of something that do the same work in the same hours, and
+  // what simulation says of them.
   struct Neighbour {
-    std::string what;                         // "one chat-h100 less"
-    std::optional<double> cost;               // a year; empty: it could not serve the mean load
+    std::string what;  // "one chat-h100 less"
+    // A year; empty: not within the limits, or nothing is left that serves some demand, so that
+    // there was nothing to simulate.
+    std::optional<double> cost;
     std::vector<std::optional<double>> kept;  // as in rounds
     bool keeps_all = false;
   };
   std::vector<Neighbour> neighbours;
-  bool agreed = false;  // else the last plan, and the demands that fall short in its proof
+  // Else the last plan, and the demands that fall short in its proof; or one that keeps less than
+  // is asked on fresh seeds, as of below_promise().
+  bool agreed = false;
 };
 Result<Proven> cheapest_proven(const data::Requirements& requirements, const data::Catalog& catalog,
                                const std::vector<PoolType>& types, solve::IntegerSolver& solver,

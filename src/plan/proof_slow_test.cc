@@ -87,6 +87,7 @@ TEST(PlanProof, NoReplicaCouldBeSpared) {
   const Made plan = made(kDesk);
   bool less = false;
   for (const Proven::Neighbour& neighbour : plan.proven.neighbours) {
+    EXPECT_TRUE(neighbour.cost && neighbour.kept[0]) << neighbour.what << " was not simulated";
     if (neighbour.what.ends_with("less")) {
       less = true;
       EXPECT_FALSE(neighbour.keeps_all) << neighbour.what;
@@ -95,6 +96,59 @@ TEST(PlanProof, NoReplicaCouldBeSpared) {
     }
   }
   EXPECT_TRUE(less);
+}
+
+TEST(PlanProof, NeighboursDoTheSameWorkInTheSameHours) {
+  // A fleet that is fuller than its means allow: few promises are asked for. And batch, which the
+  // program would otherwise share out anew for each neighbour.
+  const Made plan = made(R"(
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 80, attain: 0.9, ttft_s: 3, tpot_s: 60ms,
+     prompt_tokens: {median: 500, sigma: 0.5, max: 4000}, output_tokens: {median: 200, sigma: 0.5, max: 1000}}
+  - {name: letters, class: batch, model: llama-3.1-8b, rate_per_s: 4, attain: 0.9, prompt_tokens: 500, output_tokens: 200}
+devices: [{device: h100_sxm, price: 28000, widths: [1]}]
+)");
+  ASSERT_TRUE(plan.proven.agreed);
+  ASSERT_EQ(plan.proven.neighbours.size(), 2U);
+  const Proven::Neighbour &less = plan.proven.neighbours[0], &more = plan.proven.neighbours[1];
+  ASSERT_TRUE(less.cost && more.cost);
+  EXPECT_LT(*less.cost, plan.proven.plan.total());
+  EXPECT_GT(*more.cost, plan.proven.plan.total());
+  EXPECT_FALSE(less.keeps_all);
+  EXPECT_TRUE(more.keeps_all);
+  const auto kept = least_kept(plan.requirements, plan.proven.proof);
+  for (std::size_t g = 0; g < kept.size(); ++g) {
+    ASSERT_TRUE(kept[g] && more.kept[g]) << g;
+    EXPECT_GE(*more.kept[g], *kept[g] - 0.01) << g;
+  }
+}
+
+TEST(PlanProof, WhatIsLostIsLostInTheFullestHoursToo) {
+  // The chat that is protected peaks from 8 to 12; from 12 on others fill the fleet beside it.
+  const Made plan{*data::parse_requirements(R"(
+demands:
+  - {name: chat, model: llama-3.1-8b, ttft_s: 1, tpot_s: 40ms,
+     rate_per_s: [5,5,5,5,5,5,5,5,16,16,16,16,15,15,15,15,15,15,15,15,5,5,5,5],
+     prompt_tokens: {median: 500, sigma: 0.5, max: 4000}, output_tokens: {median: 200, sigma: 0.5, max: 1000}}
+  - {name: bulk, class: flex, model: llama-3.1-8b, ttft_s: 60, tpot_s: 500ms,
+     rate_per_s: [0,0,0,0,0,0,0,0,0,0,0,0,14,14,14,14,14,14,14,14,0,0,0,0],
+     prompt_tokens: {median: 2000, sigma: 0.5, max: 8000}, output_tokens: {median: 200, sigma: 0.5, max: 1000}}
+devices: [{device: l40s, price: 8000, per_node: 4, widths: [2]}]
+redundancy: node
+)",
+                                            "buy.yaml", test_catalog()),
+                  {},
+                  {}};
+  const auto types = pool_types(plan.requirements, test_catalog())->types;
+  const auto solver = solve::make_integer_solver();
+  const auto cheap = cheapest(plan.requirements, types, *solver, {});
+  ASSERT_TRUE(cheap.ok());
+  const auto proof = prove(plan.requirements, test_catalog(), types, *cheap, {});
+  ASSERT_TRUE(proof.ok());
+  ASSERT_EQ(proof->failures.size(), 1U);
+  const Kept& chat = proof->failures[0].demands[0];
+  EXPECT_EQ(chat.from_hour, 12);
+  EXPECT_LE(*chat.share(), *proof->whole[0].share());
 }
 
 TEST(PlanProof, TheFleetIsTheCheapestOfTheProgramThatItIsComparedBy) {

@@ -204,18 +204,18 @@ class Report {
     const Proven& chosen = study_.chosen;
     for (std::size_t g = 0; g < requirements_.demands.size(); ++g) {
       const data::Demand& demand = requirements_.demands[g];
-      double worst = 2;
-      for (const Proof::Failure& failure : chosen.proof.failures) {
-        if (is_protected(requirements_, g))
-          worst = std::min(worst, failure.demands[g].share().value_or(2));
-      }
       table.rows.push_back(
           {demand.name, std::string(name_of(demand.service_class)), percent(demand.attain),
-           percent(chosen.proof.whole[g].share()), worst > 1 ? "-" : percent(worst),
+           kept_text(chosen.proof.whole[g]), worst_failure_text(requirements_, chosen.proof, g),
            chosen.fresh.whole.empty() ? "-" : percent(chosen.fresh.whole[g].share()),
            fmt::format("x {:.2f}", chosen.safety[g])});
     }
     page_.table(table);
+    for (const BelowPromise& of : below_promise(requirements_, chosen.proof, chosen.fresh)) {
+      page_.paragraph(fmt::format("On fresh seeds {} keeps {}, less than the plan promises: {}.",
+                                  requirements_.demands[of.demand].name, percent(of.kept),
+                                  percent(of.promised)));
+    }
     page_.paragraph(fmt::format(
         "The fleet was run by the scheduler that serves, in virtual time, through the hours that "
         "press it most: {} requests, {} solved and simulated. What was simulated is the "
@@ -238,7 +238,7 @@ class Report {
         }
       }
       around.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-",
-                             !of.cost ? "too small for the mean load, or not within the limits"
+                             !of.cost ? "not within the limits, or nothing left for some demand"
                              : kept.empty() ? "every promise"
                                             : kept});
     }

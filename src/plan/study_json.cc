@@ -99,10 +99,12 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
 json::array kept_of(const Study& study, const std::vector<Kept>& kept) {
   json::array out;
   for (std::size_t g = 0; g < kept.size(); ++g) {
-    out.push_back({{"demand", study.requirements.demands[g].name},
-                   {"requests", kept[g].requests},
-                   {"kept", kept[g].kept},
-                   {"attainment", or_null(kept[g].share())}});
+    out.push_back(
+        {{"demand", study.requirements.demands[g].name},
+         {"requests", kept[g].requests},
+         {"kept", kept[g].kept},
+         {"from_hour", kept[g].from_hour ? json::value(*kept[g].from_hour) : json::value(nullptr)},
+         {"attainment", or_null(kept[g].share())}});
   }
   return out;
 }
@@ -163,12 +165,20 @@ std::string to_json(const Study& study) {
                             {"keeps_all", of.keeps_all}});
     }
     out["neighbours"] = std::move(neighbours);
+    json::array below;
+    for (const BelowPromise& of :
+         below_promise(study.requirements, study.chosen.proof, study.chosen.fresh)) {
+      below.push_back({{"demand", study.requirements.demands[of.demand].name},
+                       {"promised", of.promised},
+                       {"kept", of.kept}});
+    }
     out["proof"] = json::object{
         {"agreed", study.chosen.agreed},
         {"rounds", std::move(rounds)},
         {"promised", proof_of(study, study.chosen.proof)},
         {"fresh_seeds", study.chosen.fresh.whole.empty() ? json::value(nullptr)
-                                                         : proof_of(study, study.chosen.fresh)}};
+                                                         : proof_of(study, study.chosen.fresh)},
+        {"fresh_below_promise", std::move(below)}};
   }
   json::array candidates;
   for (const Candidate& of : study.candidates) {

@@ -404,5 +404,24 @@ TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {
   EXPECT_FALSE(falls_short(asked, proof)[0]);
 }
 
+TEST(PlanStudy, FreshSeedsBelowThePromiseAreTold) {
+  const auto asked = requirements(desk());
+  const double attain = asked.demands[0].attain;
+  const auto kept = [](long long kept, long long requests) {
+    return Proof{.whole = {Kept{requests, kept, {}}}, .failures = {}};
+  };
+  const Proof all = kept(100000, 100000);
+  EXPECT_TRUE(below_promise(asked, all, kept(99100, 100000)).empty());
+  const auto below = below_promise(asked, all, kept(98000, 100000));
+  ASSERT_EQ(below.size(), 1U);
+  EXPECT_EQ(below[0].promised, 1);
+  EXPECT_EQ(below[0].kept, 0.98);
+  EXPECT_FALSE(below[0].below_asked);
+  const auto far = static_cast<long long>((attain - 0.02) * 100000);
+  EXPECT_TRUE(below_promise(asked, all, kept(far, 100000)).at(0).below_asked);
+  // Two points of fifty requests are chance.
+  EXPECT_TRUE(below_promise(asked, kept(50, 50), kept(49, 50)).empty());
+}
+
 }  // namespace
 }  // namespace medley::plan
