@@ -338,8 +338,9 @@ TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
     ASSERT_TRUE(best.has_value());
     EXPECT_LE(solved.plan.total(), *best * (1 + kGap + 1e-6));
     EXPECT_GE(solved.plan.total(), *best * (1 - 1e-6));
-    if (*best > 1)  // of less than a unit of money a share says nothing
+    if (*best > 1) {  // of less than a unit of money a share says nothing
       EXPECT_LE(solved.plan.gap, kGap);
+    }
   }
   EXPECT_EQ(compared, 100);
   EXPECT_GT(infeasible, 5);
