@@ -245,9 +245,11 @@ std::string disagreement_of(const Study& study) {
 }
 
 // What cannot be together, and what would help; JSON where it was asked for.
-int tell_conflict(const data::Requirements& requirements, const data::Catalog& catalog, bool json,
-                  std::FILE* out, std::FILE* err) {
-  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog);
+int tell_conflict(const Study& study, const data::Catalog& catalog, bool json, std::FILE* out,
+                  std::FILE* err) {
+  const data::Requirements& requirements = study.requirements;
+  const Result<plan::Conflict> conflict =
+      plan::conflict_in(requirements, catalog, study.chosen.safety);
   if (!conflict.ok())
     return complain(conflict.error(), err);
   fmt::print(err, "medley plan: no fleet can meet all of it\n");
@@ -300,7 +302,7 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     return 1;
   }
   if (plan.outcome == Plan::Outcome::kInfeasible) {
-    return tell_conflict(*requirements, *catalog, options.json, out, err);
+    return tell_conflict(study, *catalog, options.json, out, err);
   }
   const std::string disagreement = options.no_proof ? "" : disagreement_of(study);
   if (!options.write_fleet.empty()) {

@@ -244,7 +244,8 @@ void print_notes(const plan::Usage& usage, std::FILE* out) {
 int tell_conflict(const Replan& of, const data::Catalog& catalog, bool as_json, std::FILE* out,
                   std::FILE* err) {
   const data::Requirements& requirements = of.usage.requirements;
-  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog);
+  const Result<plan::Conflict> conflict =
+      plan::conflict_in(requirements, catalog, of.planned.safety);
   if (!conflict.ok())
     return complain(conflict.error(), err);
   fmt::print(err, "medley plan: no fleet can serve what was recorded\n");

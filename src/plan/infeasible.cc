@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 
 #include "plan/study.h"
 
@@ -24,14 +25,45 @@ struct Element {
   double is = 0;
   std::function<double(const Plan&)> farthest;               // empty: all or nothing
   std::function<std::string(Requirements&, double to)> set;  // answers how that is said
+  std::function<double(double)> round;                       // to what may be said, where it helps
+  bool limit = false;  // a plan needs no more of it than farthest() says of that plan
 };
+
+// Up to three digits, at least as much.
+double rounded_up(double value) {
+  if (value <= 0)
+    return value;
+  const double step = std::pow(10, std::floor(std::log10(value)) - 2);
+  return std::ceil(value / step - 1e-9) * step;
+}
+double rounded_down(double value) {
+  if (value <= 0)
+    return value;
+  const double step = std::pow(10, std::floor(std::log10(value)) - 2);
+  return std::floor(value / step + 1e-9) * step;
+}
+
+struct TimeUnit {
+  double seconds;
+  const char* name;
+};
+TimeUnit unit_of(double seconds) {
+  return seconds < 1      ? TimeUnit{1e-3, "ms"}
+         : seconds < 120  ? TimeUnit{1, "s"}
+         : seconds < 7200 ? TimeUnit{60, "min"}
+                          : TimeUnit{3600, "h"};
+}
 
 constexpr PlanOptions kRough{.gap = 1e-2, .time_limit_s = 3};
 
 class Analysis {
  public:
-  Analysis(const Requirements& requirements, const data::Catalog& catalog)
-      : asked_(requirements), catalog_(catalog), solver_(solve::make_integer_solver()) {}
+  Analysis(const Requirements& requirements, const data::Catalog& catalog,
+           const std::vector<double>& safety)
+      : asked_(requirements), catalog_(catalog), solver_(solve::make_integer_solver()) {
+    for (std::size_t g = 0; g < safety.size(); ++g)
+      safety_[requirements.demands[g].name] = safety[g];
+  }
 
   Result<Conflict> run() {
     std::vector<Element> kept;
@@ -57,20 +89,26 @@ class Analysis {
       if (!why.empty() && conflict.reason.empty())
         conflict.reason = fmt::format("{}: {}", demand.name, why);
     }
+    for (const data::TrainingJob& job : left.jobs) {
+      const std::string why = no_device_for(job);
+      if (!why.empty() && conflict.reason.empty())
+        conflict.reason = fmt::format("{}: {}", job.name, why);
+    }
     std::erase_if(others.jobs, [&](const data::TrainingJob& job) {
       return std::any_of(left.jobs.begin(), left.jobs.end(),
                          [&](const data::TrainingJob& of) { return of.name == job.name; });
     });
-    MEDLEY_TRY(const std::optional<Plan> rest, plan_for(others));
-    if (!rest) {
+    MEDLEY_TRY(const Plan rest, plan_for(others));
+    if (rest.outcome == Plan::Outcome::kInfeasible) {
       conflict.reason += fmt::format(
           "{}without what is named here there is another conflict, which shows when this one is "
           "gone",
           conflict.reason.empty() ? "" : "; ");
     }
     for (const Element& element : kept) {
-      MEDLEY_TRY(Relaxation relaxation, relaxed(element));
-      conflict.relaxations.push_back(std::move(relaxation));
+      MEDLEY_TRY(std::optional<Relaxation> relaxation, relaxed(element));
+      if (relaxation)
+        conflict.relaxations.push_back(*std::move(relaxation));
     }
     std::stable_sort(conflict.relaxations.begin(), conflict.relaxations.end(),
                      [](const Relaxation& a, const Relaxation& b) {
@@ -80,15 +118,38 @@ class Analysis {
   }
 
  private:
-  Result<std::optional<Plan>> plan_for(const Requirements& requirements) {
+  // By the factors that the plan was searched with.
+  Result<Plan> plan_for(const Requirements& requirements) {
     if (requirements.demands.empty() && requirements.jobs.empty())
-      return std::optional<Plan>(Plan{.outcome = Plan::Outcome::kFound});
+      return Plan{.outcome = Plan::Outcome::kFound};
     MEDLEY_TRY(const PoolTypes pools, pool_types(requirements, catalog_));
-    MEDLEY_TRY(Plan plan, cheapest(requirements, pools.types, *solver_, kRough));
-    // Not found within the time counts as there may be one: the filter then keeps what it has.
-    if (plan.outcome == Plan::Outcome::kInfeasible)
-      return std::optional<Plan>();
-    return std::optional<Plan>(std::move(plan));
+    PlanOptions options = kRough;
+    for (const Demand& demand : requirements.demands) {
+      const auto found = safety_.find(demand.name);
+      options.safety.push_back(found == safety_.end() ? 1 : found->second);
+    }
+    return cheapest(requirements, pools.types, *solver_, options);
+  }
+
+  // Why a job can stand nowhere; empty where it can.
+  std::string no_device_for(const data::TrainingJob& job) const {
+    const Label& label = asked_.frame.labels[job.label.number()];
+    bool offered = false;
+    for (const DeviceOffer& offer : asked_.devices) {
+      if (!job.device_hours.contains(offer.accelerator.id))
+        continue;
+      offered = true;
+      if (std::any_of(offer.zones.begin(), offer.zones.end(),
+                      [&](const std::string& zone) { return label.allows(zone); }))
+        return {};
+    }
+    std::vector<std::string> runs;
+    for (const auto& [device, hours] : job.device_hours)
+      runs.push_back(device);
+    return offered ? fmt::format("label '{}' forbids every zone of the devices that it can run on",
+                                 label.name)
+                   : fmt::format("it can run on {}, and none of that is under devices",
+                                 fmt::join(runs, ", "));
   }
 
   // Takes away what the conflict does not need; the rest joins `kept`.
@@ -97,8 +158,9 @@ class Analysis {
     for (const Element& element : elements) {
       Requirements without = left;
       element.lift(without);
-      MEDLEY_TRY(const std::optional<Plan> plan, plan_for(without));
-      if (plan) {
+      MEDLEY_TRY(const Plan plan, plan_for(without));
+      // Not known within the time counts as there may be one: the filter then keeps what it has.
+      if (plan.outcome != Plan::Outcome::kInfeasible) {
         kept.push_back(element);
       } else {
         left = std::move(without);
@@ -125,7 +187,8 @@ class Analysis {
                  rate *= each.name == name ? to / peak : 1;
              }
              return fmt::format("demand {}: {:.3g} requests/s at its peak", name, to);
-           }});
+           },
+           rounded_down});
     }
     return elements;
   }
@@ -139,7 +202,11 @@ class Analysis {
                               return each.name == name;
                             });
                           },
-                          "leave out job " + job.name});
+                          "leave out job " + job.name,
+                          0,
+                          {},
+                          {},
+                          {}});
     }
     return elements;
   }
@@ -155,8 +222,9 @@ class Analysis {
         if (!asked)
           return;
         const auto said = [title, name](double seconds) {
-          return seconds < 1 ? fmt::format("{} of {:.3g} ms for {}", title, seconds * 1000, name)
-                             : fmt::format("{} of {:.3g} s for {}", title, seconds, name);
+          const TimeUnit unit = unit_of(seconds);
+          return fmt::format("{} of {:.4g} {} for {}", title, seconds / unit.seconds, unit.name,
+                             name);
         };
         const auto make = [name, of](Requirements& changed, std::optional<Duration> to) {
           for (Demand& found : changed.demands) {
@@ -172,6 +240,10 @@ class Analysis {
                             [make, said](Requirements& changed, double to) {
                               make(changed, round_to_duration(Seconds(to)));
                               return said(to);
+                            },
+                            [](double to) {
+                              const double unit = unit_of(to).seconds;
+                              return rounded_up(to / unit) * unit;
                             }});
       };
       add("TTFT", &Targets::ttft);
@@ -187,7 +259,11 @@ class Analysis {
            [place = demand.label.number()](Requirements& of) {
              of.frame.labels[place].any_zone = true;
            },
-           fmt::format("label {} allows every zone", label.name)});
+           fmt::format("label {} allows every zone", label.name),
+           0,
+           {},
+           {},
+           {}});
     }
     return elements;
   }
@@ -196,30 +272,34 @@ class Analysis {
     std::vector<Element> elements;
     using Set = std::function<void(Requirements&, std::optional<double>)>;
     const auto add = [&](const std::string& name, double limit, const char* unit,
-                         std::function<double(const Plan&)> taken, const Set& set) {
+                         std::function<double(const Plan&)> taken, const Set& set,
+                         std::function<double(double)> round) {
       elements.push_back({fmt::format("{} ({:.10g}{})", name, limit, unit),
                           [set](Requirements& of) { set(of, std::nullopt); }, "no limit on " + name,
                           limit, std::move(taken),
                           [=](Requirements& of, double to) {
                             set(of, to);
-                            return fmt::format("{}: {:.4g}{} in place of {:.4g}", name, to, unit,
+                            return fmt::format("{}: {:.10g}{} in place of {:.10g}", name, to, unit,
                                                limit);
-                          }});
+                          },
+                          std::move(round), true});
     };
     const auto whole = [](std::optional<double> to) {
       return to ? std::optional<int>(static_cast<int>(std::ceil(*to - 1e-9))) : std::nullopt;
     };
+    const auto up = [](double to) { return std::ceil(to - 1e-9); };
     for (const auto& [zone, spec] : asked_.zones) {
       if (spec.power_limit_kw) {
         add(
             "power in " + zone, *spec.power_limit_kw, " kW",
             [zone = zone](const Plan& plan) {
               const auto watts = plan.watts.find(zone);
-              return watts == plan.watts.end() ? 0 : watts->second / 1000 * (1 + 1e-9);
+              return watts == plan.watts.end() ? 0 : watts->second / 1000;
             },
             [zone = zone](Requirements& of, std::optional<double> to) {
               of.zones[zone].power_limit_kw = to;
-            });
+            },
+            rounded_up);
       }
       if (spec.racks) {
         add(
@@ -235,7 +315,8 @@ class Analysis {
             },
             [zone = zone, whole](Requirements& of, std::optional<double> to) {
               of.zones[zone].racks = whole(to);
-            });
+            },
+            up);
       }
     }
     for (std::size_t i = 0; i < asked_.devices.size(); ++i) {
@@ -253,64 +334,80 @@ class Analysis {
           },
           [i, whole](Requirements& of, std::optional<double> to) {
             of.devices[i].stock = whole(to);
+          },
+          [nodes = asked_.devices[i].per_node](double to) {
+            return std::ceil(to / nodes - 1e-9) * nodes;
           });
     }
     if (asked_.money.budget) {
       add(
           "budget", *asked_.money.budget, "", [](const Plan& plan) { return plan.capital; },
-          [](Requirements& of, std::optional<double> to) { of.money.budget = to; });
+          [](Requirements& of, std::optional<double> to) { of.money.budget = to; }, rounded_up);
     }
     if (asked_.redundancy != data::Redundancy::kNone) {
       elements.push_back({fmt::format("redundancy (a {} may be lost)", name_of(asked_.redundancy)),
                           [](Requirements& of) { of.redundancy = data::Redundancy::kNone; },
-                          "no redundancy"});
+                          "no redundancy",
+                          0,
+                          {},
+                          {},
+                          {}});
     }
     return elements;
   }
 
-  // The least change that makes all of the requirements possible, to a sixteenth of the way.
-  Result<Relaxation> relaxed(const Element& element) {
+  // The least change that makes all of the requirements possible, to a sixteenth of the way; what
+  // is told was tried. Nothing where no answer came in time.
+  Result<std::optional<Relaxation>> relaxed(const Element& element) {
+    using Outcome = Plan::Outcome;
     Requirements lifted = asked_;
     element.lift(lifted);
-    MEDLEY_TRY(const std::optional<Plan> without, plan_for(lifted));
-    if (!without)
-      return Relaxation{element.lifted, std::nullopt};
-    Relaxation best{element.lifted, without->total()};
+    MEDLEY_TRY(const Plan without, plan_for(lifted));
+    if (without.outcome == Outcome::kUnknown)
+      return std::optional<Relaxation>();
+    if (without.outcome == Outcome::kInfeasible)
+      return std::optional(Relaxation{element.lifted, std::nullopt});
+    Relaxation best{element.lifted, without.total()};
     if (!element.farthest)
-      return best;
-    const double is = element.is, farthest = element.farthest(*without);
+      return std::optional(best);
+    const double is = element.is, farthest = element.farthest(without);
     const auto value = [&](double way) {
-      return is > 0 && farthest > 0 ? is * std::pow(farthest / is, way)
-                                    : is + (farthest - is) * way;
+      return element.round(is > 0 && farthest > 0 ? is * std::pow(farthest / is, way)
+                                                  : is + (farthest - is) * way);
     };
     double low = 0, high = 1;
     for (int step = 0; step < 5; ++step) {
       const double way = step == 0 ? 1 : (low + high) / 2;
       Requirements changed = asked_;
-      const std::string what = element.set(changed, value(way));
-      MEDLEY_TRY(const std::optional<Plan> plan, plan_for(changed));
-      if (plan) {
+      std::string what = element.set(changed, value(way));
+      MEDLEY_TRY(const Plan plan, plan_for(changed));
+      if (plan.outcome == Outcome::kFound) {
         high = way;
+        // Often it takes less than it is given.
+        if (element.limit)
+          what = element.set(changed, std::min(value(way), element.round(element.farthest(plan))));
         if (value(way) > 0)
-          best = {what, plan->total()};
+          best = {what, plan.total()};
       } else if (step == 0) {
         break;  // only without it
       } else {
         low = way;
       }
     }
-    return best;
+    return std::optional(best);
   }
 
   const Requirements& asked_;
   const data::Catalog& catalog_;
+  std::map<std::string, double> safety_;  // by demand
   std::unique_ptr<solve::IntegerSolver> solver_;
 };
 
 }  // namespace
 
-Result<Conflict> conflict_in(const Requirements& requirements, const data::Catalog& catalog) {
-  return Analysis(requirements, catalog).run();
+Result<Conflict> conflict_in(const Requirements& requirements, const data::Catalog& catalog,
+                             const std::vector<double>& safety) {
+  return Analysis(requirements, catalog, safety).run();
 }
 
 }  // namespace medley::plan

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "plan/testing_requirements.h"
 
@@ -87,6 +88,58 @@ devices: [{device: h100_sxm, rent_per_hour: 3, zones: [cloud]}]
                    [](const Relaxation& of) { return of.what.starts_with("label"); });
   ASSERT_NE(label, found.relaxations.end());
   EXPECT_GT(*label->cost, 0);
+}
+
+TEST(PlanConflict, AJobWhoseDeviceIsNotOfferedSaysSo) {
+  const Conflict found = conflict(
+      "jobs: [{name: tune, device_hours: {a100_80_sxm: 10}}]\n"
+      "devices: [{device: h100_sxm, price: 30000}]\n");
+  EXPECT_EQ(found.elements, Strings{"job tune"});
+  EXPECT_EQ(found.reason, "tune: it can run on a100_80_sxm, and none of that is under devices");
+}
+
+// Seventeen replicas at least, on nodes of two.
+Conflict many(const std::string& device, const std::string& more,
+              const std::vector<double>& safety = {}) {
+  const auto asked = data::parse_requirements(
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 300, prompt_tokens: 500, "
+      "output_tokens: 200, ttft_s: 3, tpot_s: 60ms}]\n"
+      "devices: [{device: h100_sxm, price: 28000, widths: [1], per_node: 2" +
+          device + "}]\n" + more,
+      "buy.yaml", test_catalog());
+  EXPECT_TRUE(asked.ok());
+  return *conflict_in(*asked, test_catalog(), safety);
+}
+std::string what_helps(const Conflict& conflict, const std::string& element) {
+  for (const Relaxation& of : conflict.relaxations) {
+    if (of.what.starts_with(element) && of.cost)
+      return of.what;
+  }
+  return "nothing";
+}
+
+TEST(PlanConflict, WhatWouldHelpIsWhatCanBeBought) {
+  const std::string stock = what_helps(many(", stock: 7", ""), "stock");
+  int devices = 0;
+  ASSERT_EQ(std::sscanf(stock.c_str(), "stock of h100_sxm: %d devices in place of 7", &devices), 1)
+      << stock;
+  EXPECT_EQ(devices % 2, 0);
+  EXPECT_EQ(what_helps(many("", "money: {budget: 200000}\n"), "budget"),
+            fmt::format("budget: {} in place of 200000", devices * 28000));
+  // By factors that simulation found it takes less.
+  EXPECT_EQ(what_helps(many(", stock: 7", "", {0.5}), "stock"),
+            fmt::format("stock of h100_sxm: {} devices in place of 7", (devices / 2 + 1) / 2 * 2));
+}
+
+TEST(PlanConflict, TimesAreSaidInTheirUnits) {
+  const Conflict found = conflict(
+      "demands: [{name: letters, class: batch, model: llama-3.1-70b, deadline_s: 5400, "
+      "rate_per_s: 1, prompt_tokens: 300, output_tokens: 100}]\n"
+      "devices: [{device: l4, price: 3000}]\n");
+  for (const std::string& element : found.elements)
+    EXPECT_EQ(element.find("e+"), std::string::npos) << element;
+  for (const Relaxation& of : found.relaxations)
+    EXPECT_EQ(of.what.find("e+"), std::string::npos) << of.what;
 }
 
 TEST(PlanConflict, OfRandomRequirementsNamesADemandThatLosesSomething) {

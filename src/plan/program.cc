@@ -47,6 +47,11 @@ class Program {
       for (const std::string& zone : requirements.devices[i].zones)
         sites_.push_back({i, zone});
     }
+    for (std::size_t t = 0; t < periods_.size(); ++t) {
+      if (std::none_of(shifts_.begin(), shifts_.end(),
+                       [&](std::size_t shift) { return same_jobs(shift, t); }))
+        shifts_.push_back(t);
+    }
   }
 
   IntegerProgram state() {
@@ -99,6 +104,28 @@ class Program {
     if (amount != 0)
       drafts_[static_cast<std::size_t>(column)].entries.emplace_back(row, amount);
   }
+  bool runs(const data::TrainingJob& job, std::size_t period) const {
+    return active(job, periods_[period].hours.front());
+  }
+  bool same_jobs(std::size_t a, std::size_t b) const {
+    return std::all_of(requirements_.jobs.begin(), requirements_.jobs.end(),
+                       [&](const data::TrainingJob& job) { return runs(job, a) == runs(job, b); });
+  }
+  // Watts at the devices that one of a column takes, always or in the hours of a job.
+  void draw(int column, const std::string& zone, double watts,
+            const data::TrainingJob* job = nullptr) {
+    const auto rows = power_.find(zone);
+    for (std::size_t s = 0; rows != power_.end() && s < shifts_.size(); ++s) {
+      if (job == nullptr || runs(*job, shifts_[s]))
+        entry(column, rows->second[s], watts * requirements_.frame.site.pue / 1000);
+    }
+  }
+  // Requests of a day that one unit of a column takes from a quota: exactly so many, or more where
+  // simulation asked for room.
+  double of_quota(std::size_t g, std::size_t period) const {
+    return std::max(1.0, safety_[g]) * unit_[g] *
+           static_cast<double>(periods_[period].hours.size()) * 3600;
+  }
   // Replica-seconds a second that one request a second takes.
   double load(std::size_t g, std::size_t p) const {
     const double requests_per_s = types_[p].uses[g].operation.requests_per_s;
@@ -127,16 +154,18 @@ class Program {
   std::vector<double> safety_;
   std::vector<double> unit_;  // by demand: requests/s for a 1 in its columns
   std::vector<Place> sites_;
+  std::vector<std::size_t> shifts_;  // of the periods in which the same jobs run, the first
   std::vector<int> most_;
 
   std::vector<double> least_, most_of_row_;
   std::vector<Draft> drafts_;
-  std::vector<std::vector<int>> single_;      // rows: by place and period: devices that train
-  std::vector<std::vector<int>> capacity_;    // rows: by type and period
-  std::map<std::string, int> racks_, power_;  // rows: by zone
-  std::vector<int> stock_;                    // rows: by offer; -1: none
-  std::vector<int> tokens_, requests_;        // rows: by type; -1: none
-  std::vector<int> job_;                      // rows: by job
+  std::vector<std::vector<int>> single_;           // rows: by place and period: devices that train
+  std::vector<std::vector<int>> capacity_;         // rows: by type and period
+  std::map<std::string, int> racks_;               // rows: by zone
+  std::map<std::string, std::vector<int>> power_;  // rows: by zone and shift
+  std::vector<int> stock_;                         // rows: by offer; -1: none
+  std::vector<int> tokens_, requests_;             // rows: by type; -1: none
+  std::vector<int> job_;                           // rows: by job
   int budget_ = -1, staff_row_ = -1;
   std::vector<int> replicas_, nodes_, bought_;    // columns: by type, place, offer (-1: none)
   std::vector<std::vector<std::vector<int>>> x_;  // columns; -1: none
@@ -144,6 +173,7 @@ class Program {
   struct TrainingColumns {
     std::size_t job, place;
     int devices, hours;
+    std::vector<std::pair<std::size_t, int>> lent_hours;  // device-hours on replicas, by type
   };
   std::vector<TrainingColumns> training_;
 };
@@ -208,8 +238,10 @@ void Program::make_rows() {
   for (const auto& [zone, limits] : requirements_.zones) {
     if (limits.racks)
       racks_[zone] = row(-kUnlimited, *limits.racks);
-    if (limits.power_limit_kw)
-      power_[zone] = row(-kUnlimited, *limits.power_limit_kw);
+    if (limits.power_limit_kw) {
+      for (std::size_t s = 0; s < shifts_.size(); ++s)
+        power_[zone].push_back(row(-kUnlimited, *limits.power_limit_kw));
+    }
   }
   for (const DeviceOffer& of : requirements_.devices) {
     const bool limited = of.stock.has_value();
@@ -220,7 +252,6 @@ void Program::make_rows() {
 }
 
 void Program::make_columns() {
-  const double pue = requirements_.frame.site.pue;
   const std::size_t demands = requirements_.demands.size();
   // Nodes, and where some are there already, those still to buy.
   for (const DeviceOffer& of : requirements_.devices) {
@@ -264,8 +295,7 @@ void Program::make_columns() {
       entry(made, stock_[sites_[i].offer], of.per_node);
     if (const auto racks = racks_.find(sites_[i].zone); racks != racks_.end() && of.per_rack)
       entry(made, racks->second, static_cast<double>(of.per_node) / *of.per_rack);
-    if (const auto power = power_.find(sites_[i].zone); power != power_.end())
-      entry(made, power->second, of.host_w * of.per_node * pue / 1000);
+    draw(made, sites_[i].zone, of.host_w * of.per_node);
     if (owned)
       owned_nodes.push_back(made);
   }
@@ -286,8 +316,7 @@ void Program::make_columns() {
     replicas_.push_back(made);
     for (const int each : capacity_[p])
       entry(made, each, -1);
-    if (const auto power = power_.find(type.pool.zone); power != power_.end())
-      entry(made, power->second, type.most_w * pue / 1000);
+    draw(made, type.pool.zone, type.most_w);
   }
   stand_on_nodes();
   x_.assign(demands,
@@ -317,7 +346,7 @@ void Program::make_columns() {
                 safety_[g] * unit_[g] * (prompt + output) * 60);
         }
         if (requests_[p] >= 0)
-          entry(made, requests_[p], unit_[g] * static_cast<double>(period.hours.size()) * 3600);
+          entry(made, requests_[p], of_quota(g, t));
       }
     }
     meet(g);
@@ -501,26 +530,33 @@ void Program::add_training() {
       }
       const double watts = of.accelerator.tdp_w ? of.accelerator.tdp_w->high : 0;
       const int devices = column({.whole = true});
-      const int used = column({.cost = per_joule_of_hours / job.hours * watts * 3600 * 365});
-      training_.push_back({j, i, devices, used});
+      const auto cost = [&](double of) { return per_joule_of_hours / job.hours * of * 3600 * 365; };
+      const int used = column({.cost = cost(watts)});
+      training_.push_back({j, i, devices, used, {}});
       entry(used, done, 1 / hours->second);
       const int within = row(-kUnlimited, 0);  // device-hours used <= those there are
       entry(used, within, 1);
       entry(devices, within, -job.hours);
       for (std::size_t t = 0; t < periods_.size(); ++t) {
-        if (active(job, periods_[t].hours.front()))
+        if (runs(job, t))
           entry(devices, single_[i][t], 1);
       }
-      if (const auto power = power_.find(sites_[i].zone); power != power_.end())
-        entry(devices, power->second, watts * requirements_.frame.site.pue / 1000);
+      draw(devices, sites_[i].zone, watts, &job);
       for (std::size_t p = 0; p < types_.size(); ++p) {
         if (!types_[p].device || place_of(types_[p]) != static_cast<int>(i) || most_[p] == 0)
           continue;
         const int lent = column({.most = static_cast<double>(most_[p]), .whole = true});
         lent_[p][j] = lent;
-        entry(lent, within, -types_[p].devices * job.hours);
+        // What it would draw idle is counted with the replica.
+        const int there =
+            column({.cost = cost(std::max(0.0, watts - types_[p].idle_w / types_[p].devices))});
+        training_.back().lent_hours.emplace_back(p, there);
+        entry(there, done, 1 / hours->second);
+        const int within_lent = row(-kUnlimited, 0);
+        entry(there, within_lent, 1);
+        entry(lent, within_lent, -types_[p].devices * job.hours);
         for (std::size_t t = 0; t < periods_.size(); ++t) {
-          if (active(job, periods_[t].hours.front()))
+          if (runs(job, t))
             entry(lent, capacity_[p][t], 1);
         }
       }
@@ -540,7 +576,11 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
   }
   // Batch presses in the hours it is moved to, which need be no peak of its own.
   std::vector<std::size_t> pressed = peaks_of(periods_, counts);
-  if (movable) {
+  // And a quota of a day is taken in all of its hours.
+  const bool of_a_day = std::any_of(types_.begin(), types_.end(), [](const PoolType& type) {
+    return type.service && type.pool.metered->requests_per_day;
+  });
+  if (movable || of_a_day) {
     pressed.resize(periods_.size());
     std::iota(pressed.begin(), pressed.end(), 0);
   }
@@ -556,6 +596,11 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
     entry(left, less, 1);
     entry(some, less, lost);
     entry(replicas_[*partly], less, -1);
+  }
+  std::vector<int> day(types_.size(), -1);
+  for (std::size_t p = 0; p < types_.size(); ++p) {
+    if (types_[p].service && !lost_types[p] && types_[p].pool.metered->requests_per_day)
+      day[p] = row(-kUnlimited, static_cast<double>(*types_[p].pool.metered->requests_per_day));
   }
   for (const std::size_t t : pressed) {
     std::vector<int> room(types_.size(), -1), quota(types_.size(), -1);
@@ -592,6 +637,8 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
           entry(made, room[p], load(g, p) * unit_[g]);
         if (quota[p] >= 0)
           entry(made, quota[p], safety_[g] * unit_[g] * tokens * 60);
+        if (day[p] >= 0)
+          entry(made, day[p], of_quota(g, t));
         if (is_small(g, p)) {
           const int there = row(-kUnlimited, 0);
           entry(made, there, moved ? 1.0 / 24 : unit_[g] / rate);
@@ -660,6 +707,13 @@ Plan Program::read(const IntegerSolution& solution) const {
   const double value = std::max(std::abs(solution.value), kLittle);
   plan.gap = std::max(0.0, (solution.value - solution.bound) / value);
   const double pue = requirements_.frame.site.pue;
+  std::map<std::string, std::vector<double>> watts;  // by zone and shift
+  const auto draws = [&](const std::string& zone, double of, const data::TrainingJob* job) {
+    std::vector<double>& shifts = watts[zone];
+    shifts.resize(shifts_.size(), 0);
+    for (std::size_t s = 0; s < shifts_.size(); ++s)
+      shifts[s] += job == nullptr || runs(*job, shifts_[s]) ? of * pue : 0;
+  };
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const int count = whole(nodes_[i]);
     if (count == 0)
@@ -669,7 +723,7 @@ Plan Program::read(const IntegerSolution& solution) const {
     const Costs costs = yearly_costs(of, requirements_.money);
     plan.costs.maintenance += costs.maintenance * of.per_node * count;
     plan.costs.rent += costs.rent * of.per_node * count;
-    plan.watts[sites_[i].zone] += of.host_w * of.per_node * count * pue;
+    draws(sites_[i].zone, of.host_w * of.per_node * count, nullptr);
     if (of.deal == DeviceOffer::Deal::kBuy)
       plan.costs.staff = requirements_.money.staff_per_year;
   }
@@ -705,7 +759,7 @@ Plan Program::read(const IntegerSolution& solution) const {
     plan.replicas[p] = whole(replicas_[p]);
     if (plan.replicas[p] == 0)
       continue;
-    plan.watts[types_[p].pool.zone] += types_[p].most_w * plan.replicas[p] * pue;
+    draws(types_[p].pool.zone, types_[p].most_w * plan.replicas[p], nullptr);
     for (const Period& period : periods_)
       add_energy(types_[p].idle_w * plan.replicas[p] * period.seconds_a_year(), period,
                  bought(types_[p]));
@@ -738,22 +792,29 @@ Plan Program::read(const IntegerSolution& solution) const {
     }
   }
   for (const TrainingColumns& of : training_) {
-    const double hours = at(of.hours);
+    const Place& place = sites_[of.place];
+    const std::optional<Range>& tdp = offer(place).accelerator.tdp_w;
+    const double training_w = tdp ? tdp->high : 0;
+    double hours = at(of.hours), watt_hours = hours * training_w;
+    for (const auto& [p, column] : of.lent_hours) {
+      hours += at(column);
+      watt_hours += at(column) * std::max(0.0, training_w - types_[p].idle_w / types_[p].devices);
+    }
     if (hours <= kLittle)
       continue;
-    const Place& place = sites_[of.place];
     const data::TrainingJob& job = requirements_.jobs[of.job];
     plan.training.push_back({of.job, place.offer, place.zone, whole(of.devices), hours});
-    const std::optional<Range>& tdp = offer(place).accelerator.tdp_w;
     for (const Period& period : periods_) {
       double share = 0;
       for (const int hour : period.hours)
         share += active(job, hour) ? 1.0 / job.hours : 0;
-      add_energy((tdp ? tdp->high : 0) * hours * share * 3600 * 365, period,
+      add_energy(watt_hours * share * 3600 * 365, period,
                  offer(place).deal == DeviceOffer::Deal::kBuy);
     }
-    plan.watts[place.zone] += (tdp ? tdp->high : 0) * whole(of.devices) * pue;
+    draws(place.zone, training_w * whole(of.devices), &job);
   }
+  for (const auto& [zone, shifts] : watts)
+    plan.watts[zone] = *std::max_element(shifts.begin(), shifts.end());
   return plan;
 }
 

@@ -10,9 +10,10 @@
 //   x_gpt/rate_g <= n_p                                    where it takes little of a replica
 //   n of width w and more, in units of w, <= ⌊per_node/w⌋·N by device, zone and width w; a replica
 //       wider than a node takes whole nodes; devices that train are of width 1, in their hours
-//   nodes <= stock, racks; watts·PUE <= limit; capital <= budget; tokens and requests <= quotas
+//   nodes <= stock, racks; watts·PUE <= limit, whichever jobs run; capital <= budget; tokens and
+//   requests <= quotas
 //   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
-//   on n_p less what is lost; where that is a node, nodes hold one pool each
+//   on n_p less what is lost and within quotas; where that is a node, nodes hold one pool each
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
@@ -79,8 +80,9 @@ struct Plan {
   Costs costs;
   double capital = 0;             // to be spent, integration included
   double kwh = 0, carbon_kg = 0;  // a year, at the meter; carbon 0 where the grid's is unknown
-  std::map<std::string, double> watts;  // by zone, at the meter, all that is in use at its TDP
-  double gap = 0;                       // relative: how far from the cheapest this may be
+  std::map<std::string, double>
+      watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
+  double gap = 0;  // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
 };
 

@@ -303,6 +303,64 @@ TEST(PlanProgram, LimitsThatCannotBeMetHaveNoPlan) {
             Plan::Outcome::kInfeasible);
 }
 
+TEST(PlanProgram, AQuotaOfRequestsHoldsWhenSomethingIsLostToo) {
+  const auto with = [](int quota) {
+    return answer(requirements(fmt::format(R"(
+site: {{zone: here}}
+zones: {{cloud: {{}}}}
+labels: {{public: {{zones: any}}}}
+demands:
+  - {{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200, ttft_s: 3, tpot_s: 60ms}}
+devices: [{{device: l40s, price: 8000}}]
+services:
+  - {{name: api, model: llama-3.1-8b, zone: cloud, metered: {{per_million_prompt: 1, per_million_output: 4,
+     requests_per_day: {}, ttft_s: {{median: 500ms, sigma: 0.3}}, tpot_s: 12ms}}}}
+redundancy: replica
+)",
+                                           quota)))
+        .replicas("l40s-llama-3.1-8b");
+  };
+  EXPECT_EQ(with(86400), 1);  // the service takes all of it for that day
+  EXPECT_EQ(with(86000), 2);
+}
+
+// Two jobs of eight devices each, at different hours or at the same.
+std::string two_jobs(const std::string& second) {
+  return "site: {zone: here, power_limit_kw: 6}\n"
+         "jobs:\n  - {name: night, device_hours: {h100_sxm: 64}, between: [22, 6]}\n"
+         "  - {name: other, device_hours: {h100_sxm: 64}, between: " +
+         second + "}\ndevices: [{device: h100_sxm, price: 28000, per_node: 8}]\n";
+}
+
+TEST(PlanProgram, PowerIsOfTheHourThatTakesMost) {
+  const Answer apart = answer(requirements(two_jobs("[8, 16]")));
+  ASSERT_EQ(apart.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_EQ(apart.plan.nodes.at({0, "here"}), 1);
+  EXPECT_NEAR(apart.plan.watts.at("here"), 8 * 700, 1e-6);
+  // An hour in which both run takes more than there is.
+  EXPECT_EQ(answer(requirements(two_jobs("[5, 13]"))).plan.outcome, Plan::Outcome::kInfeasible);
+}
+
+TEST(PlanProgram, AReplicaThatIsLentDrawsWhatTrainingDrawsAndNotItsIdleToo) {
+  std::string rates;
+  for (int hour = 0; hour < 24; ++hour)
+    rates += hour >= 8 && hour < 20 ? "60, " : "1, ";
+  std::string text = kDesk;
+  text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: [" + rates + "]");
+  const Answer without = answer(requirements(text));
+  const Answer with = answer(
+      requirements(text + "jobs: [{name: tune, device_hours: {h100_sxm: 8}, between: [22, 6]}]\n"));
+  ASSERT_EQ(with.plan.replicas, without.plan.replicas);
+  const auto used = std::max_element(with.plan.replicas.begin(), with.plan.replicas.end()) -
+                    with.plan.replicas.begin();
+  const PoolType& type = with.pools.types[static_cast<std::size_t>(used)];
+  ASSERT_EQ(with.plan.lent[static_cast<std::size_t>(used)][0], 1);
+  EXPECT_NEAR(with.plan.kwh - without.plan.kwh,
+              8 * (700 - type.idle_w / type.devices) / 1000 * 365 * 1.3, 1);
+  EXPECT_NEAR(with.plan.total() - without.plan.total(), 0.2 * (with.plan.kwh - without.plan.kwh),
+              without.plan.total() * 2e-4);
+}
+
 TEST(PlanPeriods, HoursThatAreAlikeAreOneAndPeaksCoverTheOthers) {
   const auto asked = requirements(R"(
 demands:

@@ -554,6 +554,8 @@ class Calibration {
 
   Result<Proven> run() {
     MEDLEY_TRY_STATUS(tighten());
+    if (out_.plan.outcome == Plan::Outcome::kInfeasible || (estimate_refused_ && !out_.agreed))
+      return refused();
     if (out_.plan.outcome != Plan::Outcome::kFound)
       return std::move(out_);
     if (out_.agreed && proof_.loosen && !requirements_.demands.empty())
@@ -590,10 +592,12 @@ class Calibration {
   }
 
   // Counts what falls short for more until one replica more is bought, or batch that falls short is
-  // given other hours, and again until nothing does, or nothing larger can be.
+  // given other hours, and again until nothing does, or nothing larger can be. Where the limits
+  // leave no fleet, what does not fall short is counted for less: estimates refuse nobody.
   Status tighten() {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
-    constexpr int kMostRounds = 32;
+    constexpr int kMostRounds = 32, kMostSqueezes = 3;
+    int squeezes = 0;
     std::vector<double> safety = out_.safety;
     std::vector<bool> grow;
     for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
@@ -609,6 +613,10 @@ class Calibration {
         if (!growable)
           return Done{};
         MEDLEY_TRY(plan, plan_with(safety));
+        if (plan.outcome == Plan::Outcome::kInfeasible && squeezes++ < kMostSqueezes) {
+          estimate_refused_ = estimate_refused_ || round == 0;
+          MEDLEY_TRY_STATUS(squeeze(grow, safety, plan));
+        }
         if (plan.outcome != Plan::Outcome::kFound) {
           if (round == 0)
             out_.plan = std::move(plan);
@@ -620,6 +628,89 @@ class Calibration {
       take(safety, std::move(plan), std::move(proof));
     }
     return Done{};
+  }
+
+  // Whether any fleet was found within the limits, whatever it costs.
+  Result<bool> possible(const std::vector<double>& safety) {
+    PlanOptions with = options_;
+    with.safety = safety;
+    with.gap = 1;
+    MEDLEY_TRY(const Plan found, cheapest(requirements_, types_, solver_, with));
+    return found.outcome == Plan::Outcome::kFound;
+  }
+
+  // Counts demands, but for some, for just so much less that there is a fleet; without one, `plan`
+  // stays what it is.
+  Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
+    constexpr double kClose = 1.005;        // less than a replica of most fleets
+    constexpr double kLeastSqueezed = 0.5;  // our choice: half is no matter of care
+    const std::vector<double> from = safety;
+    const auto tried = [&](double factor) -> Result<bool> {
+      std::vector<double> with = from;
+      for (std::size_t g = 0; g < with.size(); ++g) {
+        if (but.empty() || !but[g])
+          with[g] = std::max(with[g] * factor, std::min(with[g], kLeastCounted));
+      }
+      if (with == from)
+        return false;
+      MEDLEY_TRY(const bool found, possible(with));
+      if (found)
+        safety = std::move(with);
+      return found;
+    };
+    double low = kLeastSqueezed, high = 1;
+    MEDLEY_TRY(const bool at_all, tried(low));
+    while (at_all && high / low > kClose) {
+      const double middle = std::sqrt(low * high);
+      MEDLEY_TRY(const bool there, tried(middle));
+      (there ? low : high) = middle;
+    }
+    if (!at_all)
+      return Done{};
+    MEDLEY_TRY(plan, plan_with(safety));
+    return Done{};
+  }
+
+  // No fleet within the limits keeps everything. What would, is told by the factors that
+  // simulation finds where there are no limits.
+  Result<Proven> refused() {
+    if (out_.rounds.empty()) {
+      // Far too little for any factors: the estimate tells what would do.
+      out_.safety.assign(requirements_.demands.size(), 1);
+      return std::move(out_);
+    }
+    Requirements free = requirements_;
+    for (auto& [zone, spec] : free.zones)
+      spec = {};
+    for (DeviceOffer& offer : free.devices)
+      offer.stock.reset();
+    free.money.budget.reset();
+    Calibration unlimited(free, catalog_, types_, solver_, options_, proof_);
+    unlimited.all_alike_ = true;  // no fleet is bought by it
+    MEDLEY_TRY_STATUS(unlimited.tighten());
+    if (unlimited.out_.agreed && proof_.loosen && !free.demands.empty())
+      MEDLEY_TRY_STATUS(unlimited.loosen());
+    out_ = {};
+    out_.plan.outcome = Plan::Outcome::kInfeasible;
+    out_.safety.assign(requirements_.demands.size(), 1);
+    if (!unlimited.out_.agreed)
+      return std::move(out_);
+    // By the factors of another fleet there may be one that simulation refused.
+    constexpr double kStep = 1.06;
+    std::vector<double> safety = unlimited.out_.safety;
+    for (bool some_less = true; some_less;) {
+      MEDLEY_TRY(const bool found, possible(safety));
+      if (!found) {
+        out_.safety = std::move(safety);
+        break;
+      }
+      some_less = false;
+      for (double& of : safety) {
+        some_less = some_less || of < 1;
+        of *= kStep;
+      }
+    }
+    return std::move(out_);
   }
 
   // Whether some of these demands are planned for other hours than they were.
@@ -682,6 +773,8 @@ class Calibration {
       if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
         groups.push_back(std::move(group));
     };
+    if (all_alike_)
+      return groups;
     for (std::size_t p = 0; p < types_.size(); ++p) {
       std::vector<bool> served(demands, false);
       for (std::size_t g = 0; g < demands && out_.plan.replicas[p] > 0; ++g) {
@@ -790,6 +883,8 @@ class Calibration {
   const PlanOptions& options_;
   const ProofOptions& proof_;
   Proven out_;
+  bool all_alike_ = false;         // loosens all demands together only
+  bool estimate_refused_ = false;  // by the program with all demands as they are there is no fleet
   std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };
 

@@ -84,7 +84,10 @@ Result<Plan> cheapest_of_few_kinds(const data::Requirements& requirements,
 
 // A plan and the program that it is the cheapest of, calibrated by simulation (decision 0072): each
 // demand is counted for more, until what the program finds keeps every promise, and then for less,
-// as long as what it finds is cheaper and still does. The factors are of demands, not of devices,
+// as long as what it finds is cheaper and still does. Where limits leave no fleet, demands are
+// counted for less before that is said: the outcome is kInfeasible where simulation agrees with
+// none of what there is then, and the factors are those of the fleet that would do without limits,
+// by which what is in the way is told (infeasible.h). The factors are of demands, not of devices,
 // so they say as much of fleets that were not simulated: comparisons are made by this program.
 struct Proven {
   Plan plan;

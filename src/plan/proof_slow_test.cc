@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "plan/infeasible.h"
 #include "plan/proof.h"
 #include "plan/study.h"
 #include "plan/testing_requirements.h"
@@ -40,6 +41,46 @@ TEST(PlanProof, WhatIsPromisedIsKeptOnSeedsThatDidNotMakeIt) {
   EXPECT_GE(plan.proven.proof.whole[0].share().value_or(0), 0.97);
   EXPECT_GT(plan.proven.proof.whole[0].requests, 10000);
   EXPECT_NEAR(*plan.proven.fresh.whole[0].share(), *plan.proven.proof.whole[0].share(), 0.01);
+}
+
+// Requirements with a limit that the fleet they lead to just meets.
+TEST(PlanProof, TheFleetsOwnStockPowerAndCapitalAsLimitsChangeNothing) {
+  const std::string desk = R"(
+site: {zone: here, pue: 1LIMIT}
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 60, prompt_tokens: {median: 500, sigma: 0.5, max: 4000},
+     output_tokens: {median: 200, sigma: 0.5, max: 1000}, tpot_s: 60ms, ttft_s: 3, attain: 0.9}
+devices: [{device: h100_sxm, price: 28000, widths: [1]STOCK}]
+)";
+  const auto with = [&](const std::string& limit, const std::string& stock,
+                        const std::string& more) {
+    std::string text = desk;
+    text.replace(text.find("LIMIT"), 5, limit);
+    text.replace(text.find("STOCK"), 5, stock);
+    return made(text + more, {.neighbours = false});
+  };
+  const Made free = with("", "", "");
+  ASSERT_TRUE(free.proven.agreed);
+  // The estimate alone would not have it.
+  ASSERT_LT(free.proven.safety[0], 0.9);
+  const int replicas = free.proven.plan.replicas[0];
+  for (const Made& limited :
+       {with("", fmt::format(", stock: {}", replicas), ""),
+        with(fmt::format(", power_limit_kw: {:.3g}", 0.7 * replicas), "", ""),
+        with("", "", fmt::format("money: {{budget: {}}}\n", 28000 * replicas))}) {
+    EXPECT_TRUE(limited.proven.agreed);
+    EXPECT_EQ(limited.proven.plan.replicas, free.proven.plan.replicas);
+  }
+  const Made less = with("", fmt::format(", stock: {}", replicas - 1), "");
+  EXPECT_EQ(less.proven.plan.outcome, Plan::Outcome::kInfeasible);
+  // What is in the way is told by the factors with which there would be a fleet.
+  const auto conflict = conflict_in(less.requirements, test_catalog(), less.proven.safety);
+  ASSERT_TRUE(conflict.ok());
+  EXPECT_TRUE(std::any_of(
+      conflict->relaxations.begin(), conflict->relaxations.end(), [&](const Relaxation& of) {
+        return of.what ==
+               fmt::format("stock of h100_sxm: {} devices in place of {}", replicas, replicas - 1);
+      }));
 }
 
 TEST(PlanProof, NoReplicaCouldBeSpared) {

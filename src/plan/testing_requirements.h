@@ -18,7 +18,7 @@ inline const data::Catalog& test_catalog() {
 }
 
 struct RandomRequirements {
-  std::vector<std::string> demands, devices, limits;
+  std::vector<std::string> demands, devices, services, limits;
 
   explicit RandomRequirements(std::uint64_t seed) {
     Prng prng = Prng::stream(seed, 1);
@@ -68,6 +68,18 @@ struct RandomRequirements {
     }
     if (prng.below(4) == 0)
       limits.push_back(fmt::format("money: {{budget: {}}}", 50000 + prng.below(400000)));
+    if (prng.below(3) == 0) {
+      // Now and then a quota that a peak exceeds, and one that a day does.
+      services.push_back(fmt::format(
+          "{{name: api, model: llama-3.1-8b, zone: {}, metered: {{per_million_prompt: {:.3g}, "
+          "per_million_output: {:.3g}, {}{}ttft_s: {{median: 300ms, sigma: 0.3}}, tpot_s: 12ms}}}}",
+          two_zones ? among("here", "there") : "here", 0.02 + 0.3 * prng.uniform(),
+          0.05 + 0.5 * prng.uniform(),
+          prng.below(2) == 0 ? fmt::format("tokens_per_minute: {}, ", 20000 + prng.below(400000))
+                             : "",
+          prng.below(2) == 0 ? fmt::format("requests_per_day: {}, ", 5000 + prng.below(400000))
+                             : ""));
+    }
     power_ = prng.below(4) == 0 ? fmt::format(", power_limit_kw: {}", 1 + prng.below(8)) : "";
   }
 
@@ -83,6 +95,8 @@ struct RandomRequirements {
     };
     list("demands", demands);
     list("devices", devices);
+    if (!services.empty())
+      list("services", services);
     return out;
   }
 
