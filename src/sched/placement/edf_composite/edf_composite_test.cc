@@ -89,9 +89,9 @@ TEST(EdfComposite, KeepsAShareOfASerialLaneForDearerWork) {
                                                .step_s = 0.003,
                                                .kind = perf::ServingKind::kSlotted}})),
                 PlacementKind::kEdfComposite);
-  // 20 µs a token. Where no prompt waits cheaper work may have it all; behind another prompt, a
-  // tenth of a second in sum is more than it may fill, and a fifteenth is not.
-  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 2'500)),
+  // 20 µs a token. Where no prompt waits cheaper work may have it all; behind another prompt, 75 ms
+  // in sum are more than it may fill, and 35 ms are not.
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kFlex, 1'000)),
               ElementsAre("1 to 0"));
   EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kStandard, 2'500)), IsEmpty());
   EXPECT_THAT(core.arrive(seconds(1), test_request(3, ServiceClass::kFlex, 500)),
