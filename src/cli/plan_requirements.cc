@@ -244,15 +244,15 @@ std::string disagreement_of(const Study& study) {
          "fleet within the limits was found that keeps them";
 }
 
-// What cannot be together, and what would help; JSON where it was asked for.
-int tell_conflict(const Study& study, const data::Catalog& catalog, bool json, std::FILE* out,
+}  // namespace
+
+int tell_conflict(const data::Requirements& requirements, const std::vector<double>& safety,
+                  const data::Catalog& catalog, std::string_view what, bool json, std::FILE* out,
                   std::FILE* err) {
-  const data::Requirements& requirements = study.requirements;
-  const Result<plan::Conflict> conflict =
-      plan::conflict_in(requirements, catalog, study.chosen.safety);
+  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog, safety);
   if (!conflict.ok())
     return complain(conflict.error(), err);
-  fmt::print(err, "medley plan: no fleet can meet all of it\n");
+  fmt::print(err, "medley plan: no fleet can {}\n", what);
   if (json) {
     fmt::print(out, "{}\n", plan::to_json(requirements, *conflict));
     return 3;
@@ -271,8 +271,6 @@ int tell_conflict(const Study& study, const data::Catalog& catalog, bool json, s
   fmt::print(out, "\n{}", table.text());
   return 3;
 }
-
-}  // namespace
 
 int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out, std::FILE* err) {
   const Result<data::Catalog> catalog = data::read_catalog(
@@ -302,7 +300,8 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     return 1;
   }
   if (plan.outcome == Plan::Outcome::kInfeasible) {
-    return tell_conflict(study, *catalog, options.json, out, err);
+    return tell_conflict(study.requirements, study.chosen.safety, *catalog, "meet all of it",
+                         options.json, out, err);
   }
   const std::string disagreement = options.no_proof ? "" : disagreement_of(study);
   if (!options.write_fleet.empty()) {

@@ -3,6 +3,11 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/catalog.h"
+#include "data/requirements_file.h"
 
 namespace medley::cli {
 
@@ -19,5 +24,12 @@ struct PlanRequirementsOptions {
 // Tables or JSON on `out`, prose on `err`. Exit status: 0 a plan that simulation agrees with,
 // 1 a file could not be written, 2 unusable input, 3 no fleet can be, 6 simulation does not agree.
 int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out, std::FILE* err);
+
+// What cannot be together and what would help, JSON on `out` where it was asked for, when no fleet
+// can do `what`. `safety`: how much larger each demand counts. Exit status 3; 1 or 2 where the
+// conflict could not be found.
+int tell_conflict(const data::Requirements& requirements, const std::vector<double>& safety,
+                  const data::Catalog& catalog, std::string_view what, bool json, std::FILE* out,
+                  std::FILE* err);
 
 }  // namespace medley::cli

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "cli/plan_requirements.h"
 #include "cli/table.h"
 #include "data/fleet_file.h"
 #include "data/json.h"
-#include "plan/infeasible.h"
 #include "plan/replan.h"
 #include "plan/study_json.h"
 
@@ -240,28 +240,6 @@ void print_notes(const plan::Usage& usage, std::FILE* out) {
     fmt::print(out, "  {}\n", printable(note));
 }
 
-// What cannot be together, as of any other plan.
-int tell_conflict(const Replan& of, const data::Catalog& catalog, bool as_json, std::FILE* out,
-                  std::FILE* err) {
-  const data::Requirements& requirements = of.usage.requirements;
-  const Result<plan::Conflict> conflict =
-      plan::conflict_in(requirements, catalog, of.planned.safety);
-  if (!conflict.ok())
-    return complain(conflict.error(), err);
-  fmt::print(err, "medley plan: no fleet can serve what was recorded\n");
-  if (as_json) {
-    fmt::print(out, "{}\n", plan::to_json(requirements, *conflict));
-    return 3;
-  }
-  fmt::print(out, "These cannot be together; without any one of them the rest can:\n");
-  for (const std::string& element : conflict->elements)
-    fmt::print(out, "  {}\n", printable(element));
-  if (!conflict->reason.empty())
-    fmt::print(out, "since {}\n", printable(conflict->reason));
-  print_notes(of.usage, out);
-  return 3;
-}
-
 }  // namespace
 
 int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* err) {
@@ -296,8 +274,13 @@ int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* e
     fmt::print(err, "medley plan: no fleet was found within the time given\n");
     return 1;
   }
-  if (planned.outcome == Plan::Outcome::kInfeasible)
-    return tell_conflict(*made, *catalog, options.json, out, err);
+  if (planned.outcome == Plan::Outcome::kInfeasible) {
+    const int status = tell_conflict(made->usage.requirements, made->planned.safety, *catalog,
+                                     "serve what was recorded", options.json, out, err);
+    if (!options.json && status == 3)
+      print_notes(made->usage, out);
+    return status;
+  }
   if (options.json) {
     fmt::print(out, "{}\n", to_json(*made));
   } else {
