@@ -68,6 +68,12 @@ void print_fleet(const Study& study, std::FILE* out) {
   }
   if (table.rows() > 0)
     fmt::print(out, "{}\n", table.text());
+  for (std::size_t p = 0; p < study.pools.types.size(); ++p) {
+    const Pool& pool = study.pools.types[p].pool;
+    if (const std::string text = perf::schedule_text(pool); plan.replicas[p] > 0 && !text.empty()) {
+      fmt::print(out, "{}: {}\n", pool.name, printable(text));
+    }
+  }
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
     fmt::print(out, "{} {} node{} of {} {} in {}{}\n",

@@ -8,6 +8,7 @@
 
 #include "data/fleet_file.h"
 #include "data/yaml.h"
+#include "lpu/chip/pool_schedule.h"
 #include "perf/dataflow.h"
 
 namespace medley::plan {
@@ -143,7 +144,30 @@ struct Draft {
   std::string name, text;
   std::optional<std::size_t> device, service, standing;
   int width = 0;  // devices a replica; 0: what the model needs
+  // Of chips with a schedule compiled for so many streams: the draft that stands for all of these
+  // where none can be.
+  std::optional<std::size_t> in_place_of;
 };
+
+// Streams that schedules are compiled for: each has its chips. Fewer are slots left empty.
+constexpr int kStreams[] = {1, 4, 8, 16, 32};
+// A schedule takes its whole context for every token, so there is one for each length that some
+// demand needs.
+constexpr long long kLeastContext = 1024, kMostContext = 1 << 20;
+
+std::vector<long long> contexts_for(const Requirements& requirements, const std::string& model) {
+  std::vector<long long> contexts;
+  for (const data::Demand& demand : requirements.demands) {
+    if (std::find(demand.models.begin(), demand.models.end(), model) == demand.models.end())
+      continue;
+    long long context = kLeastContext;
+    while (context < kMostContext && static_cast<double>(context) < long_request(demand))
+      context *= 2;
+    if (std::find(contexts.begin(), contexts.end(), context) == contexts.end())
+      contexts.push_back(context);
+  }
+  return contexts;
+}
 
 // The number formats in which a model stands on an offer's device: what answers are is not changed
 // by moving it.
@@ -235,7 +259,27 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
               draft.text +=
                   fmt::format(", prefill_tokens_per_s: {:.9g}", *offer.prefill_tokens_per_s);
             }
-            drafts.push_back(std::move(draft));
+            drafts.push_back(draft);
+            if (!is_scheduled(offer) || width > 0 || offer.prefill_tokens_per_s)
+              continue;
+            const std::size_t base = drafts.size() - 1;
+            for (const long long context : contexts_for(requirements, model)) {
+              for (const int streams : kStreams) {
+                if (offer.slots && streams != kStreams[0])
+                  continue;  // the file says how many
+                Draft scheduled = draft;
+                scheduled.in_place_of = base;
+                const std::string name =
+                    fmt::format("{}-{}x{}", draft.name, offer.slots.value_or(streams), context);
+                scheduled.text.replace(scheduled.text.find(quoted(draft.name)),
+                                       quoted(draft.name).size(), quoted(name));
+                scheduled.name = name;
+                scheduled.text +=
+                    fmt::format("{}, max_context: {}, schedule: compiled",
+                                offer.slots ? "" : fmt::format(", slots: {}", streams), context);
+                drafts.push_back(std::move(scheduled));
+              }
+            }
           }
         }
       }
@@ -335,6 +379,8 @@ std::string quoted(std::string_view text) {
 int devices_of(const Pool& pool) {
   if (!pool.statically_scheduled())
     return pool.tensor_parallel;
+  if (pool.schedule)
+    return std::max(pool.chips, pool.schedule->chips);
   return pool.chips > 0 ? pool.chips
                         : perf::chips_needed(*pool.accelerator, pool.model, pool.precision,
                                              pool.constants.dataflow);
@@ -349,8 +395,21 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   for (const Draft& draft : drafts)
     text += "  - {" + draft.text + "}\n";
   MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "candidates of " + requirements.file));
-  MEDLEY_TRY(const Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+  MEDLEY_TRY(Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+  std::vector<bool> replaced(drafts.size(), false);
   for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (!drafts[i].in_place_of)
+      continue;
+    // That no chips hold so many streams is no news; that none hold one, the draft it stands for
+    // says.
+    const bool can_be = lpu::chip::schedule_pool(fleet.pools[i], catalog.folder()).ok();
+    replaced[can_be ? *drafts[i].in_place_of : i] = true;
+  }
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (replaced[i])
+      continue;
+    if (!drafts[i].in_place_of && !drafts[i].standing)
+      MEDLEY_TRY_STATUS(lpu::chip::schedule_pool(fleet.pools[i], catalog.folder()));
     PoolType type;
     type.standing = drafts[i].standing;
     type.pool = type.standing ? requirements.standing[*type.standing].pool : fleet.pools[i];

@@ -50,6 +50,8 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     }
     if (!lent.empty())
       pool["lent"] = std::move(lent);
+    if (const std::string text = perf::schedule_text(type.pool); !text.empty())
+      pool["token_window"] = text;
     pools.push_back(std::move(pool));
   }
   for (const auto& [place, count] : plan.nodes) {
