@@ -261,14 +261,16 @@ TEST(PlanProof, LentReplicasAreMissingWhileTheyAreLent) {
       made(text + "jobs: [{name: tune, device_hours: {h100_sxm: 8}, between: [22, 6]}]\n");
   ASSERT_TRUE(plan.proven.agreed);
   int lent = 0;
-  for (const auto& by_job : plan.proven.plan.lent)
-    lent += by_job[0];
+  for (const auto& by_period : plan.proven.plan.lent)
+    lent += *std::max_element(by_period.begin(), by_period.end());
   EXPECT_GE(lent, 1);
   EXPECT_GE(plan.proven.proof.whole[0].share().value_or(0), 0.97);
   // Were more lent than can be spared, the proof would say so.
   Plan greedy = plan.proven.plan;
-  for (std::size_t p = 0; p < greedy.lent.size(); ++p)
-    greedy.lent[p][0] = greedy.replicas[p];
+  for (std::size_t p = 0; p < greedy.lent.size(); ++p) {
+    for (int& by_period : greedy.lent[p])
+      by_period = by_period > 0 ? greedy.replicas[p] : 0;
+  }
   const auto proof = prove(plan.requirements, test_catalog(), plan.types, greedy, {});
   ASSERT_TRUE(proof.ok());
   EXPECT_TRUE(falls_short(plan.requirements, *proof)[0]);
