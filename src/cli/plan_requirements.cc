@@ -57,6 +57,8 @@ void print_fleet(const Study& study, std::FILE* out) {
       }
     }
     const bool rented = type.service.has_value();
+    if (rented && !plan.has_work(p))
+      served = "failures alone";
     table.add_row({type.pool.name, type.pool.zone, std::to_string(plan.replicas[p]),
                    rented ? "-" : std::to_string(plan.replicas[p] * type.devices),
                    rented ? "-" : fmt::format("{:.1f}", type.most_w * plan.replicas[p] / 1000),

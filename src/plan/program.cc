@@ -76,6 +76,10 @@ class Program {
   };
 
   const DeviceOffer& offer(const Place& place) const { return requirements_.devices[place.offer]; }
+  // A service that a caller holds at none is not used, whatever is lost.
+  bool left_out(std::size_t p) const {
+    return types_[p].service && !options_.replicas.empty() && options_.replicas[p] == 0;
+  }
   bool bought(const PoolType& type) const {
     return type.device && requirements_.devices[*type.device].deal == DeviceOffer::Deal::kBuy;
   }
@@ -176,6 +180,7 @@ class Program {
     std::vector<std::pair<std::size_t, int>> lent_hours;  // device-hours on replicas, by type
   };
   std::vector<TrainingColumns> training_;
+  std::vector<std::pair<std::size_t, int>> spares_;  // columns: services in failures, by type
 };
 
 // More of a type than all that could use it need, its loss and all jobs included, never helps.
@@ -326,7 +331,7 @@ void Program::make_columns() {
     const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
     for (std::size_t p = 0; p < types_.size(); ++p) {
       const PoolType& type = types_[p];
-      if (!type.uses[g].ok() || (type.device && most_[p] == 0))
+      if (!type.uses[g].ok() || (type.device && most_[p] == 0) || left_out(p))
         continue;
       for (std::size_t t = 0; t < periods_.size(); ++t) {
         const Period& period = periods_[t];
@@ -629,10 +634,13 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
       const double tokens = data::mean_of(requirements_.demands[g], false) +
                             data::mean_of(requirements_.demands[g], true);
       for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (lost_types[p] || !types_[p].uses[g].ok() || (types_[p].device && most_[p] == 0))
+        if (lost_types[p] || !types_[p].uses[g].ok() || (types_[p].device && most_[p] == 0) ||
+            left_out(p))
           continue;
         const int made = column({});
         entry(made, met, 1);
+        if (types_[p].service)
+          spares_.emplace_back(p, made);
         if (room[p] >= 0)
           entry(made, room[p], load(g, p) * unit_[g]);
         if (quota[p] >= 0)
@@ -791,6 +799,11 @@ Plan Program::read(const IntegerSolution& solution) const {
       }
     }
   }
+  // What only a failure needs has to be there before it.
+  for (const auto& [p, column] : spares_) {
+    if (at(column) > kLittle)
+      plan.replicas[p] = 1;
+  }
   for (const TrainingColumns& of : training_) {
     const Place& place = sites_[of.place];
     const std::optional<Range>& tdp = offer(place).accelerator.tdp_w;
@@ -819,6 +832,13 @@ Plan Program::read(const IntegerSolution& solution) const {
 }
 
 }  // namespace
+
+bool Plan::has_work(std::size_t type) const {
+  return std::any_of(rate.begin(), rate.end(), [&](const auto& by_type) {
+    return std::any_of(by_type[type].begin(), by_type[type].end(),
+                       [](double each) { return each > kLittle; });
+  });
+}
 
 std::vector<Period> periods_of(const Requirements& requirements) {
   const Site& site = requirements.frame.site;

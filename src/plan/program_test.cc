@@ -88,6 +88,27 @@ TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   EXPECT_EQ(node.plan.nodes.at({0, "here"}), 2);
 }
 
+TEST(PlanProgram, AServiceThatOnlyAFailureNeedsIsInTheFleet) {
+  const auto with = [](const std::string& redundancy) {
+    return answer(requirements(R"(
+site: {zone: hq, tariff: {currency: USD, per_kwh: 0.15}}
+zones: {dc: {}}
+labels: {internal: {zones: [hq, dc]}}
+demands: [{name: chat, model: llama-3.1-8b, rate_per_s: 2, ttft_s: 2, tpot_s: 80ms, prompt_tokens: 500, output_tokens: 200}]
+devices: [{device: l4, price: 1, widths: [1], zones: [hq]}]
+services:
+  - {name: api, model: llama-3.1-8b, zone: dc, metered: {per_million_prompt: 5, per_million_output: 8}}
+redundancy: )" + redundancy));
+  };
+  const Answer lost = with("zone"), whole = with("none");
+  ASSERT_EQ(lost.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_GT(lost.replicas("l4-llama-3.1-8b"), 0);
+  EXPECT_EQ(lost.replicas("api"), 1);
+  EXPECT_EQ(whole.replicas("api"), 0);
+  for (std::size_t p = 0; p < lost.pools.types.size(); ++p)
+    EXPECT_EQ(lost.plan.has_work(p), lost.pools.types[p].device.has_value());
+}
+
 TEST(PlanProgram, BatchMovesIntoTheHoursThatHaveRoom) {
   std::string day = "[", night = "[";
   for (int hour = 0; hour < 24; ++hour) {

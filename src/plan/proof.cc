@@ -512,10 +512,12 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
       return other != p && plan.replicas[other] > 0 && types[other].device == types[p].device &&
              types[other].pool.zone == types[p].pool.zone;
     };
-    bool others = false;
-    for (std::size_t other = 0; other < types.size(); ++other)
-      others = others || same_place(other);
-    if (!types[p].device || plan.replicas[p] == 0 || !others || options.replicas[p])
+    // A service costs nothing while it only waits for a failure, so the program may take one that
+    // nobody needs.
+    bool spare = types[p].service && !plan.has_work(p);
+    for (std::size_t other = 0; other < types.size() && types[p].device; ++other)
+      spare = spare || same_place(other);
+    if (plan.replicas[p] == 0 || !spare || options.replicas[p])
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;

@@ -134,6 +134,8 @@ class Report {
         }
       }
       const bool rented = type.service.has_value();
+      if (rented && !plan_.has_work(p))
+        served = "failures alone";
       table.rows.push_back(
           {type.pool.name, type.pool.zone, std::to_string(plan_.replicas[p]),
            rented ? "-" : std::to_string(plan_.replicas[p] * type.devices),
