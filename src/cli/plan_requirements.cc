@@ -72,10 +72,17 @@ void print_fleet(const Study& study, std::FILE* out) {
     fmt::print(out, "{}\n", table.text());
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
-    fmt::print(out, "{} {} node{} of {} {} in {}{}\n",
-               offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", count,
-               count == 1 ? "" : "s", offer.per_node, offer.accelerator.id, place.second,
-               offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
+    const int owned = plan.owned_of(place), more = count - owned;
+    const auto print = [&](const char* what, int nodes, const std::string& wait) {
+      fmt::print(out, "{} {} node{} of {} {} in {}{}\n", what, nodes, nodes == 1 ? "" : "s",
+                 offer.per_node, offer.accelerator.id, place.second, wait);
+    };
+    if (owned > 0)
+      print("keep", owned, ", there already");
+    if (more > 0) {
+      print(offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", more,
+            offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
+    }
   }
   for (const Plan::Training& training : plan.training) {
     fmt::print(out, "{}: {:.0f} device-hours a day on {} in {}{}\n",

@@ -737,10 +737,17 @@ Plan Program::read(const IntegerSolution& solution) const {
   }
   for (std::size_t i = 0; i < requirements_.devices.size(); ++i) {
     const DeviceOffer& of = requirements_.devices[i];
-    int nodes = 0;
-    for (const auto& [place, count] : plan.nodes)
-      nodes += place.first == i ? count : 0;
-    const int new_nodes = std::max(0, nodes - of.owned / of.per_node);
+    // Which of its nodes stand where nobody says: those of the first zones are taken for there.
+    int there = of.owned / of.per_node, new_nodes = 0;
+    for (const auto& [place, count] : plan.nodes) {
+      if (place.first != i)
+        continue;
+      const int of_them = std::min(there, count);
+      there -= of_them;
+      new_nodes += count - of_them;
+      if (of_them > 0)
+        plan.owned[place] = of_them;
+    }
     if (of.deal == DeviceOffer::Deal::kBuy) {
       plan.costs.capital += yearly_costs(of, requirements_.money).capital * of.per_node * new_nodes;
       plan.capital +=

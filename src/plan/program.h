@@ -67,6 +67,8 @@ struct Plan {
   Outcome outcome = Outcome::kUnknown;
   std::vector<int> replicas;  // by pool type; services: 1 where used, be it in a failure alone
   std::map<std::pair<std::size_t, std::string>, int> nodes;  // by device offer and zone
+  std::map<std::pair<std::size_t, std::string>, int>
+      owned;  // of them, those that are there already
   std::vector<std::vector<std::vector<double>>>
       rate;                            // by demand, pool type and period: requests/s
   std::vector<std::vector<int>> lent;  // by pool type and job: replicas
@@ -85,6 +87,10 @@ struct Plan {
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
+  int owned_of(const std::pair<std::size_t, std::string>& place) const {
+    const auto found = owned.find(place);
+    return found == owned.end() ? 0 : found->second;
+  }
   bool has_work(std::size_t type) const;  // with nothing lost
 };
 

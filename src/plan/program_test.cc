@@ -70,6 +70,18 @@ TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
   EXPECT_GT(found.plan.costs.maintenance, 0);
 }
 
+TEST(PlanProgram, WhatIsThereIsToldFromWhatIsBought) {
+  std::string text = kDesk;
+  text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: 60");
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, owned: 2");
+  const Answer found = answer(requirements(text));
+  const int nodes = found.plan.nodes.at({0, "here"});
+  EXPECT_GT(nodes, 1);
+  EXPECT_EQ(found.plan.owned_of({0, "here"}), 1);
+  EXPECT_DOUBLE_EQ(found.plan.capital, (nodes - 1) * 60000.0);
+  EXPECT_EQ(answer(requirements(kDesk)).plan.owned_of({0, "here"}), 0);
+}
+
 TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
   const auto capital = [](const std::string& money) {
     return answer(requirements(std::string(kDesk) + "money: {useful_life_years: 5" + money + "}\n"))
@@ -77,6 +89,13 @@ TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
   };
   EXPECT_NEAR(capital(", horizon_years: 2"), 60000 * capital_recovery(0.08, 2), 1e-6);
   EXPECT_NEAR(capital(", horizon_years: 9"), capital(""), 1e-6);
+}
+
+TEST(PlanProgram, WhatComesLateIsPaidBackInWhatIsLeftOfTheHorizon) {
+  std::string text = kDesk;
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, lead_weeks: 26");
+  const Answer found = answer(requirements(text + "money: {horizon_years: 2}\n"));
+  EXPECT_NEAR(found.plan.costs.capital, 60000 * capital_recovery(0.08, 2 - 26 * 7 / 365.0), 1e-6);
 }
 
 TEST(PlanProgram, ALostReplicaIsBoughtTwice) {

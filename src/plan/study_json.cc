@@ -57,6 +57,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     nodes.push_back({{"offer", offer.name},
                      {"zone", place.second},
                      {"nodes", count},
+                     {"owned_nodes", plan.owned_of(place)},
                      {"devices", count * offer.per_node},
                      {"lead_weeks", offer.lead_weeks}});
   }
