@@ -350,6 +350,7 @@ void print_story(const Story& story, std::FILE* out) {
   add("output tokens", figure(number_of(result, "output_tokens"), "{:.0f}"));
   add("joules", figure(number_of(result, "joules"), "{:.3g}"));
   add(currency, figure(number_of(result, "money"), "{:.3g}"));
+  add("prompt tokens handed over", figure(number_of(result, "handed_over"), "{:.0f}"));
   fmt::print(out, "\n");
 }
 

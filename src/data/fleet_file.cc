@@ -209,6 +209,8 @@ bool computes_here(EngineType type) {
   return type == EngineType::kLlamaEmbedded || type == EngineType::kStaticSchedule;
 }
 
+const std::vector<std::string> kCacheNames = {"f16", "f32"};
+
 Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, EngineSpec engine) {
   if (node.is_scalar()) {
     MEDLEY_TRY(const std::size_t type, node.choice(kEngineNames));
@@ -291,6 +293,20 @@ Result<EngineSpec> read_engine(const Node& node, const FleetOptions& options, En
       fields.fail(cores->error(
           fmt::format("expected {} of them, one a thread, got {}", engine.threads, nodes->size())));
     }
+  }
+  if (const auto prefill = only_for("prefill", scheduled, "static_schedule")) {
+    Fields parts(*prefill);
+    engine.prefill = PrefillSpec{
+        .from_tokens = parts.required_whole("from_tokens", {2, kMaxTokens}),
+        .threads = static_cast<int>(parts.whole("threads", 1, {1, 1024})),
+    };
+    close(fields, parts);
+  }
+  if (const auto cache =
+          only_for("kv_cache", engine.type == EngineType::kLlamaEmbedded, "llama_embedded")) {
+    std::size_t place = 0;
+    fields.take(place, cache->choice(kCacheNames));
+    engine.full_kv = place > 0;
   }
   MEDLEY_TRY_STATUS(fields.finish());
   return engine;

@@ -316,6 +316,22 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "seconds, got '1us'"},
       {head + ", engine: {type: static_schedule, run_ahead: 0}}\n",
        "fleet.yaml:2:97: pools[0].engine.run_ahead: expected a whole number from 1 to 64, got '0'"},
+      {head + ", engine: {type: llama_embedded, prefill: {from_tokens: 9}}}\n",
+       "fleet.yaml:2:85: pools[0].engine.prefill: only for engines of type static_schedule"},
+      {head + ", engine: {type: static_schedule, prefill: {threads: 2}}}\n",
+       "fleet.yaml:2:95: pools[0].engine.prefill: missing key 'from_tokens'"},
+      {head + ", engine: {type: static_schedule, prefill: {from_tokens: 1}}}\n",
+       "fleet.yaml:2:109: pools[0].engine.prefill.from_tokens: expected a whole number from 2 to "
+       "1099511627776, got '1'"},
+      {head + ", engine: {type: static_schedule, prefill: {from_tokens: 9, pool: here}}}\n",
+       "fleet.yaml:2:112: pools[0].engine.prefill: unknown key 'pool'; known: from_tokens, "
+       "threads"},
+      {head + ", engine: {type: static_schedule, prefill: llama}}\n",
+       "fleet.yaml:2:95: pools[0].engine.prefill: expected a map of keys and values, got 'llama'"},
+      {head + ", engine: {type: static_schedule, kv_cache: f32}}\n",
+       "fleet.yaml:2:86: pools[0].engine.kv_cache: only for engines of type llama_embedded"},
+      {head + ", engine: {type: llama_embedded, kv_cache: f8}}\n",
+       "fleet.yaml:2:95: pools[0].engine.kv_cache: unknown value 'f8'; known: f16, f32"},
       {head + ", engine: {type: static_schedule, threads: 2, cores: [1]}}\n",
        "fleet.yaml:2:105: pools[0].engine.cores: expected 2 of them, one a thread, got 1"},
       {"pools:\n  - {name: a, device: l4, model: builtin, engine: static_schedule}\n",
@@ -435,6 +451,25 @@ TEST(FleetFile, RunsTheBuiltInModelOnThisMachine) {
   EXPECT_EQ(f.pools[0].model.id, "builtin");
   EXPECT_EQ(f.pools[0].model_path, "catalog/builtin/builtin.gguf");
   EXPECT_EQ(f.pools[0].constants.device, "cpu");
+}
+
+TEST(FleetFile, ReadsWhoReadsLongPrompts) {
+  const Fleet f = fleet(
+      "pools:\n"
+      "  - {name: a, device: this_machine, model: builtin, engine: {type: static_schedule, "
+      "prefill: "
+      "{from_tokens: 256, threads: 2}}}\n"
+      "  - {name: b, device: this_machine, model: builtin, engine: {type: llama_embedded, "
+      "kv_cache: "
+      "f32}}\n"
+      "  - {name: c, device: this_machine, model: builtin}\n");
+  const std::optional<PrefillSpec>& prefill = f.pools[0].engine.prefill;
+  ASSERT_TRUE(prefill);
+  EXPECT_EQ(prefill->from_tokens, 256);
+  EXPECT_EQ(prefill->threads, 2);
+  EXPECT_TRUE(f.pools[1].engine.full_kv);
+  EXPECT_FALSE(f.pools[2].engine.full_kv);
+  EXPECT_FALSE(f.pools[2].engine.prefill);
 }
 
 TEST(FleetFile, ReadsTheRotationOfAStaticSchedule) {

@@ -79,6 +79,13 @@ struct Metered {
 enum class EngineType { kEmulated, kLlamaEmbedded, kOpenaiHttp, kStaticSchedule };
 std::string_view name_of(EngineType type);
 
+// Prompts of at least so many tokens are read by libllama, on threads of its own, whose cache an
+// engine goes on from that computes the answer (engine/prefilled_engine.h).
+struct PrefillSpec {
+  long long from_tokens = 2;  // at least 2: the last token of a prompt is the answering engine's
+  int threads = 1;
+};
+
 struct EngineSpec {
   EngineType type = EngineType::kEmulated;
   std::vector<std::string> urls;  // openai_http: one replica each
@@ -91,6 +98,8 @@ struct EngineSpec {
   std::optional<double> token_window_s;
   int run_ahead = 4;
   std::vector<int> cores;  // static_schedule: the core of each thread; empty: the system's choice
+  std::optional<PrefillSpec> prefill;  // static_schedule
+  bool full_kv = false;                // llama_embedded: the KV cache in F32, else F16
 };
 
 // Step times from somebody's tables in place of a step model (scenario files only).
@@ -130,6 +139,8 @@ struct Pool {
   std::optional<Metered> metered;
   std::optional<StepTable> table;
   std::optional<LinearConstants> measured;  // goes before `constants`
+  // The same of what reads the prompts of engine.prefill.
+  std::optional<LinearConstants> measured_prefill;
   StepConstants constants;
 
   // Whether work can be taken off it, to start over later, for what it has cost so far. Of a rented

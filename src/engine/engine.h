@@ -12,6 +12,7 @@
 #include "domain/fleet.h"
 #include "domain/load_signal.h"
 #include "domain/prefix.h"
+#include "engine/kv_state.h"
 #include "engine/loop.h"
 #include "perf/perf_model.h"
 
@@ -40,6 +41,10 @@ struct Generation {
   // The prompt in tokens of the tokenizer in this model file, where an engine has counted them.
   std::vector<int> tokens;
   std::string tokens_of;
+  // For llama_embedded: only read the prompt, all but its last token, and end with on_prompt_read.
+  bool only_read = false;
+  // For static_schedule: what has been read of the prompt, from its beginning on.
+  std::shared_ptr<const KvState> read;
   std::string body;  // the client's JSON, for engines that speak the same language (unknown fields
                      // travel on)
 };
@@ -51,6 +56,8 @@ struct Ending {
   FinishReason reason = FinishReason::kStop;
   Tokens prompt_tokens, output_tokens;
   std::optional<double> joules;  // modelled or measured; empty: unknown
+  // Tokens of the prompt that another engine read; empty where none does.
+  std::optional<Tokens> handed_over{};
 };
 
 // Hears of a generation, on the loop's thread: any number of on_tokens, then exactly one of on_end
@@ -62,6 +69,8 @@ class GenerationSink {
   // `text` may be empty when tokens do not complete a character yet. `count` ≥ 1 tokens.
   virtual void on_tokens(RequestId request, std::string_view text, int count) = 0;
   virtual void on_end(RequestId request, const Ending& ending) = 0;
+  // In place of on_end where the prompt was only to be read.
+  virtual void on_prompt_read(RequestId, std::shared_ptr<const KvState>) {}
   // kInvalid: the request cannot be served as it is; kUnavailable, kTimedOut, kGarbled: another
   // replica may do.
   virtual void on_failed(RequestId request, const Error& error) = 0;

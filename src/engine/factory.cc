@@ -9,6 +9,7 @@
 #include "engine/llama_embedded/llama_stepper.h"
 #include "engine/measure.h"
 #include "engine/openai_http/openai_http_engine.h"
+#include "engine/prefilled_engine.h"
 #include "engine/static_schedule/static_engine.h"
 #include "engine/static_schedule/static_stepper.h"
 #include "engine/stepper.h"
@@ -44,11 +45,36 @@ Result<std::unique_ptr<Engine>> make_openai_http(const EngineContext& context) {
       std::make_unique<OpenaiHttpEngine>(*loop, std::move(*url), std::move(options)));
 }
 
+// What reads the long prompts of a pool: libllama with the same model, one after the other, its
+// cache in F32 as the schedule's is.
+Pool reader_of(const Pool& pool) {
+  Pool reader = pool;
+  reader.engine = {
+      .type = EngineType::kLlamaEmbedded, .threads = pool.engine.prefill->threads, .full_kv = true};
+  reader.slots = 1;
+  return reader;
+}
+
 // Its tokens are libllama's, so that both serve the same text.
 Result<std::unique_ptr<Engine>> make_static_schedule(const EngineContext& context) {
   MEDLEY_TRY(std::unique_ptr<TextCodec> codec,
              llama_embedded::make_llama_codec(context.pool.model_path));
-  return static_schedule::make_static_engine(context, std::move(codec));
+  MEDLEY_TRY(std::unique_ptr<Engine> engine,
+             static_schedule::make_static_engine(context, std::move(codec)));
+  const std::optional<PrefillSpec>& prefill = context.pool.engine.prefill;
+  if (!prefill)
+    return engine;
+  const Pool pool = reader_of(context.pool);
+  perf::PoolModel model;
+  model.max_context = context.model.max_context;
+  MEDLEY_TRY(std::unique_ptr<Engine> reader,
+             llama_embedded::make_llama_engine({.loop = context.loop,
+                                                .pool = pool,
+                                                .model = model,
+                                                .replica = context.replica,
+                                                .seed = context.seed}));
+  return std::unique_ptr<Engine>(std::make_unique<PrefilledEngine>(
+      std::move(reader), std::move(engine), prefill->from_tokens));
 }
 
 }  // namespace
@@ -109,6 +135,20 @@ Status measure_static(Pool& pool) {
   pool.measured = pace.rotation;
   pool.slots = pace.slots;
   pool.model.max_context = pace.context;
+  if (const std::optional<PrefillSpec>& prefill = pool.engine.prefill) {
+    if (prefill->from_tokens >= pace.context) {
+      return Error{
+          ErrorCode::kInvalid,
+          fmt::format("prefill.from_tokens is {}, but the context is {} tokens, prompt and "
+                      "answer together; expected less",
+                      prefill->from_tokens, pace.context),
+          "prefill"};
+    }
+    MEDLEY_TRY(const llama_embedded::ReadingSpeed speed,
+               llama_embedded::measure_reading(reader_of(pool), pace.context));
+    pool.measured_prefill = LinearConstants{.step_s = speed.per_step.value(),
+                                            .prompt_token_s = speed.per_token.value()};
+  }
   return Done{};
 }
 

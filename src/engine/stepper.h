@@ -9,15 +9,9 @@
 
 #include "base/result.h"
 #include "domain/fleet.h"
+#include "engine/kv_state.h"
 
 namespace medley::engine {
-
-// Keys and values of a sequence as F32: for each layer and position, all KV heads one after the
-// other.
-struct KvState {
-  int layers = 0, positions = 0, row = 0;  // row: numbers of one position in one layer
-  std::vector<float> keys, values;
-};
 
 class Stepper {
  public:

@@ -115,6 +115,9 @@ class ThreadedEngine::Inbox : public std::enable_shared_from_this<ThreadedEngine
         found->second.running = true;
       } else if (const auto* text = std::get_if<NewText>(&happening.what)) {
         live.sink->on_tokens(live.request, text->text, text->count);
+      } else if (const auto* read = std::get_if<PromptRead>(&happening.what)) {
+        remove(live.request);
+        live.sink->on_prompt_read(live.request, read->state);
       } else if (const auto* ending = std::get_if<Ending>(&happening.what)) {
         remove(live.request);
         live.sink->on_end(live.request, *ending);
@@ -256,7 +259,7 @@ void ThreadedEngine::run() {
       decode.add(work.decodes, took);
     }
     const Gauges gauges{worker_->kv_tokens(), prefill.value(), decode.value()};
-    if (!told && work.prompt_tokens + work.decodes == 0)
+    if (!told && work.prompt_tokens + work.decodes == 0 && happenings.empty())
       continue;  // it woke a moment too early
     loop_.post([inbox, gauges, happenings = std::move(happenings)]() mutable {
       if (const std::shared_ptr<Inbox> open = inbox.lock())

@@ -30,9 +30,13 @@ struct NewText {
   std::string text;
   int count = 0;  // tokens
 };
+// The end of a job that was only to be read.
+struct PromptRead {
+  std::shared_ptr<const KvState> state;
+};
 struct Happening {
   std::uint64_t job = 0;
-  std::variant<Admitted, NewText, Ending, Error> what;
+  std::variant<Admitted, NewText, PromptRead, Ending, Error> what;
   // When it is to be heard; empty: at once. Of one job never before what it said earlier.
   std::optional<std::chrono::steady_clock::time_point> due{};
 };

@@ -42,6 +42,14 @@ std::optional<StepCost> LinearModel::run(const StepShape& first, long long steps
 
 Watts LinearModel::idle_power() const { return Watts(power_.idle_w + power_.context_extra_w); }
 
+StepCost ReadBeside::step(const StepShape& shape) const {
+  if (shape.decodes > 0 || shape.prefill_tokens() < from_tokens_)
+    return rotation_.step(shape);
+  const PrefillChunk last{.tokens = 1, .context = shape.prefill_tokens() - 1};
+  const StepCost read = reader_.step(shape), joined = rotation_.step({.chunks = {&last, 1}});
+  return {read.time + joined.time, read.energy + joined.energy};
+}
+
 LinearConstants guess_for_this_machine(const Model& model, Precision precision) {
   const double active = model.active_parameters > 0 ? model.active_parameters : model.parameters;
   const Seconds per_token = Flops(2 * active) / kGuessedCompute;

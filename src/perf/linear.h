@@ -13,6 +13,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
 #include "base/quantity.h"
 #include "domain/model.h"
@@ -47,5 +48,20 @@ LinearConstants guess_for_this_machine(const Model& model, Precision precision);
 // a prompt's.
 LinearConstants in_rotation(double token_s, double prompt_token_s, int slots,
                             std::optional<double> window_s = {});
+
+// A rotation whose long prompts another engine reads, beside it, in turn: they take that engine's
+// time, and of the rotation that of their last token. Prompts that wait count as one.
+class ReadBeside final : public StepModel {
+ public:
+  ReadBeside(LinearModel rotation, LinearModel reader, long long from_tokens)
+      : rotation_(std::move(rotation)), reader_(std::move(reader)), from_tokens_(from_tokens) {}
+
+  StepCost step(const StepShape& shape) const override;
+  Watts idle_power() const override { return rotation_.idle_power(); }
+
+ private:
+  LinearModel rotation_, reader_;
+  long long from_tokens_;
+};
 
 }  // namespace medley::perf

@@ -192,6 +192,35 @@ TEST(PerfModel, GivesStreamsInRotationSlotsAndAWindow) {
   EXPECT_GT(guess->steps->step({.decodes = 1}).time.value(), 4 * 70e9 * 2 / 25e9);
 }
 
+TEST(PerfModel, TimesLongPromptsByWhoReadsThem) {
+  Pool pool;
+  pool.name = "here";
+  pool.device = "this_machine";
+  pool.model = llama_70b();
+  pool.model.max_context = 1000;
+  pool.slots = 4;
+  pool.engine.type = EngineType::kStaticSchedule;
+  pool.engine.prefill = PrefillSpec{.from_tokens = 50};
+  pool.measured = in_rotation(0.010, 0.010, 4, 0.060);
+  pool.measured_prefill = LinearConstants{.step_s = 0.020, .prompt_token_s = 0.001};
+  const auto model = make_pool_model(pool);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->kind, ServingKind::kSlotted);
+  const auto prompt_s = [](const PoolModel& of, long long tokens) {
+    const std::array chunk = {PrefillChunk{.tokens = tokens}};
+    return of.steps->step({.chunks = chunk}).time.value();
+  };
+  EXPECT_DOUBLE_EQ(prompt_s(*model, 49), 0.060 + 49 * 0.030) << "by the rotation";
+  // The last token is the rotation's.
+  EXPECT_DOUBLE_EQ(prompt_s(*model, 50), 0.020 + 50 * 0.001 + 0.060 + 0.030);
+  EXPECT_DOUBLE_EQ(model->steps->step({.decodes = 4}).time.value(), 0.060);
+  // Where nobody measured, both are guessed.
+  pool.measured_prefill.reset();
+  const auto guess = make_pool_model(pool);
+  ASSERT_TRUE(guess.ok());
+  EXPECT_GT(prompt_s(*guess, 100), 100 * 70e9 * 2 / 100e9);
+}
+
 TEST(InRotation, MakesAWindowOfTheTokensOfAllSlots) {
   EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.010, 4).step_s, 0.060);
   EXPECT_DOUBLE_EQ(in_rotation(1e-6, 1e-6, 4).step_s, 0.5e-3) << "no shorter";

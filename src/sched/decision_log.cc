@@ -106,11 +106,11 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
 }
 
 std::string log_line(const LoggedResult& result) {
-  return fmt::format(R"({{"type":"result","request":"{}","outcome":"{}"{}{}{}{}{}{}}})",
+  return fmt::format(R"({{"type":"result","request":"{}","outcome":"{}"{}{}{}{}{}{}{}}})",
                      name_of(result.request), result.outcome, field("ttft_s", result.ttft_s),
                      field("tpot_s", result.tpot_s), field("e2e_s", result.e2e_s),
                      field("output_tokens", result.output_tokens), field("joules", result.joules),
-                     field("money", result.money));
+                     field("money", result.money), field("handed_over", result.handed_over));
 }
 
 }  // namespace medley::sched

@@ -16,6 +16,7 @@ struct LoggedResult {
   std::string outcome;  // "completed", "rejected", "failed", "cancelled"
   std::optional<double> ttft_s, tpot_s, e2e_s, joules, money;
   std::optional<long long> output_tokens;
+  std::optional<long long> handed_over;  // tokens of the prompt that another engine read
 };
 
 // The first line: which driver wrote it, and the pools and labels that later lines name by number.

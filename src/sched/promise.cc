@@ -113,10 +113,13 @@ void Promises::first_token(Instant now, const Resident& resident) {
   const auto found = place_of(prompts, resident.request.id);
   if (found == prompts.end())
     return;
-  // Those before it have left the lane, and it did so a token time ago, at the least.
-  prompts.erase(prompts.begin(), found + 1);
-  if (prompts.empty())
+  // Those before it have left the lane, unless long prompts are read beside it: then it may have
+  // passed one.
+  const bool was_first = found == prompts.begin();
+  prompts.erase(found);
+  if (!was_first || prompts.empty())
     return;
+  // It left the lane a token time ago, at the least.
   const PoolId pool = ledger_.replica(resident.replica).pool;
   prompts.front().since = std::max(prompts.front().since, now - terms_[pool.number()].join);
 }

@@ -94,6 +94,14 @@ TEST_F(PromisesTest, LearnsFromAFirstTokenSinceWhenTheLaneHasTheNext) {
             milliseconds(40 + 70 + 25) + kToken);
 }
 
+TEST_F(PromisesTest, CountsAPromptThatAnotherOvertook) {
+  dispatch({}, request(1, 300));
+  dispatch({}, request(2, 100));
+  first_token(milliseconds(12), 2);
+  EXPECT_EQ(dispatch(milliseconds(20), request(3, 400))->first_token_within,
+            milliseconds(70 + 25) + kToken);
+}
+
 TEST_F(PromisesTest, KnowsThatALaneThatRanEmptyBeginsWithTheArrival) {
   dispatch({}, request(1, 300));
   // It left the lane at 30 at the latest with 45; its first token is still to come.

@@ -143,6 +143,7 @@ class Driver::Impl final : public engine::GenerationSink {
     entry.answered = true;
     entry.request.prompt_tokens = ending.prompt_tokens;
     entry.joules = ending.joules;
+    entry.handed_over = ending.handed_over;
     const Served served = served_so_far(entry);
     log(entry, "completed");
     events_.emplace_back(loop_.now(), sched::RequestFinished{request, ending.output_tokens});
@@ -191,6 +192,7 @@ class Driver::Impl final : public engine::GenerationSink {
     bool window_failed = false;         // that dispatch did
     long long generated = 0;
     std::optional<double> joules;
+    std::optional<Tokens> handed_over;
     std::optional<Error> last_error;
   };
 
@@ -331,6 +333,7 @@ class Driver::Impl final : public engine::GenerationSink {
     served.prompt_tokens = entry.request.prompt_tokens;
     served.output_tokens = Tokens(entry.generated);
     served.joules = entry.joules;
+    served.handed_over = entry.handed_over;
     const Instant now = loop_.now();
     served.e2e_s = to_seconds(now - entry.request.arrived_at).value();
     if (entry.first_token_at) {
@@ -377,6 +380,8 @@ class Driver::Impl final : public engine::GenerationSink {
                                served.e2e_s,     served.joules,        served.money,  {}};
     if (entry.generated > 0)
       result.output_tokens = entry.generated;
+    if (entry.handed_over)
+      result.handed_over = entry.handed_over->count();
     log_(result);
   }
 

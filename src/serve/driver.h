@@ -33,6 +33,7 @@ struct Served {
   std::optional<double> ttft_s, tpot_s, e2e_s;  // observed at the driver
   std::optional<ServedWindow> window;
   Tokens prompt_tokens, output_tokens;
+  std::optional<Tokens> handed_over;  // of the prompt, as engine::Ending's
   // Energy at the tariff; or, of a metered service, prompt and output that came, broken or not.
   std::optional<double> joules, money;
 };

@@ -219,6 +219,8 @@ class Gateway::Call final : public RequestListener {
     openai::append_json_number(out, served.money);
     out += R"(,"currency":)";
     openai::append_json_string(out, gateway_.fleet_.site.currency);
+    out += R"(,"handed_over":)";
+    out += served.handed_over ? std::to_string(served.handed_over->count()) : "null";
     out += R"(,"token_window":)";
     if (const std::optional<ServedWindow>& window = served.window) {
       out += fmt::format(R"({{"promised":{{"ttft_s":{},"itl_s":{}}},"itl_max_s":{},"kept":{}}})",
@@ -481,9 +483,9 @@ std::vector<const engine::Engine*> Gateway::counting_engines(const Offer& offer,
   return engines;
 }
 
-void Gateway::set_beats(PoolId pool) {
-  std::optional<unsigned long long> all;
-  unsigned long long missed = 0;
+void Gateway::set_own_counts(PoolId pool) {
+  std::optional<unsigned long long> all, handed_over;
+  unsigned long long missed = 0, failed = 0;
   for (std::size_t i = 0; i < owners_.size(); ++i) {
     if (owners_[i] != pool)
       continue;
@@ -491,11 +493,15 @@ void Gateway::set_beats(PoolId pool) {
     if (load.beats)
       all = all.value_or(0) + *load.beats;
     missed += load.missed_beats.value_or(0);
+    if (load.prompts_handed_over)
+      handed_over = handed_over.value_or(0) + *load.prompts_handed_over;
+    failed += load.prompts_not_handed_over.value_or(0);
   }
-  if (all) {
-    metrics_.set_beats(fleet_.pool(pool).name, static_cast<double>(*all),
-                       static_cast<double>(missed));
-  }
+  const std::string& name = fleet_.pool(pool).name;
+  if (all)
+    metrics_.set_beats(name, static_cast<double>(*all), static_cast<double>(missed));
+  if (handed_over)
+    metrics_.set_handed_over(name, static_cast<double>(*handed_over), static_cast<double>(failed));
 }
 
 void Gateway::set_load_reports(PoolId pool) {
@@ -551,7 +557,7 @@ std::string Gateway::metrics_text() {
   metrics_.set_in_flight(static_cast<double>(stats.in_flight));
   for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
     metrics_.set_backend_up(fleet_.pools[i].name, replicas_up(PoolId(i)));
-    set_beats(PoolId(i));
+    set_own_counts(PoolId(i));
     set_load_reports(PoolId(i));
   }
   return metrics_.text();

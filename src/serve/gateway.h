@@ -60,7 +60,7 @@ class Gateway {
   std::vector<const engine::Engine*> counting_engines(const Offer& offer,
                                                       ServiceClass service_class) const;
   int replicas_up(PoolId pool) const;
-  void set_beats(PoolId pool);
+  void set_own_counts(PoolId pool);
   void set_load_reports(PoolId pool);
   void finish(RequestId id);
   void ask_to_keep_alive();

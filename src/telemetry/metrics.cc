@@ -76,6 +76,9 @@ struct Metrics::Impl {
   prometheus::Family<prometheus::Gauge>& beats =
       family(registry, prometheus::BuildGauge(), "medley_token_beats",
              "Beats of static schedules on which tokens were to be released, since the start");
+  prometheus::Family<prometheus::Gauge>& handed_over =
+      family(registry, prometheus::BuildGauge(), "medley_prompts_handed_over",
+             "Long prompts that were to be read by another engine of the replica, since the start");
   prometheus::Family<prometheus::Gauge>& load_reports =
       family(registry, prometheus::BuildGauge(), "medley_load_reports",
              "Questions to engines for their load, by outcome, since the start");
@@ -174,6 +177,11 @@ void Metrics::set_backend_up(std::string_view pool, double replicas) {
 void Metrics::set_beats(std::string_view pool, double all, double missed) {
   impl_->beats.Add({{"pool", label(pool)}, {"outcome", "kept"}}).Set(all - missed);
   impl_->beats.Add({{"pool", label(pool)}, {"outcome", "missed"}}).Set(missed);
+}
+
+void Metrics::set_handed_over(std::string_view pool, double done, double failed) {
+  impl_->handed_over.Add({{"pool", label(pool)}, {"outcome", "done"}}).Set(done);
+  impl_->handed_over.Add({{"pool", label(pool)}, {"outcome", "failed"}}).Set(failed);
 }
 
 void Metrics::set_load_reports(std::string_view pool, double heard, double failed,

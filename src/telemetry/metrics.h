@@ -45,6 +45,7 @@ class Metrics {
   void set_backend_up(std::string_view pool, double replicas);
   // Of engines that release tokens on a beat, since they were started.
   void set_beats(std::string_view pool, double all, double missed);
+  void set_handed_over(std::string_view pool, double done, double failed);
 
   // Questions to a pool's engines for their load, since the start, and how old the oldest answer
   // among its replicas is, seconds.

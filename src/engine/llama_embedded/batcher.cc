@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/llama_embedded/llama_kv.h"
 #include "engine/llama_embedded/sampler.h"
 
 namespace medley::engine::llama_embedded {
@@ -30,6 +31,15 @@ void Batcher::add(Job job, std::vector<Happening>& happenings) {
       read_prompt(encoder_.tokenizer(), context_tokens_, job.generation);
   if (!prompt)
     return happenings.push_back({job.number, std::move(prompt).error()});
+  if (job.generation.only_read) {
+    // What follows the last token is for another engine to say.
+    prompt->pop_back();
+    if (prompt->empty()) {
+      return happenings.push_back(
+          {job.number,
+           Error{ErrorCode::kInvalid, "a prompt of one token leaves nothing to read", {}}});
+    }
+  }
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 
@@ -56,8 +66,11 @@ StepWork Batcher::step(std::vector<Happening>& happenings) {
       continue;
     Running& running = *slots_[slot];
     running.fed += static_cast<std::size_t>(running.take);
-    if (running.take > 0 && running.output_row >= 0)
+    if (running.only_read && running.fed == running.prompt.size()) {
+      hand_over(slot, happenings);
+    } else if (running.take > 0 && running.output_row >= 0) {
       choose_next(slot, happenings);
+    }
   }
   return work;
 }
@@ -83,6 +96,7 @@ void Batcher::admit(std::vector<Happening>& happenings) {
         .answer = Answer(waiting.job, count, context_tokens_),
         .admission = ++admissions_,
         .prompt = std::move(waiting.prompt),
+        .only_read = waiting.job.generation.only_read,
         .sampler = make_sampler(model_, waiting.job.generation.sampling, waiting.job.seed),
     };
     ++running_count_;
@@ -122,7 +136,7 @@ void Batcher::fill_batch() {
     running.output_row = -1;
     for (int i = 0; i < running.take; ++i) {
       const std::size_t position = running.fed + static_cast<std::size_t>(i);
-      const bool last = position + 1 >= running.prompt.size();
+      const bool last = position + 1 >= running.prompt.size() && !running.only_read;
       const std::int32_t row = batch_.n_tokens++;
       batch_.token[row] = running.next ? *running.next : running.prompt[position];
       batch_.pos[row] = static_cast<llama_pos>(position);
@@ -161,6 +175,17 @@ void Batcher::choose_next(std::size_t slot, std::vector<Happening>& happenings) 
     piece = token_text(*vocab_, token);
   if (running.answer.add(piece, happenings))
     release(slot);
+}
+
+void Batcher::hand_over(std::size_t slot, std::vector<Happening>& happenings) {
+  const std::uint64_t job = slots_[slot]->answer.job();
+  Result<KvState> state = export_kv(context_, static_cast<llama_seq_id>(slot));
+  if (state.ok()) {
+    happenings.push_back({job, PromptRead{std::make_shared<const KvState>(*std::move(state))}});
+  } else {
+    happenings.push_back({job, std::move(state).error()});
+  }
+  release(slot);
 }
 
 void Batcher::release(std::size_t slot) {

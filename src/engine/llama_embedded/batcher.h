@@ -19,9 +19,10 @@ namespace medley::engine::llama_embedded {
 // Not thread-safe.
 class Batcher final : public Worker {
  public:
-  // All outlive the batcher. A step takes up to `step_tokens`, which are at least
-  // `capacity.sequences`: first one for each sequence that has its prompt behind it, so that a long
-  // prompt stalls nobody, then prompts in the order of admission.
+  // All outlive the batcher; prompts can only be handed over from a cache in F32. A step takes up
+  // to `step_tokens`, which are at least `capacity.sequences`: first one for each sequence that has
+  // its prompt behind it, so that a long prompt stalls nobody, then prompts in the order of
+  // admission.
   Batcher(const llama_model& model, llama_context& context, const PromptEncoder& encoder,
           const Capacity& capacity, int step_tokens);
   ~Batcher() override;
@@ -44,6 +45,7 @@ class Batcher final : public Worker {
     Answer answer;
     std::uint64_t admission = 0;  // order of
     std::vector<llama_token> prompt;
+    bool only_read = false;           // the prompt, which has lost its last token here
     std::size_t fed = 0;              // tokens in the KV cache
     std::optional<llama_token> next;  // chosen, not in the KV cache yet
     SamplerHandle sampler;
@@ -57,6 +59,7 @@ class Batcher final : public Worker {
   // Empty: it worked.
   std::optional<Error> decode();
   void choose_next(std::size_t slot, std::vector<Happening>& happenings);
+  void hand_over(std::size_t slot, std::vector<Happening>& happenings);
   void release(std::size_t slot);
   void fail_all(const Error& error, std::vector<Happening>& happenings);
 

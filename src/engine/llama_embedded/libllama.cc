@@ -219,11 +219,12 @@ Capacity fit_capacity(const Wishes& wishes, long long trained_tokens, double kv_
 }
 
 Capacity fit_capacity(const Wishes& wishes, const llama_model& model) {
-  // Keys and values as 2-byte numbers; heads of the usual width (a few models have wider ones).
+  // Heads of the usual width (a few models have wider ones).
   const double head_size =
       static_cast<double>(llama_model_n_embd(&model)) / std::max(1, llama_model_n_head(&model));
-  const double kv_bytes_per_token =
-      2.0 * 2.0 * llama_model_n_layer(&model) * llama_model_n_head_kv(&model) * head_size;
+  const double kv_bytes_per_token = 2.0 * (wishes.half_kv ? 2.0 : 4.0) *
+                                    llama_model_n_layer(&model) * llama_model_n_head_kv(&model) *
+                                    head_size;
   const double memory_bytes =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
   return fit_capacity(wishes, llama_model_n_ctx_train(&model), kv_bytes_per_token,

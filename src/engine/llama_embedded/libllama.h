@@ -65,6 +65,7 @@ struct Capacity {
 struct Wishes {
   int sequences = 8;
   long long context_tokens = 0;  // 0: as many as the model was trained for
+  bool half_kv = true;           // as ContextShape's
 };
 Capacity fit_capacity(const Wishes& wishes, long long trained_tokens, double kv_bytes_per_token,
                       double kv_budget_bytes);

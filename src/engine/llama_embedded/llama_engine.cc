@@ -10,6 +10,7 @@
 #include "base/statistics.h"
 #include "engine/llama_embedded/batcher.h"
 #include "engine/llama_embedded/libllama.h"
+#include "engine/llama_embedded/llama_kv.h"
 #include "engine/llama_embedded/prompt_encoder.h"
 #include "engine/llama_embedded/sampler.h"
 #include "engine/threaded_engine.h"
@@ -30,7 +31,8 @@ constexpr int kMostSequences = 64;
 Wishes wishes_of(const Pool& pool) {
   const int asked = pool.slots.value_or(pool.batching.max_running);
   // Beyond that it is the default of data-centre devices, not somebody's wish for this machine.
-  return {.sequences = asked >= 1 && asked <= kMostSequences ? asked : kDefaultSequences};
+  return {.sequences = asked >= 1 && asked <= kMostSequences ? asked : kDefaultSequences,
+          .half_kv = !pool.engine.full_kv};
 }
 
 int step_tokens_of(const Pool& pool, const Capacity& capacity) {
@@ -42,7 +44,8 @@ ContextShape shape_of(const Pool& pool, const Capacity& capacity) {
   return {.sequences = capacity.sequences,
           .context_tokens = capacity.context_tokens,
           .step_tokens = step_tokens_of(pool, capacity),
-          .threads = std::max(1, pool.engine.threads)};
+          .threads = std::max(1, pool.engine.threads),
+          .half_kv = !pool.engine.full_kv};
 }
 
 class LlamaEngine final : public ThreadedEngine {
@@ -129,6 +132,21 @@ class Bench {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   }
 
+  // Reads a prompt for as long as the context has room, or the time allows, one step at least:
+  // answers its tokens.
+  Result<int> read(Clock::time_point end) {
+    forget();
+    const auto context = static_cast<int>(shape_.context_tokens);
+    int position = 0;
+    while (position < context && (position == 0 || Clock::now() < end)) {
+      const int tokens = std::min(shape_.step_tokens, context - position);
+      if (const Result<double> took = step(1, tokens, position); !took.ok())
+        return took.error();
+      position += tokens;
+    }
+    return position;
+  }
+
   void forget() { llama_memory_clear(llama_get_memory(&context_), /*data=*/false); }
 
   // The median step that decodes `sequences`, from up to 100 steps or `budget`.
@@ -200,6 +218,30 @@ Result<MeasuredSpeed> measure(const Pool& pool) {
       .max_context = capacity.context_tokens,
       .prefill_chunk = shape.step_tokens,
   };
+}
+
+Result<ReadingSpeed> measure_reading(const Pool& pool, long long context_tokens) {
+  using std::chrono::milliseconds;
+  MEDLEY_TRY(const ModelHandle model, load_model(pool.model_path));
+  Wishes wishes = wishes_of(pool);
+  wishes.context_tokens = context_tokens;
+  const Capacity capacity = fit_capacity(wishes, *model);
+  const ContextShape shape = shape_of(pool, capacity);
+  MEDLEY_TRY(const ContextHandle context, make_context(*model, shape, nullptr, nullptr));
+  Bench bench(*model, *context, shape);
+  MEDLEY_TRY(const double short_s, bench.decode_step(1, milliseconds(20)));
+  std::vector<double> per_token;
+  const Clock::time_point end = Clock::now() + milliseconds(300);
+  while (per_token.empty() || (per_token.size() < 5 && Clock::now() < end)) {
+    const Clock::time_point begin = Clock::now();
+    // As long as the context holds, so that what attention costs is in it.
+    MEDLEY_TRY(const int read, bench.read(end));
+    MEDLEY_TRY(const KvState state, export_kv(*context, 0));
+    MEDLEY_CHECK(state.positions == read);
+    per_token.push_back(std::chrono::duration<double>(Clock::now() - begin).count() / read);
+  }
+  return ReadingSpeed{.per_step = Seconds(short_s),
+                      .per_token = Seconds(summarise(std::move(per_token)).p50)};
 }
 
 }  // namespace medley::engine::llama_embedded

@@ -16,6 +16,9 @@ namespace medley::engine::llama_embedded {
 // The last token of an answer that the model ends itself is counted but not shown, so the counts of
 // on_tokens add up to Ending::output_tokens.
 //
+// A generation that is only to be read (Generation::only_read) is handed over from a cache in F32
+// (engine.full_kv); from another it fails. `context.pool` and `context.model` are read here alone.
+//
 // Errors: a missing or broken model file, a libllama of another release, too little memory.
 Result<std::unique_ptr<Engine>> make_llama_engine(const EngineContext& context);
 
@@ -34,5 +37,15 @@ struct MeasuredSpeed {
 // milliseconds, else one step of each kind. Uses pool.model_path, engine.threads, slots and
 // batching.
 Result<MeasuredSpeed> measure(const Pool& pool);
+
+// What it takes to read a prompt alone and hand its cache over: about per_step + tokens ·
+// per_token.
+struct ReadingSpeed {
+  Seconds per_step, per_token;
+};
+
+// The same for a pool that only reads, with a cache of that many tokens: about a third of a second.
+// Precondition: engine.full_kv.
+Result<ReadingSpeed> measure_reading(const Pool& pool, long long context_tokens);
 
 }  // namespace medley::engine::llama_embedded

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
 #include "engine/static_schedule/draw.h"
+#include "engine/static_schedule/kv_copy.h"
 
 namespace medley::engine::static_schedule {
 
@@ -26,6 +28,11 @@ void Rotation::add(Job job, std::vector<Happening>& happenings) {
       engine::read_prompt(codec_.tokenizer(), machine_.context(), job.generation);
   if (!prompt)
     return happenings.push_back({job.number, std::move(prompt).error()});
+  // The last token is this engine's, since the answer begins with what follows it.
+  std::shared_ptr<const KvState>& read = job.generation.read;
+  if (read &&
+      (!fits(*read, machine_).ok() || std::cmp_greater_equal(read->positions, prompt->size())))
+    read.reset();
   waiting_.push_back({std::move(job), std::move(prompt).value()});
 }
 
@@ -50,7 +57,11 @@ StepWork Rotation::step(std::vector<Happening>& happenings) {
   const Clock::time_point end =
       std::min(begin + pace_.window, next_begin().value_or(Clock::time_point::max()));
   while (const std::optional<std::size_t> slot = next_prompt()) {
-    work.prompt_tokens += read_prompt(*slot, end, happenings);
+    if (slots_[*slot]->read) {
+      take_over(*slot, end);
+    } else {
+      work.prompt_tokens += read_prompt(*slot, end, happenings);
+    }
     const bool is_read = !slots_[*slot] || slots_[*slot]->next;
     if (is_read || pace_.now() >= end)
       break;
@@ -88,11 +99,14 @@ void Rotation::admit(std::vector<Happening>& happenings) {
     Waiting waiting = std::move(waiting_.front());
     waiting_.pop_front();
     const Sampling& sampling = waiting.job.generation.sampling;
+    const std::shared_ptr<const KvState>& read = waiting.job.generation.read;
     const auto count = static_cast<long long>(waiting.prompt.size());
     slots_[slot] = Stream{
         .answer = Answer(waiting.job, count, machine_.context()),
         .admission = ++admissions_,
         .prompt = std::move(waiting.prompt),
+        .read = read,
+        .handed_over = read ? std::optional(Tokens(read->positions)) : std::nullopt,
         .temperature = sampling.temperature.value_or(codec_.temperature()),
         .top_p = sampling.top_p.value_or(codec_.top_p()),
         .prng = Prng(sampling.seed.value_or(waiting.job.seed)),
@@ -125,16 +139,32 @@ std::optional<std::size_t> Rotation::next_prompt() const {
   return first;
 }
 
+std::size_t Rotation::piece(std::size_t left, Clock::time_point end) const {
+  std::size_t count = std::min(left, std::size_t{Machine::kMostTogether});
+  if (pace_.prompt_token.count() > 0) {
+    const auto in_time = std::max<long long>(1, (end - pace_.now()) / pace_.prompt_token);
+    count = std::min(count, static_cast<std::size_t>(in_time));
+  }
+  return count;
+}
+
+// Copying a token's keys and values takes less than computing them.
+void Rotation::take_over(std::size_t slot, Clock::time_point end) {
+  Stream& stream = *slots_[slot];
+  const auto left = static_cast<std::size_t>(stream.read->positions - stream.fed);
+  const int to = stream.fed + static_cast<int>(piece(left, end));
+  write_kv(machine_, static_cast<int>(slot), *stream.read, stream.fed, to);
+  stream.fed = to;
+  if (to == stream.read->positions)
+    stream.read.reset();
+}
+
 int Rotation::read_prompt(std::size_t slot, Clock::time_point end,
                           std::vector<Happening>& happenings) {
   Stream& stream = *slots_[slot];
   const auto rest =
       std::span<const int>(stream.prompt).subspan(static_cast<std::size_t>(stream.fed));
-  std::size_t count = std::min(rest.size(), std::size_t{Machine::kMostTogether});
-  if (pace_.prompt_token.count() > 0) {
-    const auto in_time = std::max<long long>(1, (end - pace_.now()) / pace_.prompt_token);
-    count = std::min(count, static_cast<std::size_t>(in_time));
-  }
+  const std::size_t count = piece(rest.size(), end);
   const bool last = count == rest.size();
   machine_.read(static_cast<int>(slot), rest.first(count), stream.fed, last);
   stream.fed += static_cast<int>(count);
@@ -174,8 +204,11 @@ void Rotation::choose(std::size_t slot, std::optional<Clock::time_point> due,
     piece = codec_.piece(token);
   const std::size_t said = happenings.size();
   const bool over = stream.answer.add(piece, happenings);
-  for (std::size_t i = said; i < happenings.size(); ++i)
+  for (std::size_t i = said; i < happenings.size(); ++i) {
     happenings[i].due = due;
+    if (auto* ending = std::get_if<Ending>(&happenings[i].what))
+      ending->handed_over = stream.handed_over;
+  }
   if (over)
     release(slot);
 }

@@ -57,6 +57,8 @@ class Rotation final : public Worker {
     Answer answer;
     std::uint64_t admission = 0;  // order of
     std::vector<int> prompt;
+    std::shared_ptr<const KvState> read;  // elsewhere, and not all taken over yet
+    std::optional<Tokens> handed_over;
     int fed = 0;              // tokens in the KV cache
     std::optional<int> next;  // chosen, not in the KV cache yet
     Clock::time_point due;    // of the token after that
@@ -74,7 +76,11 @@ class Rotation final : public Worker {
   void decode(std::size_t slot, std::vector<Happening>& happenings);
   // The slot whose prompt has waited longest.
   std::optional<std::size_t> next_prompt() const;
-  // As many tokens as are read together and end by then, one at least; answers how many.
+  // The same of the cache of a prompt that was read elsewhere.
+  void take_over(std::size_t slot, Clock::time_point end);
+  // As many tokens as are read together and end by then, one at least.
+  std::size_t piece(std::size_t left, Clock::time_point end) const;
+  // A piece of the prompt; answers how many tokens.
   int read_prompt(std::size_t slot, Clock::time_point end, std::vector<Happening>& happenings);
   // Of the first token of a stream, which is there now. Empty: nobody else has a beat to share.
   std::optional<Clock::time_point> first_due() const;

@@ -65,7 +65,22 @@ Machine::Machine(const Program& program, const Options& options)
     : program_(program),
       kernels_(kernels(options.isa)),
       slots_(options.slots),
-      cores_(options.cores) {}
+      cores_(options.cores) {
+  const std::int64_t bytes = program_.layout.half_kv ? 2 : 4;
+  const std::int64_t head = std::int64_t{program_.context} * program_.head_size;
+  for (std::size_t u = 0; u < program_.units.size(); ++u) {
+    for (const Instruction& i : program_.units[u].instructions) {
+      if (i.operation != Operation::kStore)
+        continue;
+      const auto layer = static_cast<std::size_t>(i.layer);
+      homes_.resize(std::max(homes_.size(), layer + 1));
+      for (int kv_head = 0; kv_head < i.kv_heads; ++kv_head) {
+        homes_[layer].push_back({u, i.kv_offset / bytes + kv_head * head, i.kv_heads * head,
+                                 program_.units[u].kv_bytes / bytes});
+      }
+    }
+  }
+}
 
 Result<std::unique_ptr<Machine>> Machine::make(const Graph& graph, const Program& program,
                                                const Options& options) {
@@ -380,24 +395,12 @@ void Machine::copy_logits(std::span<float> out) const {
 }
 
 Machine::Place Machine::place(int slot, int layer, int kv_head, int position) const {
-  for (std::size_t u = 0; u < units_.size(); ++u) {
-    for (const Instruction& i : program_.units[u].instructions) {
-      if (i.operation != Operation::kStore || i.layer != layer)
-        continue;
-      if (kv_head >= i.kv_heads) {
-        kv_head -= i.kv_heads;
-        break;
-      }
-      const std::int64_t bytes = program_.layout.half_kv ? 2 : 4;
-      const std::int64_t head = std::int64_t{program_.context} * program_.head_size;
-      const std::int64_t begin = (slot * program_.units[u].kv_bytes + i.kv_offset) / bytes;
-      return {u,
-              begin + kv_head * head + std::int64_t{position / 16} * 16 * program_.head_size +
-                  position % 16,
-              i.kv_heads * head};
-    }
-  }
-  MEDLEY_CHECK(false, "a layer or KV head that is not there");
+  const Home& home =
+      homes_.at(static_cast<std::size_t>(layer)).at(static_cast<std::size_t>(kv_head));
+  return {home.unit,
+          home.key + slot * home.slot_size + std::int64_t{position / 16} * 16 * program_.head_size +
+              position % 16,
+          home.to_values};
 }
 
 void Machine::read_kv(int slot, int layer, int kv_head, int position, float* key,

@@ -61,6 +61,8 @@ class Machine {
   void read_kv(int slot, int layer, int kv_head, int position, float* key, float* value) const;
   void write_kv(int slot, int layer, int kv_head, int position, const float* key,
                 const float* value);
+  int layers() const { return static_cast<int>(homes_.size()); }
+  int kv_heads() const { return homes_.empty() ? 0 : static_cast<int>(homes_.front().size()); }
 
   // For whoever times them one by one (costs.h): what the first unit's thread does, and for which
   // token of slot 0.
@@ -101,6 +103,12 @@ class Machine {
     std::int64_t to_values;  // from there
   };
 
+  // Where a KV head of a layer has its cache in slot 0, in numbers, and how far slots are apart.
+  struct Home {
+    std::size_t unit;
+    std::int64_t key, to_values, slot_size;
+  };
+
   Machine(const Program& program, const Options& options);
   Status bind(const Graph& graph);
   void bind_step(const Graph& graph, int unit, int together, const Instruction& instruction);
@@ -118,6 +126,7 @@ class Machine {
   const int slots_;
   const std::vector<int> cores_;
   bool locked_ = true;
+  std::vector<std::vector<Home>> homes_;  // by layer and KV head
   Memory common_;
   std::vector<std::unique_ptr<Unit>> units_;
 
