@@ -149,6 +149,7 @@ std::string to_json(const Study& study) {
     demands.push_back({{"name", demand.name},
                        {"class", std::string(name_of(demand.service_class))},
                        {"asked", demand.attain},
+                       {"kept_in_failures", is_protected(study.requirements, g)},
                        {"safety", study.chosen.safety[g]}});
   }
   out["demands"] = std::move(demands);
