@@ -10,6 +10,7 @@
 #include "plan/study.h"
 #include "plan/study_html.h"
 #include "plan/study_json.h"
+#include "plan/training_rows.h"
 
 namespace medley::cli {
 namespace {
@@ -33,6 +34,7 @@ int complain(const Error& error, std::FILE* err) {
 
 void print_fleet(const Study& study, std::FILE* out) {
   const Plan& plan = study.chosen.plan;
+  const std::vector<plan::Period> periods = plan::periods_of(study.requirements);
   Table table({{"pool"},
                {"zone"},
                {"replicas", Align::kRight},
@@ -50,12 +52,8 @@ void print_fleet(const Study& study, std::FILE* out) {
       if (std::any_of(rates.begin(), rates.end(), [](double rate) { return rate > 1e-6; }))
         served += (served.empty() ? "" : ", ") + study.requirements.demands[g].name;
     }
-    for (std::size_t j = 0; j < study.requirements.jobs.size(); ++j) {
-      if (plan.lent[p][j] > 0) {
-        served += fmt::format("{}{} ({} lent)", served.empty() ? "" : ", ",
-                              study.requirements.jobs[j].name, plan.lent[p][j]);
-      }
-    }
+    if (const std::string lent = plan::lent_in_words(periods, plan.lent[p]); !lent.empty())
+      served += (served.empty() ? "" : ", ") + lent;
     const bool rented = type.service.has_value();
     if (rented && !plan.has_work(p))
       served = "failures alone";
@@ -84,14 +82,18 @@ void print_fleet(const Study& study, std::FILE* out) {
             offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
     }
   }
-  for (const Plan::Training& training : plan.training) {
-    fmt::print(out, "{}: {:.0f} device-hours a day on {} in {}{}\n",
-               study.requirements.jobs[training.job].name, training.device_hours,
-               study.requirements.devices[training.device].name, training.zone,
-               training.devices > 0 ? fmt::format(", {} device{} of its own", training.devices,
-                                                  training.devices == 1 ? "" : "s")
-                                    : "");
+  for (const auto& [place, devices] : plan.trainers) {
+    fmt::print(out, "{} device{} of {} in {} only train{}\n", devices, devices == 1 ? "" : "s",
+               study.requirements.devices[place.first].name, place.second, devices == 1 ? "s" : "");
   }
+  std::vector<Column> columns;
+  for (const std::string& title : plan::training_titles())
+    columns.push_back({title});
+  Table training(std::move(columns));
+  for (std::vector<std::string>& row : plan::training_rows(study.requirements, plan))
+    training.add_row(std::move(row));
+  if (training.rows() > 0)
+    fmt::print(out, "\n{}\n", training.text());
 }
 
 void print_candidates(const Study& study, std::FILE* out) {

@@ -596,7 +596,7 @@ class Reader {
         MEDLEY_TRY(job.device_hours[accelerator->id], value.number(kPositive));
       }
       if (entries.empty())
-        return hours->error("expected device-hours a day by device, as {h100_sxm: 40}");
+        return hours->error("expected device-hours of a run by device, as {h100_sxm: 40}");
     }
     if (const auto window = fields.child("between")) {
       MEDLEY_TRY(const std::vector<Node> pair, window->items());
@@ -609,8 +609,36 @@ class Reader {
       if (job.hours == 0)
         job.hours = 24;
     }
+    read_days(fields, job);
     MEDLEY_TRY_STATUS(fields.finish());
     return add_named(out_.jobs, std::move(job), node);
+  }
+
+  // A job with a deadline is done once unless it says how often it comes back; one that says
+  // neither comes back every day.
+  static void read_days(Fields& fields, TrainingJob& job) {
+    job.gang = static_cast<int>(fields.whole("gang", 0, {1, 100'000}));
+    const auto every = fields.whole("every_days", Whole{1, kDaysAYear});
+    const auto deadline = fields.whole("deadline_days", Whole{1, kDaysAYear});
+    job.every_days = static_cast<int>(every.value_or(deadline ? 0 : 1));
+    job.deadline_days = static_cast<int>(deadline.value_or(job.once() ? 1 : job.every_days));
+    job.start_day = static_cast<int>(fields.whole("start_day", 0, {0, kDaysAYear - 1}));
+    if (fields.failed())
+      return;
+    if (const auto start = fields.child("start_day"); start && !job.once()) {
+      fields.fail(
+          start->key_error("is of a job that is done once: give deadline_days and no every_days"));
+    } else if (!job.once() && job.deadline_days > job.every_days) {
+      fields.fail(fields.child("deadline_days")
+                      ->error(fmt::format("a run that may take {} days is not done when the next "
+                                          "one comes, every {} days: write {} at most",
+                                          job.deadline_days, job.every_days, job.every_days)));
+    } else if (job.start_day + job.deadline_days > kDaysAYear) {
+      fields.fail(
+          fields.child("deadline_days")
+              ->error(fmt::format("a plan is of {} days: day {} and {} more are beyond them",
+                                  kDaysAYear, job.start_day, job.deadline_days)));
+    }
   }
 
   Fields fields_;

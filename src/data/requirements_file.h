@@ -44,12 +44,25 @@ struct Demand {
   std::optional<Duration> deadline_left() const;
 };
 
-// Training and fine-tuning that comes back every day.
+// A year, as a plan counts it: days of 24 hours, all alike to who is served.
+inline constexpr int kDaysAYear = 365;
+
+// Training and fine-tuning: every day, every so many days, or once.
 struct TrainingJob {
   std::string name;
   LabelId label;
-  std::map<std::string, double> device_hours;  // a day, by device id; others cannot run it
-  int from_hour = 0, hours = 24;               // when it may run; it must be done by the end
+  std::map<std::string, double> device_hours;  // of a run, by device id; others cannot run it
+  int from_hour = 0, hours = 24;               // of each day, when it may run
+  int start_day = 0;                           // days from now; only of what is done once
+  int deadline_days = 1;                       // after the start of a run it is done
+  int every_days = 1;                          // it comes back; 0: it is done once
+  int gang = 0;                                // devices that it runs on at once; 0: any number
+
+  bool once() const { return every_days == 0; }
+  bool runs_at(int hour) const { return (hour - from_hour + 24) % 24 < hours; }
+  double runs_a_year() const { return once() ? 1 : static_cast<double>(kDaysAYear) / every_days; }
+  // Hours in which a run may use a device.
+  double hours_to_deadline() const { return static_cast<double>(deadline_days) * hours; }
 };
 
 // One way to get one kind of device.

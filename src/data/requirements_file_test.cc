@@ -180,6 +180,47 @@ TEST(RequirementsFile, ARecordMayTakeThePlaceOfDemands) {
                    .ok());
 }
 
+TEST(RequirementsFile, AJobIsDoneOnceOrComesBack) {
+  const auto job = [](const std::string& days) {
+    const auto read = parse_requirements("jobs:\n  - {name: tune, device_hours: {h100_sxm: 40}" +
+                                             days + "}\ndevices: [{device: h100_sxm, price: 1}]\n",
+                                         "buy.yaml", catalog());
+    EXPECT_TRUE(read.ok()) << (read.ok() ? "" : read.error().message);
+    return read->jobs[0];
+  };
+  EXPECT_EQ(job("").every_days, 1);
+  EXPECT_EQ(job("").deadline_days, 1);
+  EXPECT_EQ(job("").gang, 0);
+  const TrainingJob once = job(", deadline_days: 14, start_day: 3, gang: 8, between: [22, 6]");
+  EXPECT_TRUE(once.once());
+  EXPECT_EQ(once.start_day, 3);
+  EXPECT_EQ(once.gang, 8);
+  EXPECT_EQ(once.hours_to_deadline(), 14 * 8);
+  EXPECT_EQ(once.runs_a_year(), 1);
+  EXPECT_EQ(job(", every_days: 5").deadline_days, 5);
+  EXPECT_EQ(job(", every_days: 5, deadline_days: 2").runs_a_year(), 73);
+
+  const std::string file =
+      "jobs:\n  - {name: tune, device_hours: {h100_sxm: 40}, every_days: 5}\n"
+      "devices: [{device: h100_sxm, price: 1}]\n";
+  const std::tuple<std::string, std::string> cases[] = {
+      {"every_days: 5, deadline_days: 6",
+       "jobs[0].deadline_days: a run that may take 6 days is not done when the next one comes, "
+       "every 5 days: write 5 at most"},
+      {"every_days: 5, start_day: 2",
+       "jobs[0].start_day: is of a job that is done once: give deadline_days and no every_days"},
+      {"start_day: 2", "is of a job that is done once"},
+      {"deadline_days: 300, start_day: 100",
+       "jobs[0].deadline_days: a plan is of 365 days: day 100 and 300 more are beyond them"},
+      {"deadline_days: 1.5", "jobs[0].deadline_days: expected a whole number"},
+      {"gang: 0", "jobs[0].gang: "},
+      {"every_days: 0", "jobs[0].every_days: "}};
+  for (const auto& [by, message] : cases) {
+    const std::string said = error(file, "every_days: 5", by);
+    EXPECT_NE(said.find(message), std::string::npos) << by << ": " << said;
+  }
+}
+
 TEST(RequirementsFile, ATraceGivesRatesAndLengths) {
   const std::string folder = testing::TempDir();
   {

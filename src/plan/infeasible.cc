@@ -73,6 +73,7 @@ class Analysis {
     MEDLEY_TRY_STATUS(filter(jobs(), left, kept));
     MEDLEY_TRY(const std::vector<Element> targets, targets_of(left));
     MEDLEY_TRY_STATUS(filter(targets, left, kept));
+    MEDLEY_TRY_STATUS(filter(deadlines(left), left, kept));
     MEDLEY_TRY_STATUS(filter(limits(), left, kept));
     Conflict conflict;
     for (const Element& element : kept)
@@ -132,18 +133,27 @@ class Analysis {
     return cheapest(requirements, pools.types, *solver_, options);
   }
 
-  // Why a job can stand nowhere; empty where it can.
+  // Why a job cannot be done on any device; empty where it can.
   std::string no_device_for(const data::TrainingJob& job) const {
     const Label& label = asked_.frame.labels[job.label.number()];
     bool offered = false;
+    std::string slow;
     for (const DeviceOffer& offer : asked_.devices) {
-      if (!job.device_hours.contains(offer.accelerator.id))
+      const auto hours = job.device_hours.find(offer.accelerator.id);
+      if (hours == job.device_hours.end())
         continue;
       offered = true;
-      if (std::any_of(offer.zones.begin(), offer.zones.end(),
-                      [&](const std::string& zone) { return label.allows(zone); }))
+      if (std::none_of(offer.zones.begin(), offer.zones.end(),
+                       [&](const std::string& zone) { return label.allows(zone); }))
+        continue;
+      if (job.gang == 0 || hours->second <= job.gang * job.hours_to_deadline())
         return {};
+      slow =
+          fmt::format("on {} {} at once it takes {:.4g} h, and it has {:.4g} h until its deadline",
+                      job.gang, hours->first, hours->second / job.gang, job.hours_to_deadline());
     }
+    if (!slow.empty())
+      return slow;
     std::vector<std::string> runs;
     for (const auto& [device, hours] : job.device_hours)
       runs.push_back(device);
@@ -212,6 +222,70 @@ class Analysis {
     return elements;
   }
 
+  // Days, hours and gangs of the jobs that are left.
+  std::vector<Element> deadlines(const Requirements& left) const {
+    std::vector<Element> elements;
+    for (const data::TrainingJob& job : left.jobs) {
+      const auto with = [name = job.name](auto change) {
+        return [name, change](Requirements& of) {
+          for (data::TrainingJob& each : of.jobs) {
+            if (each.name == name)
+              change(each);
+          }
+        };
+      };
+      const int most = job.once() ? data::kDaysAYear - job.start_day : job.every_days;
+      const auto said = [name = job.name](double days) {
+        return fmt::format("deadline of {:g} day{} for {}", days, days == 1 ? "" : "s", name);
+      };
+      if (job.deadline_days < most) {
+        const auto until = [](int days) {
+          return [days](data::TrainingJob& each) { each.deadline_days = days; };
+        };
+        elements.push_back({said(job.deadline_days), with(until(most)), said(most),
+                            static_cast<double>(job.deadline_days),
+                            [most](const Plan&) { return static_cast<double>(most); },
+                            [with, until, said](Requirements& of, double to) {
+                              with(until(static_cast<int>(to)))(of);
+                              return said(to);
+                            },
+                            [](double to) { return std::ceil(to - 1e-9); }});
+      }
+      const auto all_or_nothing = [&](std::string name, Change lift, std::string lifted) {
+        elements.push_back({std::move(name), std::move(lift), std::move(lifted), 0, {}, {}, {}});
+      };
+      if (job.hours < 24) {
+        all_or_nothing(fmt::format("hours of {} ({} to {})", job.name, job.from_hour,
+                                   (job.from_hour + job.hours) % 24),
+                       with([](data::TrainingJob& each) { each.hours = 24; }),
+                       fmt::format("{} at any hour", job.name));
+      }
+      if (job.gang > 1) {
+        all_or_nothing(fmt::format("{} devices at once for {}", job.gang, job.name),
+                       with([](data::TrainingJob& each) { each.gang = 0; }),
+                       fmt::format("{} on any number of devices", job.name));
+      }
+      add_label(job.label, job.name, elements);
+    }
+    return elements;
+  }
+
+  void add_label(LabelId id, const std::string& name, std::vector<Element>& elements) const {
+    const Label& label = asked_.frame.labels[id.number()];
+    if (label.any_zone)
+      return;
+    elements.push_back(
+        {fmt::format(
+             "label {} of {} (zones: {})", label.name, name,
+             label.zones.empty() ? "none" : fmt::format("{}", fmt::join(label.zones, ", "))),
+         [place = id.number()](Requirements& of) { of.frame.labels[place].any_zone = true; },
+         fmt::format("label {} allows every zone", label.name),
+         0,
+         {},
+         {},
+         {}});
+  }
+
   // Targets and labels of the demands that are left.
   Result<std::vector<Element>> targets_of(const Requirements& left) const {
     // Times what was asked, or what is reached at best: beyond that it is another demand.
@@ -263,21 +337,7 @@ class Analysis {
       add("TTFT", Obstacle::kTtft, &Targets::ttft);
       add("TPOT", Obstacle::kTpot, &Targets::tpot);
       add("deadline", Obstacle::kDeadline, &Targets::deadline);
-      const Label& label = asked_.frame.labels[demand.label.number()];
-      if (label.any_zone)
-        continue;
-      elements.push_back(
-          {fmt::format(
-               "label {} of {} (zones: {})", label.name, name,
-               label.zones.empty() ? "none" : fmt::format("{}", fmt::join(label.zones, ", "))),
-           [place = demand.label.number()](Requirements& of) {
-             of.frame.labels[place].any_zone = true;
-           },
-           fmt::format("label {} allows every zone", label.name),
-           0,
-           {},
-           {},
-           {}});
+      add_label(demand.label, name, elements);
     }
     return elements;
   }

@@ -113,6 +113,42 @@ TEST(PlanConflict, AJobWhoseDeviceIsNotOfferedSaysSo) {
   EXPECT_EQ(found.reason, "tune: it can run on a100_80_sxm, and none of that is under devices");
 }
 
+TEST(PlanConflict, AJobThatCannotBeDoneInTimeSaysWhatWouldHelp) {
+  const Conflict found = conflict(
+      "jobs: [{name: tune, device_hours: {h100_sxm: 700}, gang: 8, deadline_days: 7, "
+      "between: [22, 8]}]\n"
+      "devices: [{device: h100_sxm, price: 30000, per_node: 8}]\n");
+  EXPECT_EQ(found.elements, (Strings{"job tune", "deadline of 7 days for tune",
+                                     "hours of tune (22 to 8)", "8 devices at once for tune"}));
+  EXPECT_EQ(found.reason,
+            "tune: on 8 h100_sxm at once it takes 87.5 h, and it has 70 h until its deadline");
+  const auto helps = [&](const std::string& what) {
+    return std::any_of(found.relaxations.begin(), found.relaxations.end(),
+                       [&](const Relaxation& of) { return of.what == what && of.cost; });
+  };
+  for (const char* what : {"deadline of 9 days for tune", "tune at any hour",
+                           "tune on any number of devices", "leave out job tune"})
+    EXPECT_TRUE(helps(what)) << what;
+}
+
+TEST(PlanConflict, ADeadlineAndAStockThatCannotBeTogetherAreNamed) {
+  const Conflict found = conflict(
+      "jobs:\n"
+      "  - {name: first, device_hours: {h100_sxm: 48}, deadline_days: 2}\n"
+      "  - {name: second, device_hours: {h100_sxm: 48}, deadline_days: 3}\n"
+      "devices: [{device: h100_sxm, price: 30000, stock: 1}]\n");
+  EXPECT_EQ(found.elements,
+            (Strings{"job first", "job second", "deadline of 2 days for first",
+                     "deadline of 3 days for second", "stock of h100_sxm (1 devices)"}));
+  for (const char* what : {"deadline of 5 days for second",
+                           "stock of h100_sxm: 2 devices in place "
+                           "of 1"}) {
+    EXPECT_TRUE(std::any_of(found.relaxations.begin(), found.relaxations.end(),
+                            [&](const Relaxation& of) { return of.what == what && of.cost; }))
+        << what;
+  }
+}
+
 // Seventeen replicas at least, on nodes of two.
 Conflict many(const std::string& device, const std::string& more,
               const std::vector<double>& safety = {}) {
@@ -171,9 +207,11 @@ TEST(PlanConflict, OfRandomRequirementsNamesADemandThatLosesSomething) {
     const auto found = conflict_in(asked, test_catalog());
     ASSERT_TRUE(found.ok()) << random.text();
     EXPECT_FALSE(found->elements.empty()) << random.text();
-    // A limit alone forbids nothing: without demands there is always a fleet.
+    // A limit alone forbids nothing: where nothing is asked for there is always a fleet.
     EXPECT_TRUE(std::any_of(found->elements.begin(), found->elements.end(),
-                            [](const std::string& name) { return name.starts_with("demand "); }))
+                            [](const std::string& name) {
+                              return name.starts_with("demand ") || name.starts_with("job ");
+                            }))
         << random.text();
   }
   EXPECT_EQ(seen, 15);

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "base/check.h"
@@ -19,13 +22,75 @@ constexpr double kLittle = 1e-6;
 // Of a replica: less than that could come too near to a solver's tolerance.
 constexpr double kSmall = 0.01;
 
-bool active(const data::TrainingJob& job, int hour) {
-  return (hour - job.from_hour + 24) % 24 < job.hours;
-}
-
 // Whether work of `demand` that comes in one hour of the day may be served in another.
 bool reaches(const Demand& demand, int from, int to) {
   return (to - from + 24) % 24 < demand.hours_to_serve();
+}
+
+// Hours that training takes as one, the same on every day: those in which the same jobs may run
+// and that ask for the same of what cannot wait, at the same tariff.
+struct Shift {
+  std::vector<std::size_t> periods;
+  Period mean;  // all of their hours, and what a kWh is in them on average
+  bool trains = false;
+  double hours() const { return static_cast<double>(mean.hours.size()); }
+};
+// Of more kinds of hours those are one that are the next in how much is asked for: each shift has
+// whole columns of its own.
+constexpr std::size_t kMostShifts = 4;
+
+std::vector<Shift> shifts_of(const Requirements& requirements, const std::vector<Period>& periods) {
+  using Kind = std::tuple<double, std::vector<double>, double, double>;  // the first to sort by
+  std::map<std::vector<bool>, std::map<Kind, std::vector<std::size_t>>> kinds;  // by jobs
+  for (std::size_t t = 0; t < periods.size(); ++t) {
+    std::vector<bool> jobs;
+    for (const data::TrainingJob& job : requirements.jobs)
+      jobs.push_back(job.runs_at(periods[t].hours.front()));
+    Kind kind;
+    if (std::find(jobs.begin(), jobs.end(), true) != jobs.end()) {
+      auto& [busy, rates, per_kwh, carbon] = kind;
+      for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+        if (requirements.demands[g].movable())
+          continue;
+        rates.push_back(periods[t].rate_per_s[g]);
+        busy += rates.back() / volume_a_day(periods, g);
+      }
+      per_kwh = periods[t].per_kwh;
+      carbon = periods[t].carbon_g_per_kwh;
+    }
+    kinds[jobs][kind].push_back(t);
+  }
+  std::vector<Shift> shifts;
+  for (const auto& [jobs, by_kind] : kinds) {
+    const bool trains = std::find(jobs.begin(), jobs.end(), true) != jobs.end();
+    std::size_t all = 0, before = 0;
+    for (const auto& [kind, of] : by_kind) {
+      for (const std::size_t t : of)
+        all += periods[t].hours.size();
+    }
+    std::optional<std::size_t> part;
+    for (const auto& [kind, of] : by_kind) {
+      const std::size_t here = before * kMostShifts / all;
+      if (by_kind.size() <= kMostShifts || part != here)
+        shifts.push_back({{}, {}, trains});
+      part = here;
+      Shift& shift = shifts.back();
+      for (const std::size_t t : of) {
+        shift.periods.push_back(t);
+        before += periods[t].hours.size();
+        for (const int hour : periods[t].hours) {
+          shift.mean.hours.push_back(hour);
+          shift.mean.per_kwh += periods[t].per_kwh;
+          shift.mean.carbon_g_per_kwh += periods[t].carbon_g_per_kwh;
+        }
+      }
+    }
+  }
+  for (Shift& shift : shifts) {
+    shift.mean.per_kwh /= shift.hours();
+    shift.mean.carbon_g_per_kwh /= shift.hours();
+  }
+  return shifts;
 }
 
 // States the program and reads its solution back.
@@ -36,7 +101,9 @@ class Program {
       : requirements_(requirements),
         types_(types),
         options_(options),
-        periods_(periods_of(requirements)) {
+        periods_(periods_of(requirements)),
+        spans_(spans_of(requirements.jobs)),
+        shifts_(shifts_of(requirements, periods_)) {
     // The mean rate: numbers that are much less than 1 get lost in a solver's tolerance.
     for (std::size_t g = 0; g < requirements.demands.size(); ++g)
       unit_.push_back(volume_a_day(periods_, g) / 24);
@@ -46,11 +113,6 @@ class Program {
     for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
       for (const std::string& zone : requirements.devices[i].zones)
         sites_.push_back({i, zone});
-    }
-    for (std::size_t t = 0; t < periods_.size(); ++t) {
-      if (std::none_of(shifts_.begin(), shifts_.end(),
-                       [&](std::size_t shift) { return same_jobs(shift, t); }))
-        shifts_.push_back(t);
     }
   }
 
@@ -68,6 +130,12 @@ class Program {
   struct Place {
     std::size_t offer;
     std::string zone;
+  };
+  // What trains at a place: devices that only do that, or replicas of a type that are lent.
+  struct Source {
+    std::size_t place;
+    std::optional<std::size_t> type;
+    std::vector<int> count;  // columns: by shift; -1: none
   };
   // A column, with its entries: rows are few, so both are gathered before they are put in order.
   struct Draft {
@@ -108,19 +176,41 @@ class Program {
     if (amount != 0)
       drafts_[static_cast<std::size_t>(column)].entries.emplace_back(row, amount);
   }
-  bool runs(const data::TrainingJob& job, std::size_t period) const {
-    return active(job, periods_[period].hours.front());
+  bool runs(const data::TrainingJob& job, std::size_t shift) const {
+    return job.runs_at(shifts_[shift].mean.hours.front());
   }
-  bool same_jobs(std::size_t a, std::size_t b) const {
-    return std::all_of(requirements_.jobs.begin(), requirements_.jobs.end(),
-                       [&](const data::TrainingJob& job) { return runs(job, a) == runs(job, b); });
+  bool runs(const data::TrainingJob& job, const Span& span) const {
+    return !job.once() || (job.start_day <= span.from_day &&
+                           span.from_day + span.days <= job.start_day + job.deadline_days);
   }
-  // Watts at the devices that one of a column takes, always or in the hours of a job.
+  // Of a run, in device-hours at a place; 0: it cannot run there.
+  double device_hours(const data::TrainingJob& job, std::size_t place) const {
+    const auto hours = job.device_hours.find(offer(sites_[place]).accelerator.id);
+    const Label& label = requirements_.frame.labels[job.label.number()];
+    return hours == job.device_hours.end() || !label.allows(sites_[place].zone) ? 0 : hours->second;
+  }
+  // Days of a year for each day of a span: a job that comes back less often than it may take runs
+  // on a share of the days that are set aside for it.
+  double days_a_year(const data::TrainingJob& job, const Span& span) const {
+    return span.days * (job.once() ? 1.0 : static_cast<double>(job.deadline_days) / job.every_days);
+  }
+  // Watts of a device that trains, at the TDP; what a replica that is lent would draw idle is
+  // counted with the replica.
+  double training_w(std::size_t place) const {
+    const std::optional<Range>& tdp = offer(sites_[place]).accelerator.tdp_w;
+    return tdp ? tdp->high : 0;
+  }
+  double added_w(const Source& source) const {
+    const double idle =
+        source.type ? types_[*source.type].idle_w / types_[*source.type].devices : 0;
+    return std::max(0.0, training_w(source.place) - idle);
+  }
+  // Watts at the devices that one of a column takes, always or in one shift.
   void draw(int column, const std::string& zone, double watts,
-            const data::TrainingJob* job = nullptr) {
+            std::optional<std::size_t> shift = std::nullopt) {
     const auto rows = power_.find(zone);
     for (std::size_t s = 0; rows != power_.end() && s < shifts_.size(); ++s) {
-      if (job == nullptr || runs(*job, shifts_[s]))
+      if (!shift || s == *shift)
         entry(column, rows->second[s], watts * requirements_.frame.site.pue / 1000);
     }
   }
@@ -147,6 +237,9 @@ class Program {
   }
   void need_a_replica(std::size_t g, std::size_t p);
   void add_training();
+  void add_gangs(std::size_t place);
+  void keep_a_replica(std::size_t p, std::size_t period, int lent);
+  std::vector<std::vector<int>> trained_on(const std::function<double(int)>& at) const;
   void add_losses();
   void add_loss(const std::vector<bool>& lost_types, std::optional<std::size_t> partly, int lost);
   IntegerProgram assemble() const;
@@ -158,28 +251,37 @@ class Program {
   std::vector<double> safety_;
   std::vector<double> unit_;  // by demand: requests/s for a 1 in its columns
   std::vector<Place> sites_;
-  std::vector<std::size_t> shifts_;  // of the periods in which the same jobs run, the first
+  const std::vector<Span> spans_;
+  const std::vector<Shift> shifts_;
   std::vector<int> most_;
 
   std::vector<double> least_, most_of_row_;
   std::vector<Draft> drafts_;
-  std::vector<std::vector<int>> single_;           // rows: by place and period: devices that train
+  std::vector<std::vector<int>> single_;           // rows: by place and shift: devices that train
   std::vector<std::vector<int>> capacity_;         // rows: by type and period
   std::map<std::string, int> racks_;               // rows: by zone
   std::map<std::string, std::vector<int>> power_;  // rows: by zone and shift
   std::vector<int> stock_;                         // rows: by offer; -1: none
   std::vector<int> tokens_, requests_;             // rows: by type; -1: none
-  std::vector<int> job_;                           // rows: by job
   int budget_ = -1, staff_row_ = -1;
   std::vector<int> replicas_, nodes_, bought_;    // columns: by type, place, offer (-1: none)
   std::vector<std::vector<std::vector<int>>> x_;  // columns; -1: none
-  std::vector<std::vector<int>> lent_;            // columns: by type and job; -1: none
-  struct TrainingColumns {
-    std::size_t job, place;
-    int devices, hours;
-    std::vector<std::pair<std::size_t, int>> lent_hours;  // device-hours on replicas, by type
+  std::vector<Source> sources_;
+  // Device-hours a day of a job on such devices, in a shift of the days of a span.
+  struct Work {
+    std::size_t job, source, shift, span;
+    int column;
   };
-  std::vector<TrainingColumns> training_;
+  std::vector<Work> work_;
+  // Gangs of so many devices at a place, the same on every day, and hours a day of the jobs on it.
+  struct Gang {
+    std::size_t place, shift;
+    int size, count;                      // column
+    std::vector<std::vector<int>> hours;  // columns: by span
+  };
+  std::vector<Gang> gangs_;
+  std::map<std::tuple<std::size_t, std::size_t, std::size_t>, int>
+      one_at_a_time_;                                // rows: by job of a gang, shift and span
   std::vector<std::pair<std::size_t, int>> spares_;  // columns: services in failures, by type
 };
 
@@ -210,7 +312,7 @@ std::vector<int> Program::most_replicas() const {
     for (const data::TrainingJob& job : requirements_.jobs) {
       const auto hours = job.device_hours.find(of.accelerator.id);
       if (hours != job.device_hours.end())
-        spare += std::ceil(hours->second / job.hours / types_[p].devices);
+        spare += std::ceil(1.0 * least_devices(job, hours->second) / types_[p].devices);
     }
     most[p] = static_cast<int>(std::min(need > 0 ? std::ceil(need) + std::ceil(spare) : 0, 1e6));
   }
@@ -375,7 +477,7 @@ void Program::make_columns() {
       for (const data::TrainingJob& job : requirements_.jobs) {
         const auto hours = job.device_hours.find(offer(sites_[i]).accelerator.id);
         if (hours != job.device_hours.end())
-          most += std::ceil(hours->second / job.hours);
+          most += least_devices(job, hours->second);
       }
       const int made = row(-kUnlimited, 0);
       entry(nodes_[i], made, 1);
@@ -414,7 +516,7 @@ std::vector<std::vector<std::size_t>> Program::sharing(std::size_t place) const 
 
 // Whole replicas on whole nodes.
 void Program::stand_on_nodes() {
-  single_.assign(sites_.size(), std::vector<int>(periods_.size(), -1));
+  single_.assign(sites_.size(), std::vector<int>(shifts_.size(), -1));
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const DeviceOffer& of = offer(sites_[i]);
     const int nodes = row(-kUnlimited, 0);
@@ -444,11 +546,11 @@ void Program::stand_on_nodes() {
         widths.push_back(1);
       for (const int width : widths) {
         // Training takes its devices in its hours only.
-        const std::size_t rows = with_training && width == 1 ? periods_.size() : 1;
-        for (std::size_t t = 0; t < rows; ++t) {
+        const std::size_t rows = with_training && width == 1 ? shifts_.size() : 1;
+        for (std::size_t s = 0; s < rows; ++s) {
           const int held = row(-kUnlimited, 0);
           if (with_training && width == 1)
-            single_[i][t] = held;
+            single_[i][s] = held;
           entry(own, held, -of.replicas_on_node(width));
           for (const std::size_t p : groups[group]) {
             if (types_[p].devices >= width)
@@ -515,58 +617,195 @@ void Program::need_a_replica(std::size_t g, std::size_t p) {
   }
 }
 
-// Jobs take whole devices that do nothing else, or whole replicas lent for their hours.
+// Jobs take whole devices that do nothing else, or whole replicas lent for hours of the day, the
+// same on every day.
 void Program::add_training() {
-  lent_.assign(types_.size(), std::vector<int>(requirements_.jobs.size(), -1));
-  for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
-    const data::TrainingJob& job = requirements_.jobs[j];
-    const Label& label = requirements_.frame.labels[job.label.number()];
-    const int done = row(1, kUnlimited);
-    for (std::size_t i = 0; i < sites_.size(); ++i) {
-      const DeviceOffer& of = offer(sites_[i]);
-      const auto hours = job.device_hours.find(of.accelerator.id);
-      if (hours == job.device_hours.end() || !label.allows(sites_[i].zone))
-        continue;
-      double per_joule_of_hours = 0;
-      for (const Period& period : periods_) {
-        for (const int hour : period.hours)
-          per_joule_of_hours +=
-              active(job, hour) ? per_joule(of.deal == DeviceOffer::Deal::kBuy, period) : 0;
-      }
-      const double watts = of.accelerator.tdp_w ? of.accelerator.tdp_w->high : 0;
-      const int devices = column({.whole = true});
-      const auto cost = [&](double of) { return per_joule_of_hours / job.hours * of * 3600 * 365; };
-      const int used = column({.cost = cost(watts)});
-      training_.push_back({j, i, devices, used, {}});
-      entry(used, done, 1 / hours->second);
-      const int within = row(-kUnlimited, 0);  // device-hours used <= those there are
-      entry(used, within, 1);
-      entry(devices, within, -job.hours);
-      for (std::size_t t = 0; t < periods_.size(); ++t) {
-        if (runs(job, t))
-          entry(devices, single_[i][t], 1);
-      }
-      draw(devices, sites_[i].zone, watts, &job);
-      for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (!types_[p].device || place_of(types_[p]) != static_cast<int>(i) || most_[p] == 0)
+  const auto& jobs = requirements_.jobs;
+  // Of what is done once: its share of work is 1; of what comes back, 1/days on each of its days.
+  std::vector<std::vector<int>> done(jobs.size());
+  for (std::size_t j = 0; j < jobs.size(); ++j) {
+    for (std::size_t k = 0; k < (jobs[j].once() ? 1 : spans_.size()); ++k)
+      done[j].push_back(row(1, kUnlimited));
+  }
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const DeviceOffer& of = offer(sites_[i]);
+    const auto may_run = [&](std::size_t shift) {
+      return std::any_of(jobs.begin(), jobs.end(), [&](const data::TrainingJob& job) {
+        return device_hours(job, i) > 0 && runs(job, shift);
+      });
+    };
+    const auto add = [&](std::optional<std::size_t> type) {
+      sources_.push_back({i, type, std::vector<int>(shifts_.size(), -1)});
+      for (std::size_t s = 0; s < shifts_.size(); ++s) {
+        if (!may_run(s))
           continue;
-        const int lent = column({.most = static_cast<double>(most_[p]), .whole = true});
-        lent_[p][j] = lent;
-        // What it would draw idle is counted with the replica.
-        const int there =
-            column({.cost = cost(std::max(0.0, watts - types_[p].idle_w / types_[p].devices))});
-        training_.back().lent_hours.emplace_back(p, there);
-        entry(there, done, 1 / hours->second);
-        const int within_lent = row(-kUnlimited, 0);
-        entry(there, within_lent, 1);
-        entry(lent, within_lent, -types_[p].devices * job.hours);
-        for (std::size_t t = 0; t < periods_.size(); ++t) {
-          if (runs(job, t))
-            entry(lent, capacity_[p][t], 1);
+        const int made =
+            column({.most = type ? static_cast<double>(most_[*type]) : kUnlimited, .whole = true});
+        sources_.back().count[s] = made;
+        if (!type) {
+          entry(made, single_[i][s], 1);
+          draw(made, sites_[i].zone, training_w(i), s);
+          continue;
+        }
+        for (const std::size_t t : shifts_[s].periods) {
+          entry(made, capacity_[*type][t], 1);
+          keep_a_replica(*type, t, made);
+        }
+      }
+    };
+    const std::size_t first = sources_.size();
+    add(std::nullopt);
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (types_[p].device && place_of(types_[p]) == static_cast<int>(i) && most_[p] > 0)
+        add(p);
+    }
+    for (std::size_t from = first; from < sources_.size(); ++from) {
+      const Source& source = sources_[from];
+      const int width = source.type ? types_[*source.type].devices : 1;
+      for (std::size_t s = 0; s < shifts_.size(); ++s) {
+        if (source.count[s] < 0)
+          continue;
+        for (std::size_t k = 0; k < spans_.size(); ++k) {
+          const int there = row(-kUnlimited, 0);
+          entry(source.count[s], there, -width * shifts_[s].hours());
+          for (std::size_t j = 0; j < jobs.size(); ++j) {
+            const double whole_run = device_hours(jobs[j], i);
+            if (whole_run <= 0 || !runs(jobs[j], s) || !runs(jobs[j], spans_[k]))
+              continue;
+            const bool owned = of.deal == DeviceOffer::Deal::kBuy;
+            const int made =
+                column({.cost = added_w(source) * 3600 * days_a_year(jobs[j], spans_[k]) *
+                                per_joule(owned, shifts_[s].mean)});
+            work_.push_back({j, from, s, k, made});
+            entry(made, there, 1);
+            entry(made, done[j][jobs[j].once() ? 0 : k],
+                  (jobs[j].once() ? spans_[k].days : jobs[j].deadline_days) / whole_run);
+          }
+        }
+      }
+    }
+    add_gangs(i);
+  }
+}
+
+// However little a demand takes of a replica: where it is served one is not lent.
+void Program::keep_a_replica(std::size_t p, std::size_t period, int lent) {
+  for (std::size_t g = 0; g < x_.size(); ++g) {
+    if (!is_small(g, p) || x_[g][p][period] < 0)
+      continue;
+    const int there = row(-kUnlimited, 0);
+    entry(x_[g][p][period], there,
+          requirements_.demands[g].movable()
+              ? static_cast<double>(periods_[period].hours.size()) / 24
+              : unit_[g] / periods_[period].rate_per_s[g]);
+    entry(lent, there, 1);
+    entry(replicas_[p], there, -1);
+  }
+}
+
+// Jobs that run on so many devices at once take turns on gangs of as many devices or more, which
+// are the same on every day.
+void Program::add_gangs(std::size_t place) {
+  std::set<int> sizes;
+  for (const data::TrainingJob& job : requirements_.jobs) {
+    if (job.gang > 0 && device_hours(job, place) > 0)
+      sizes.insert(job.gang);
+  }
+  for (std::size_t shift = 0; shift < shifts_.size() && !sizes.empty(); ++shift) {
+    const int devices = row(-kUnlimited, 0);
+    for (const Source& source : sources_) {
+      if (source.place == place && source.count[shift] >= 0)
+        entry(source.count[shift], devices, source.type ? -types_[*source.type].devices : -1);
+    }
+    for (const int size : sizes) {
+      const int count = column({.whole = true});
+      entry(count, devices, size);
+      gangs_.push_back({place, shift, size, count, std::vector<std::vector<int>>(spans_.size())});
+    }
+    for (std::size_t k = 0; k < spans_.size(); ++k) {
+      std::map<int, int> turns;  // rows: by size
+      for (const Gang& gang : gangs_) {
+        if (gang.place == place && gang.shift == shift) {
+          turns[gang.size] = row(-kUnlimited, 0);
+          entry(gang.count, turns[gang.size], -shifts_[shift].hours());
+        }
+      }
+      for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
+        const data::TrainingJob& job = requirements_.jobs[j];
+        if (job.gang == 0 || device_hours(job, place) <= 0 || !runs(job, shift) ||
+            !runs(job, spans_[k]))
+          continue;
+        const int all = row(0, 0);
+        for (const Work& work : work_) {
+          if (work.job == j && work.shift == shift && work.span == k &&
+              sources_[work.source].place == place)
+            entry(work.column, all, 1);
+        }
+        const auto [once, fresh] = one_at_a_time_.try_emplace({j, shift, k}, 0);
+        if (fresh)
+          once->second = row(-kUnlimited, shifts_[shift].hours());
+        for (Gang& gang : gangs_) {
+          if (gang.place != place || gang.shift != shift || gang.size < job.gang)
+            continue;
+          const int made = column({});
+          gang.hours[k].push_back(made);
+          entry(made, all, -job.gang);
+          entry(made, turns[gang.size], 1);
+          entry(made, once->second, 1);
         }
       }
     }
   }
+}
+
+// By source and shift, without what trains for nothing: a solver may lend what costs it nothing.
+std::vector<std::vector<int>> Program::trained_on(const std::function<double(int)>& at) const {
+  std::vector<std::vector<int>> counts;  // by source and shift
+  for (const Source& source : sources_) {
+    counts.emplace_back();
+    for (const int column : source.count)
+      counts.back().push_back(column < 0 ? 0 : static_cast<int>(std::llround(at(column))));
+  }
+  const auto up = [](double value) { return static_cast<int>(std::ceil(value - kLittle)); };
+  for (std::size_t shift = 0; shift < shifts_.size(); ++shift) {
+    std::vector<std::vector<double>> used(sources_.size(), std::vector<double>(spans_.size(), 0));
+    for (const Work& work : work_) {
+      if (work.shift == shift)
+        used[work.source][work.span] += at(work.column);
+    }
+    std::vector<int> spare(sources_.size(), 0), devices(sites_.size(), 0);
+    for (std::size_t s = 0; s < sources_.size(); ++s) {
+      const int width = sources_[s].type ? types_[*sources_[s].type].devices : 1;
+      int& count = counts[s][shift];
+      const int need =
+          up(*std::max_element(used[s].begin(), used[s].end()) / (shifts_[shift].hours() * width));
+      spare[s] = std::max(0, count - need);
+      count -= spare[s];
+      devices[sources_[s].place] += count * width;
+    }
+    std::vector<int> in_gangs(sites_.size(), 0);
+    for (const Gang& gang : gangs_) {
+      if (gang.shift != shift)
+        continue;
+      double most = 0;
+      for (const std::vector<int>& columns : gang.hours) {
+        double hours = 0;
+        for (const int column : columns)
+          hours += at(column);
+        most = std::max(most, hours);
+      }
+      in_gangs[gang.place] += gang.size * up(most / shifts_[shift].hours());
+    }
+    for (std::size_t s = 0; s < sources_.size(); ++s) {
+      const int width = sources_[s].type ? types_[*sources_[s].type].devices : 1;
+      const std::size_t place = sources_[s].place;
+      const int back =
+          std::clamp((in_gangs[place] - devices[place] + width - 1) / width, 0, spare[s]);
+      counts[s][shift] += back;
+      devices[place] += back * width;
+    }
+  }
+  return counts;
 }
 
 // The protected demands at their peaks once more, without what is lost. `partly`: a type that
@@ -716,11 +955,11 @@ Plan Program::read(const IntegerSolution& solution) const {
   plan.gap = std::max(0.0, (solution.value - solution.bound) / value);
   const double pue = requirements_.frame.site.pue;
   std::map<std::string, std::vector<double>> watts;  // by zone and shift
-  const auto draws = [&](const std::string& zone, double of, const data::TrainingJob* job) {
+  const auto draws = [&](const std::string& zone, double of, std::optional<std::size_t> shift) {
     std::vector<double>& shifts = watts[zone];
     shifts.resize(shifts_.size(), 0);
     for (std::size_t s = 0; s < shifts_.size(); ++s)
-      shifts[s] += job == nullptr || runs(*job, shifts_[s]) ? of * pue : 0;
+      shifts[s] += !shift || s == *shift ? of * pue : 0;
   };
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const int count = whole(nodes_[i]);
@@ -731,7 +970,7 @@ Plan Program::read(const IntegerSolution& solution) const {
     const Costs costs = yearly_costs(of, requirements_.money);
     plan.costs.maintenance += costs.maintenance * of.per_node * count;
     plan.costs.rent += costs.rent * of.per_node * count;
-    draws(sites_[i].zone, of.host_w * of.per_node * count, nullptr);
+    draws(sites_[i].zone, of.host_w * of.per_node * count, std::nullopt);
     if (of.deal == DeviceOffer::Deal::kBuy)
       plan.costs.staff = requirements_.money.staff_per_year;
   }
@@ -769,17 +1008,15 @@ Plan Program::read(const IntegerSolution& solution) const {
     }
   }
   plan.replicas.assign(types_.size(), 0);
-  plan.lent.assign(types_.size(), std::vector<int>(requirements_.jobs.size(), 0));
+  plan.lent.assign(types_.size(), std::vector<int>(periods_.size(), 0));
   for (std::size_t p = 0; p < types_.size(); ++p) {
     plan.replicas[p] = whole(replicas_[p]);
     if (plan.replicas[p] == 0)
       continue;
-    draws(types_[p].pool.zone, types_[p].most_w * plan.replicas[p], nullptr);
+    draws(types_[p].pool.zone, types_[p].most_w * plan.replicas[p], std::nullopt);
     for (const Period& period : periods_)
       add_energy(types_[p].idle_w * plan.replicas[p] * period.seconds_a_year(), period,
                  bought(types_[p]));
-    for (std::size_t j = 0; j < requirements_.jobs.size(); ++j)
-      plan.lent[p][j] = whole(lent_[p][j]);
   }
   plan.rate.assign(x_.size(), {});
   for (std::size_t g = 0; g < x_.size(); ++g) {
@@ -811,28 +1048,50 @@ Plan Program::read(const IntegerSolution& solution) const {
     if (at(column) > kLittle)
       plan.replicas[p] = 1;
   }
-  for (const TrainingColumns& of : training_) {
-    const Place& place = sites_[of.place];
-    const std::optional<Range>& tdp = offer(place).accelerator.tdp_w;
-    const double training_w = tdp ? tdp->high : 0;
-    double hours = at(of.hours), watt_hours = hours * training_w;
-    for (const auto& [p, column] : of.lent_hours) {
-      hours += at(column);
-      watt_hours += at(column) * std::max(0.0, training_w - types_[p].idle_w / types_[p].devices);
+  const std::vector<std::vector<int>> trained = trained_on(at);
+  for (std::size_t from = 0; from < sources_.size(); ++from) {
+    const Source& source = sources_[from];
+    const Place& place = sites_[source.place];
+    for (std::size_t s = 0; s < shifts_.size(); ++s) {
+      const int count = trained[from][s];
+      if (count == 0)
+        continue;
+      if (source.type) {
+        for (const std::size_t t : shifts_[s].periods)
+          plan.lent[*source.type][t] = count;
+      } else {
+        int& most = plan.trainers[{place.offer, place.zone}];
+        most = std::max(most, count);
+        draws(place.zone, training_w(source.place) * count, s);
+      }
     }
-    if (hours <= kLittle)
-      continue;
-    const data::TrainingJob& job = requirements_.jobs[of.job];
-    plan.training.push_back({of.job, place.offer, place.zone, whole(of.devices), hours});
-    for (const Period& period : periods_) {
-      double share = 0;
-      for (const int hour : period.hours)
-        share += active(job, hour) ? 1.0 / job.hours : 0;
-      add_energy(watt_hours * share * 3600 * 365, period,
-                 offer(place).deal == DeviceOffer::Deal::kBuy);
-    }
-    draws(place.zone, training_w * whole(of.devices), &job);
   }
+  std::map<std::pair<std::size_t, std::size_t>, Plan::Training> training;  // by job and place
+  for (const Work& work : work_) {
+    const double device_hours = at(work.column);  // a day
+    if (device_hours <= kLittle)
+      continue;
+    const Source& source = sources_[work.source];
+    const Place& place = sites_[source.place];
+    const data::TrainingJob& job = requirements_.jobs[work.job];
+    const Span& span = spans_[work.span];
+    const double a_year = device_hours * days_a_year(job, span);
+    add_energy(added_w(source) * a_year * 3600, shifts_[work.shift].mean,
+               offer(place).deal == DeviceOffer::Deal::kBuy);
+    Plan::Training& of =
+        training
+            .try_emplace({work.job, source.place},
+                         Plan::Training{.job = work.job, .device = place.offer, .zone = place.zone})
+            .first->second;
+    of.device_hours += a_year / job.runs_a_year();
+    of.kwh += a_year / job.runs_a_year() * training_w(source.place) * pue / 1000;
+    for (const int hour : shifts_[work.shift].mean.hours)
+      of.hours[static_cast<std::size_t>(hour)] = true;
+    if (job.once())
+      of.done_day = std::max(of.done_day, span.from_day + span.days);
+  }
+  for (auto& [key, of] : training)
+    plan.training.push_back(std::move(of));
   for (const auto& [zone, shifts] : watts)
     plan.watts[zone] = *std::max_element(shifts.begin(), shifts.end());
   return plan;
@@ -862,7 +1121,7 @@ std::vector<Period> periods_of(const Requirements& requirements) {
     period.carbon_g_per_kwh = site.carbon_g_per_kwh ? (*site.carbon_g_per_kwh)[h] : 0;
     std::vector<bool> jobs;
     for (const data::TrainingJob& job : requirements.jobs)
-      jobs.push_back(active(job, hour));
+      jobs.push_back(job.runs_at(hour));
     // From which hours batch may come here, where that is not any.
     std::vector<std::string> origins;
     for (const Demand& demand : requirements.demands) {
@@ -883,6 +1142,22 @@ std::vector<Period> periods_of(const Requirements& requirements) {
     periods[at->second].hours.push_back(hour);
   }
   return periods;
+}
+
+std::vector<Span> spans_of(const std::vector<data::TrainingJob>& jobs) {
+  std::set<int> days = {0, data::kDaysAYear};
+  for (const data::TrainingJob& job : jobs) {
+    if (job.once())
+      days.insert({job.start_day, job.start_day + job.deadline_days});
+  }
+  std::vector<Span> spans;
+  for (auto from = days.begin(); std::next(from) != days.end(); ++from)
+    spans.push_back({*from, *std::next(from) - *from});
+  return spans;
+}
+
+int least_devices(const data::TrainingJob& job, double device_hours) {
+  return std::max(job.gang, static_cast<int>(std::ceil(device_hours / job.hours_to_deadline())));
 }
 
 double volume_a_day(const std::vector<Period>& periods, std::size_t demand) {

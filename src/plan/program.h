@@ -1,15 +1,19 @@
 // The cheapest fleet that serves all demands, as an integer program (docs/plan.md, decision 0074).
 //
-// Columns: whole replicas n_p of each pool type, whole nodes N of each device and zone, replicas
-// lent to training for its hours, devices that only train; continuous: requests a second x_gpt of
-// demand g on pool type p in period t. Rows, with X the requests a second of a replica (capacity.h)
-// and u the utilisation planned with:
+// Columns: whole replicas n_p of each pool type, whole nodes N of each device and zone, by period
+// replicas lent to training, devices that only train and gangs of devices; continuous: requests a
+// second x_gpt of demand g on pool type p in period t, device-hours a day that job j takes of what
+// trains in period t of the days of a span. Rows, with X the requests a second of a replica
+// (capacity.h) and u the utilisation planned with:
 //
 //   Σ_p x_gpt = rate_gt;  batch: what comes in an hour, over the hours that its deadline leaves
 //   Σ_g safety_g·x_gpt/(u·X_gp) + lent_pt <= n_p
 //   x_gpt/rate_g <= n_p                                    where it takes little of a replica
 //   n of width w and more, in units of w, <= ⌊per_node/w⌋·N by device, zone and width w; a replica
 //       wider than a node takes whole nodes; devices that train are of width 1, in their hours
+//   by job: its work in the days until its deadline (span_of); by what trains: device-hours of all
+//       jobs <= those of its hours, on every day of a span; by gang: hours of the jobs that take
+//       turns on it likewise, and no job more than an hour in an hour (decision 0076)
 //   nodes <= stock, racks; watts·PUE <= limit, whichever jobs run; capital <= budget; tokens and
 //   requests <= quotas
 //   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
@@ -19,6 +23,7 @@
 // draw of every replica and the joules of every request, at the tariff of their hours.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -48,6 +53,14 @@ double volume_a_day(const std::vector<Period>& periods, std::size_t demand);
 std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
                                   const std::vector<bool>& counts);
 
+// Days from now on in which the same jobs are to be done: all alike. Of a year, in order.
+struct Span {
+  int from_day = 0, days = data::kDaysAYear;
+};
+std::vector<Span> spans_of(const std::vector<data::TrainingJob>& jobs);
+// The least devices on which a job alone is done in time, when it may use all of its hours.
+int least_devices(const data::TrainingJob& job, double device_hours);
+
 // Whether redundancy keeps the promises to a demand when something is lost.
 bool is_protected(const data::Requirements& requirements, std::size_t demand);
 
@@ -71,13 +84,16 @@ struct Plan {
       owned;  // of them, those that are there already
   std::vector<std::vector<std::vector<double>>>
       rate;                            // by demand, pool type and period: requests/s
-  std::vector<std::vector<int>> lent;  // by pool type and job: replicas
-  // By job, device offer and zone: devices that only train, and device-hours a day there.
+  std::vector<std::vector<int>> lent;  // by pool type and period: replicas that train
+  // Devices that only train, by device offer and zone: as many as in the hour with most of them.
+  std::map<std::pair<std::size_t, std::string>, int> trainers;
+  // What a job does on one kind of device in one zone.
   struct Training {
     std::size_t job, device;
     std::string zone;
-    int devices = 0;
-    double device_hours = 0;
+    double device_hours = 0, kwh = 0;  // of a run
+    std::array<bool, 24> hours{};      // of the day, in which it runs
+    int done_day = 0;  // of what is done once: days from now until this part of it is done
   };
   std::vector<Training> training;
   Costs costs;

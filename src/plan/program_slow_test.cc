@@ -5,10 +5,11 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <numeric>
+#include <tuple>
 
 #include "plan/program.h"
 #include "plan/testing_requirements.h"
-#include "solve/linear_solver.h"
 
 namespace medley::plan {
 namespace {
@@ -47,38 +48,64 @@ class Enumeration {
     });
     for (int hour = 0; hour < 24; ++hour) {
       const auto same = std::find_if(times_.begin(), times_.end(), [&](const Time& time) {
-        return std::all_of(r_.demands.begin(), r_.demands.end(), [&](const data::Demand& demand) {
-          return demand.rate_per_s[static_cast<std::size_t>(time.hour)] ==
-                 demand.rate_per_s[static_cast<std::size_t>(hour)];
-        });
+        return std::all_of(r_.demands.begin(), r_.demands.end(),
+                           [&](const data::Demand& demand) {
+                             return demand.rate_per_s[static_cast<std::size_t>(time.hour)] ==
+                                    demand.rate_per_s[static_cast<std::size_t>(hour)];
+                           }) &&
+               std::all_of(r_.jobs.begin(), r_.jobs.end(), [&](const data::TrainingJob& job) {
+                 return in_window(job, time.hour) == in_window(job, hour);
+               });
       });
       if (by_hour || same == times_.end())
         times_.push_back({hour, 1});
       else
         ++same->hours;
     }
+    for (std::size_t i = 0; i < r_.devices.size(); ++i) {
+      for (const std::string& zone : r_.devices[i].zones)
+        places_.emplace_back(i, zone);
+    }
   }
 
-  // Over all fleets of at most `most` replicas a type.
-  std::optional<double> best(int most) {
-    std::vector<int> n(types_.size(), 0);
-    std::function<void(std::size_t)> each = [&](std::size_t p) {
-      if (p == types_.size()) {
-        if (const auto found = cost(n))
-          best_ = std::min(best_, *found);
+  // Over all fleets of at most `most` replicas a type and `nodes` nodes more than these need in
+  // each place that may train, the cheaper ones first.
+  std::optional<double> best(int most, int nodes) {
+    Fleet n(types_.size(), 0);
+    std::vector<int> more(places_.size(), 0);
+    std::vector<Standing> all;
+    std::function<void(std::size_t)> each_place = [&](std::size_t i) {
+      if (i == places_.size()) {
+        if (auto standing = stand(n, more))
+          all.push_back(*std::move(standing));
         return;
       }
+      for (more[i] = 0; more[i] <= (may_train(i) ? nodes : 0); ++more[i])
+        each_place(i + 1);
+      more[i] = 0;
+    };
+    std::function<void(std::size_t)> each = [&](std::size_t p) {
+      if (p == types_.size())
+        return each_place(0);
       if (types_[p].service) {
         n[p] = 1;
-        each(p + 1);
-        return;
+        return each(p + 1);
       }
       for (n[p] = 0; n[p] <= most; ++n[p])
         each(p + 1);
       n[p] = 0;
     };
     each(0);
-    return best_ < 1e299 ? std::optional<double>(best_) : std::nullopt;
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Standing& a, const Standing& b) { return a.cost < b.cost; });
+    std::optional<double> best;
+    for (const Standing& fleet : all) {
+      if (best && fleet.cost >= *best)
+        break;  // the rest only adds
+      if (const auto used = served(fleet))
+        best = std::min(best.value_or(1e300), fleet.cost + *used);
+    }
+    return best;
   }
 
  private:
@@ -87,6 +114,33 @@ class Enumeration {
     double hours;
   };
   using Fleet = std::vector<int>;
+  // A fleet within its limits, and what it costs before anybody uses it.
+  struct Standing {
+    Fleet n;
+    std::vector<int> free;  // by place: devices that no replica takes
+    double cost = 0;
+    double kw_left = 1e9;  // of the site's limit
+  };
+
+  // What is served takes something, as far as a solver of doubles sees: no replica, no service.
+  static double seen(double amount) { return amount > 0 ? std::max(amount, 1e-5) : 0; }
+
+  static bool in_window(const data::TrainingJob& job, int hour) {
+    const int to = job.from_hour + job.hours;
+    return (hour >= job.from_hour && hour < to) || hour + 24 < to;
+  }
+  // Device-hours of a run in a place; 0: not there.
+  double work_in(const data::TrainingJob& job, std::size_t place) const {
+    const auto& [device, zone] = places_[place];
+    const auto known = job.device_hours.find(r_.devices[device].accelerator.id);
+    return known != job.device_hours.end() && r_.frame.labels[job.label.number()].allows(zone)
+               ? known->second
+               : 0;
+  }
+  bool may_train(std::size_t place) const {
+    return std::any_of(r_.jobs.begin(), r_.jobs.end(),
+                       [&](const data::TrainingJob& job) { return work_in(job, place) > 0; });
+  }
 
   static int hours_left(const data::Demand& demand) {
     if (demand.service_class != ServiceClass::kBatch)
@@ -142,30 +196,36 @@ class Enumeration {
     return left;
   }
 
-  // The least that serving costs, or nothing where somebody is not served: by the whole fleet, and
-  // what is protected by each of those that are left.
-  std::optional<double> served(const Fleet& whole, const std::vector<Fleet>& left) const {
-    constexpr double kReward = 1e7;
-    LinearProgram program;
-    std::vector<double> cost;
-    struct Entry {
-      int row;
-      double amount;
-    };
-    const auto column = [&](double money, bool counts, const std::vector<Entry>& entries) {
-      program.add_column((counts ? kReward : 0) - money);
-      cost.push_back(counts ? money : -1);
-      for (const Entry& entry : entries)
+  struct Entry {
+    int row;
+    double amount;
+  };
+  static int add(IntegerProgram& program, IntegerProgram::Column column,
+                 const std::vector<Entry>& entries) {
+    const int made = program.add_column(column);
+    for (const Entry& entry : entries) {
+      if (entry.amount != 0)
         program.add_entry(entry.row, entry.amount);
-    };
-    double asked = 0;
+    }
+    return made;
+  }
+
+  // The least that serving and training cost, or nothing where something is not done: by the whole
+  // fleet, and what is protected by each of those that are left.
+  std::optional<double> served(const Standing& fleet) const {
+    const Fleet& whole = fleet.n;
+    const std::vector<Fleet> left = losses(whole);
+    IntegerProgram program;
+    const auto at_most = [&](double most) { return program.add_row(-kUnlimited, most); };
+    const auto exactly = [&](double value) { return program.add_row(value, value); };
+    std::vector<std::vector<int>> of_whole;  // rows: by type and time
     // What batch is served in the whole fleet bounds what is served of it in a failure.
     std::vector<std::vector<std::vector<int>>> again(r_.demands.size());
     for (std::size_t g = 0; g < r_.demands.size(); ++g) {
       again[g].assign(times_.size(), {});
       for (std::size_t t = 0; t < times_.size(); ++t) {
         for (std::size_t i = 0; i < left.size(); ++i)
-          again[g][t].push_back(program.add_row(0));
+          again[g][t].push_back(exactly(0));
       }
     }
     for (std::size_t i = 0; i <= left.size(); ++i) {
@@ -180,11 +240,13 @@ class Enumeration {
           most =
               metered.tokens_per_minute ? *metered.tokens_per_minute / 1e3 * r_.utilisation : 1e9;
           if (metered.requests_per_day)
-            a_day[p] = program.add_row(*metered.requests_per_day / 1e3);
+            a_day[p] = at_most(*metered.requests_per_day / 1e3);
         }
         for (std::size_t t = 0; t < times_.size(); ++t)
-          room[p].push_back(program.add_row(most));
+          room[p].push_back(at_most(most));
       }
+      if (i == 0)
+        of_whole = room;
       for (std::size_t g = 0; g < r_.demands.size(); ++g) {
         const data::Demand& demand = r_.demands[g];
         if (i > 0 && !r_.redundant[index_of(demand.service_class)])
@@ -193,26 +255,25 @@ class Enumeration {
         double day = 0;
         for (const Time& time : times_)
           day += demand.rate_per_s[static_cast<std::size_t>(time.hour)] * time.hours;
-        asked += 1;
         // Shares of the day's work, so that the least of demands weighs as much as the largest.
         const auto share = [&](std::size_t t) {
           return demand.rate_per_s[static_cast<std::size_t>(times_[t].hour)] * times_[t].hours /
                  day;
         };
         std::vector<int> here;
-        const int all = reach == 24 && i == 0 ? program.add_row(1) : -1;
+        const int all = reach == 24 && i == 0 ? exactly(1) : -1;
         for (std::size_t t = 0; t < times_.size(); ++t) {
           if (i > 0 && reach > 1)
             here.push_back(again[g][t][i - 1]);
           else
-            here.push_back(all >= 0 ? all : program.add_row(reach == 1 ? share(t) : 0));
+            here.push_back(all >= 0 ? all : exactly(reach == 1 ? share(t) : 0));
         }
         if (i == 0 && reach > 1 && reach < 24) {
           for (std::size_t from = 0; from < times_.size(); ++from) {
-            const int comes = program.add_row(share(from));
+            const int comes = exactly(share(from));
             for (int later = 0; later < reach; ++later)
-              column(0, false,
-                     {{comes, 1}, {here[(from + static_cast<std::size_t>(later)) % 24], -1}});
+              add(program, {},
+                  {{comes, 1}, {here[(from + static_cast<std::size_t>(later)) % 24], -1}});
           }
         }
         for (std::size_t p = 0; p < types_.size(); ++p) {
@@ -232,104 +293,248 @@ class Enumeration {
           money *= i == 0 ? 1 : 0;
           for (std::size_t t = 0; t < times_.size(); ++t) {
             std::vector<Entry> entries = {{here[t], 1},
-                                          {room[p][t], day / times_[t].hours * takes}};
+                                          {room[p][t], seen(day / times_[t].hours * takes)}};
             if (a_day[p] >= 0)
               entries.push_back({a_day[p], day * 3.6});
-            for (std::size_t other = 0; i == 0 && reach > 1 && other < left.size(); ++other)
+            const bool kept = r_.redundant[index_of(demand.service_class)];
+            for (std::size_t other = 0; i == 0 && reach > 1 && kept && other < left.size(); ++other)
               entries.push_back({again[g][t][other], -1});
-            column(money, true, entries);
+            add(program, {.cost = money}, entries);
           }
         }
       }
     }
-    if (asked == 0)
-      return 0;
-    if (cost.empty())
-      return std::nullopt;
-    const auto solution = solve::make_linear_solver()->solve(program);
-    EXPECT_TRUE(solution.ok());
-    double share = 0, money = 0;
-    for (std::size_t c = 0; c < cost.size(); ++c) {
-      share += cost[c] >= 0 ? solution->x[c] : 0;
-      money += cost[c] >= 0 ? solution->x[c] * cost[c] : 0;
-    }
-    return share < asked - 1e-6 ? std::nullopt : std::optional(money);
+    train(program, fleet, of_whole);
+    const auto solution = solve::make_integer_solver(solve::IntegerMethod::kBranchAndBound)
+                              ->solve(program, {.time_limit_s = 30, .gap = kGap / 10});
+    EXPECT_TRUE(solution.ok()) << (solution.ok() ? "" : solution.error().message);
+    using Status = IntegerSolution::Status;
+    EXPECT_TRUE(solution->status == Status::kOptimal || solution->status == Status::kInfeasible);
+    return solution->x.empty() ? std::nullopt : std::optional(solution->value);
   }
 
-  // Everything a fleet costs a year, or nothing where it breaks a limit or a promise.
-  std::optional<double> cost(const Fleet& n) const {
-    double total = 0, capital = 0;
+  // Every job by day and hour, on replicas that are lent and on devices that no replica takes.
+  // Whatever trains in an hour does so on every day, gangs too.
+  void train(IntegerProgram& program, const Standing& fleet,
+             const std::vector<std::vector<int>>& room) const {
+    // Hours that are alike but for the batch that is moved into them train alike.
+    struct Watch {
+      int hour;
+      double hours = 0;
+      std::vector<std::size_t> times;
+    };
+    std::vector<Watch> watches;
+    for (std::size_t t = 0; t < times_.size(); ++t) {
+      const int hour = times_[t].hour;
+      const auto same = std::find_if(watches.begin(), watches.end(), [&](const Watch& of) {
+        return std::all_of(r_.jobs.begin(), r_.jobs.end(),
+                           [&](const data::TrainingJob& job) {
+                             return in_window(job, of.hour) == in_window(job, hour);
+                           }) &&
+               std::all_of(r_.demands.begin(), r_.demands.end(), [&](const data::Demand& demand) {
+                 return hours_left(demand) > 1 ||
+                        demand.rate_per_s[static_cast<std::size_t>(of.hour)] ==
+                            demand.rate_per_s[static_cast<std::size_t>(hour)];
+               });
+      });
+      Watch& watch = same == watches.end() ? watches.emplace_back(Watch{hour}) : *same;
+      watch.hours += times_[t].hours;
+      watch.times.push_back(t);
+    }
+    int last = 0;  // from then on all days are alike
+    for (const data::TrainingJob& job : r_.jobs)
+      last = std::max(last, job.once() ? job.start_day + job.deadline_days : 0);
+    const auto at_most = [&](double most) { return program.add_row(-kUnlimited, most); };
+    const auto runs_on = [&](const data::TrainingJob& job, int day) {
+      return !job.once() || (day >= job.start_day && day < job.start_day + job.deadline_days);
+    };
+    std::map<std::pair<std::size_t, int>, int> done;  // rows: by job and day; once: day 0
+    std::map<std::tuple<std::size_t, int, std::size_t>, int> clock;  // by job, day and watch
+    for (std::size_t j = 0; j < r_.jobs.size(); ++j) {
+      const data::TrainingJob& job = r_.jobs[j];
+      for (int day = 0; day <= (job.once() ? 0 : last); ++day)
+        done[{j, day}] = program.add_row(job.once() ? 1 : 1.0 / job.deadline_days, kUnlimited);
+      for (int day = 0; day <= last; ++day) {
+        for (std::size_t t = 0; t < watches.size(); ++t)
+          clock[{j, day, t}] = at_most(watches[t].hours);
+      }
+    }
+    std::vector<int> power;
+    for (std::size_t t = 0; t < watches.size() && !r_.jobs.empty(); ++t)
+      power.push_back(at_most(fleet.kw_left));
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      if (!may_train(i))
+        continue;
+      const data::DeviceOffer& of = r_.devices[places_[i].first];
+      const double tdp = of.accelerator.tdp_w->high;
+      const double a_kwh = of.deal == data::DeviceOffer::Deal::kBuy ? money_a_kwh() : 0;
+      for (std::size_t t = 0; t < watches.size(); ++t) {
+        const auto here = [&](const data::TrainingJob& job) {
+          return work_in(job, i) > 0 && in_window(job, watches[t].hour);
+        };
+        const int in_gangs = at_most(0);
+        std::map<std::pair<std::size_t, int>, int> together;  // rows: by job and day
+        std::map<std::pair<int, int>, int> turns;             // rows: by size and day
+        for (std::size_t j = 0; j < r_.jobs.size(); ++j) {
+          const data::TrainingJob& job = r_.jobs[j];
+          for (int day = 0; day <= last && job.gang > 0 && here(job); ++day) {
+            together[{j, day}] = program.add_row(0, 0);
+            turns.try_emplace({job.gang, day}, 0);
+          }
+        }
+        // A column for devices without a replica and one for each kind of replica.
+        for (int p = -1; p < static_cast<int>(types_.size()); ++p) {
+          const PoolType* type = p < 0 ? nullptr : &types_[static_cast<std::size_t>(p)];
+          if (type && (type->device != places_[i].first || type->pool.zone != places_[i].second))
+            continue;
+          const int width = type ? type->devices : 1;
+          const double most = type ? fleet.n[static_cast<std::size_t>(p)] : fleet.free[i];
+          std::vector<Entry> takes = {{in_gangs, -1.0 * width}};
+          if (type) {
+            for (const std::size_t time : watches[t].times)
+              takes.push_back({room[static_cast<std::size_t>(p)][time], 1});
+          } else if (places_[i].second == "here") {
+            takes.push_back({power[t], tdp * r_.frame.site.pue / 1000});
+          }
+          std::vector<int> hours;
+          for (int day = 0; day <= last; ++day) {
+            hours.push_back(at_most(0));
+            takes.push_back({hours.back(), -width * watches[t].hours});
+          }
+          add(program, {.most = most, .whole = true}, takes);
+          const double watts = std::max(0.0, tdp - (type ? type->idle_w / width : 0));
+          for (std::size_t j = 0; j < r_.jobs.size(); ++j) {
+            const data::TrainingJob& job = r_.jobs[j];
+            for (int day = 0; day <= last && here(job); ++day) {
+              if (!runs_on(job, day))
+                continue;
+              const double days = job.once() ? 1
+                                             : (day < last ? 1.0 : 365.0 - last) *
+                                                   job.deadline_days / job.every_days;
+              std::vector<Entry> entries = {
+                  {hours[static_cast<std::size_t>(day)], 1},
+                  {done.at({j, job.once() ? 0 : day}), 1 / work_in(job, i)}};
+              if (job.gang > 0)
+                entries.push_back({together.at({j, day}), 1});
+              add(program, {.cost = watts / 1000 * a_kwh * days}, entries);
+            }
+          }
+        }
+        std::map<int, std::vector<Entry>> gangs;  // by size
+        for (auto& [key, turn] : turns) {
+          turn = at_most(0);
+          gangs.try_emplace(key.first, std::vector<Entry>{{in_gangs, 1.0 * key.first}});
+          gangs[key.first].push_back({turn, -watches[t].hours});
+        }
+        for (const auto& [size, entries] : gangs)
+          add(program, {.whole = true}, entries);
+        for (const auto& [key, one] : together) {
+          const auto& [j, day] = key;
+          for (const auto& [size, entries] : gangs) {
+            if (size >= r_.jobs[j].gang) {
+              add(program, {},
+                  {{one, -1.0 * r_.jobs[j].gang},
+                   {turns.at({size, day}), 1},
+                   {clock.at({j, day, t}), 1}});
+            }
+          }
+        }
+      }
+    }
+  }
+
+  // Nothing where it breaks a limit.
+  std::optional<Standing> stand(const Fleet& n, const std::vector<int>& more) const {
+    Standing out{n, std::vector<int>(places_.size(), 0)};
+    double capital = 0;
     std::map<std::string, double> watts;
     for (std::size_t p = 0; p < types_.size(); ++p) {
       if (types_[p].service)
         continue;
       watts[types_[p].pool.zone] += n[p] * types_[p].most_w;
       if (offer(p).deal == data::DeviceOffer::Deal::kBuy)
-        total += n[p] * types_[p].idle_w / 1000 * 8760 * money_a_kwh();
+        out.cost += n[p] * types_[p].idle_w / 1000 * 8760 * money_a_kwh();
+    }
+    std::vector<int> bought(r_.devices.size(), 0);
+    for (std::size_t place = 0; place < places_.size(); ++place) {
+      const auto& [i, zone] = places_[place];
+      const data::DeviceOffer& of = r_.devices[i];
+      std::vector<int> widths;  // that share nodes
+      int nodes = more[place], shared = more[place];
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (types_[p].device != i || types_[p].pool.zone != zone)
+          continue;
+        const std::vector<int> mine(static_cast<std::size_t>(n[p]), types_[p].devices);
+        if (r_.redundancy == data::Redundancy::kNode || types_[p].devices > of.per_node)
+          nodes += packed(mine, of.per_node);
+        else
+          widths.insert(widths.end(), mine.begin(), mine.end());
+      }
+      shared += packed(widths, of.per_node);
+      nodes += packed(widths, of.per_node);
+      out.free[place] = shared * of.per_node - std::accumulate(widths.begin(), widths.end(), 0);
+      watts[zone] += nodes * of.per_node * of.host_w;
+      bought[i] += nodes * of.per_node;
     }
     for (std::size_t i = 0; i < r_.devices.size(); ++i) {
       const data::DeviceOffer& of = r_.devices[i];
-      int bought = 0;
-      for (const std::string& zone : of.zones) {
-        std::vector<int> widths;
-        int nodes = 0;
-        for (std::size_t p = 0; p < types_.size(); ++p) {
-          if (types_[p].device != i || types_[p].pool.zone != zone)
-            continue;
-          const std::vector<int> mine(static_cast<std::size_t>(n[p]), types_[p].devices);
-          if (r_.redundancy == data::Redundancy::kNode)
-            nodes += packed(mine, of.per_node);
-          else
-            widths.insert(widths.end(), mine.begin(), mine.end());
-        }
-        nodes += packed(widths, of.per_node);
-        watts[zone] += nodes * of.per_node * of.host_w;
-        bought += nodes * of.per_node;
-      }
-      if (of.stock && bought > *of.stock)
+      if (of.stock && bought[i] > *of.stock)
         return std::nullopt;
-      total += bought * yearly_costs(of, r_.money).total();
+      out.cost += bought[i] * yearly_costs(of, r_.money).total();
       if (of.deal == data::DeviceOffer::Deal::kBuy) {
-        capital += bought * of.price.middle();
-        total += bought * of.host_w / 1000 * 8760 * money_a_kwh();
+        capital += bought[i] * of.price.middle();
+        out.cost += bought[i] * of.host_w / 1000 * 8760 * money_a_kwh();
       }
     }
     const auto& limit = r_.zones.at(r_.frame.site.zone).power_limit_kw;
-    if (limit && watts[r_.frame.site.zone] * r_.frame.site.pue / 1000 > *limit * (1 + 1e-9))
+    if (limit)
+      out.kw_left = *limit * (1 + 1e-9) - watts[r_.frame.site.zone] * r_.frame.site.pue / 1000;
+    if (out.kw_left < 0 || (r_.money.budget && capital > *r_.money.budget * (1 + 1e-9)))
       return std::nullopt;
-    if (r_.money.budget && capital > *r_.money.budget * (1 + 1e-9))
-      return std::nullopt;
-    if (total >= best_)
-      return std::nullopt;  // the rest only adds
-    const std::optional<double> used = served(n, losses(n));
-    return used ? std::optional<double>(total + *used) : std::nullopt;
+    return out;
   }
 
   const data::Requirements& r_;
   const std::vector<PoolType>& types_;
   std::vector<Time> times_;
-  double best_ = 1e300;
+  std::vector<std::pair<std::size_t, std::string>> places_;  // device offer and zone
 };
 
 TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
-  int compared = 0, infeasible = 0, serviced = 0;
+  constexpr int kNodes = 3;  // that only train, in each place
+  int compared = 0, infeasible = 0, serviced = 0, trained = 0, lent = 0, ganged = 0, finished = 0;
   for (std::uint64_t seed = 1; compared < 100 && seed < 600; ++seed) {
     const RandomRequirements random(seed);
     const Solved solved = solve_random(random);
     ASSERT_NE(solved.plan.outcome, Plan::Outcome::kUnknown) << random.text();
     // Small enough to be enumerated, with room above what the program chose.
     const std::size_t types = solved.pools.types.size();
-    const int most = types <= 2 ? 14 : types == 3 ? 9 : types == 4 ? 6 : 4;
+    const int most = !random.jobs.empty() ? types <= 2 ? 7 : 4
+                     : types <= 2         ? 14
+                     : types == 3         ? 9
+                     : types == 4         ? 6
+                                          : 4;
     const bool found = solved.plan.outcome == Plan::Outcome::kFound;
-    if (types == 0 || types > 5 ||
+    if (types == 0 || types > (random.jobs.empty() ? 5 : 3) ||
         (found &&
          *std::max_element(solved.plan.replicas.begin(), solved.plan.replicas.end()) >= most))
+      continue;
+    if (std::any_of(solved.plan.trainers.begin(), solved.plan.trainers.end(), [&](const auto& of) {
+          return of.second > solved.requirements.devices[of.first.first].per_node * (kNodes - 1);
+        }))
       continue;
     ++compared;
     infeasible += found ? 0 : 1;
     serviced += random.services.empty() ? 0 : 1;
     Enumeration enumeration(solved.requirements, solved.pools.types);
-    const auto best = enumeration.best(most);
+    const auto best = enumeration.best(most, kNodes);
+    trained += random.jobs.empty() ? 0 : 1;
+    for (const std::vector<int>& of : solved.plan.lent)
+      lent += *std::max_element(of.begin(), of.end()) > 0 ? 1 : 0;
+    for (const data::TrainingJob& job : solved.requirements.jobs) {
+      ganged += job.gang > 0 ? 1 : 0;
+      finished += job.once() ? 1 : 0;
+    }
     SCOPED_TRACE("seed " + std::to_string(seed) + "\n" + random.text());
     if (!found) {
       EXPECT_FALSE(best.has_value()) << "a fleet serves all of it for " << *best;
@@ -346,18 +551,24 @@ TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
   EXPECT_GT(infeasible, 5);
   EXPECT_LT(infeasible, 60);
   EXPECT_GT(serviced, 20);
+  EXPECT_GT(trained, 20);
+  EXPECT_GT(lent, 3);
+  EXPECT_GT(ganged, 5);
+  EXPECT_GT(finished, 5);
 }
 
-TEST(PlanProgram, ADemandLessIsNeverDearer) {
+TEST(PlanProgram, ADemandOrAJobLessIsNeverDearer) {
   int compared = 0;
   for (std::uint64_t seed = 1000; compared < 60 && seed < 1400; ++seed) {
     const RandomRequirements random(seed);
     const Solved all = solve_random(random);
-    if (all.plan.outcome != Plan::Outcome::kFound || random.demands.size() < 2)
+    const std::size_t demands = random.demands.size(), jobs = random.jobs.size();
+    if (all.plan.outcome != Plan::Outcome::kFound || demands + jobs < 2)
       continue;
-    for (std::size_t g = 0; g < random.demands.size(); ++g) {
+    for (std::size_t i = 0; i < demands + jobs; ++i) {
       RandomRequirements less = random;
-      less.demands.erase(less.demands.begin() + static_cast<std::ptrdiff_t>(g));
+      std::vector<std::string>& of = i < demands ? less.demands : less.jobs;
+      of.erase(of.begin() + static_cast<std::ptrdiff_t>(i < demands ? i : i - demands));
       const Solved without = solve_random(less);
       ++compared;
       ASSERT_EQ(without.plan.outcome, Plan::Outcome::kFound) << random.text();

@@ -39,6 +39,10 @@ Answer answer(const data::Requirements& requirements) {
   return {*std::move(pools), *std::move(plan)};
 }
 
+int most_lent(const Plan& plan, std::size_t type) {
+  return *std::max_element(plan.lent[type].begin(), plan.lent[type].end());
+}
+
 constexpr char kDesk[] = R"(
 site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, carbon_g_per_kwh: 400}
 demands:
@@ -294,7 +298,7 @@ demands:
                   replicas * 9));
   const Answer with = answer(asked);
   EXPECT_EQ(with.replicas("h100_sxm-llama-3.1-8b"), replicas);
-  EXPECT_EQ(with.plan.lent[0][0], replicas);
+  EXPECT_EQ(most_lent(with.plan, 0), replicas);
   EXPECT_DOUBLE_EQ(with.plan.capital, without.plan.capital);
   ASSERT_EQ(with.plan.training.size(), 1u);
   EXPECT_NEAR(with.plan.training[0].device_hours, replicas * 9, 1e-6);
@@ -394,11 +398,95 @@ TEST(PlanProgram, AReplicaThatIsLentDrawsWhatTrainingDrawsAndNotItsIdleToo) {
   const auto used = std::max_element(with.plan.replicas.begin(), with.plan.replicas.end()) -
                     with.plan.replicas.begin();
   const PoolType& type = with.pools.types[static_cast<std::size_t>(used)];
-  ASSERT_EQ(with.plan.lent[static_cast<std::size_t>(used)][0], 1);
+  ASSERT_EQ(most_lent(with.plan, static_cast<std::size_t>(used)), 1);
   EXPECT_NEAR(with.plan.kwh - without.plan.kwh,
               8 * (700 - type.idle_w / type.devices) / 1000 * 365 * 1.3, 1);
   EXPECT_NEAR(with.plan.total() - without.plan.total(), 0.2 * (with.plan.kwh - without.plan.kwh),
               without.plan.total() * 2e-4);
+}
+
+// Devices that are bought for jobs alone.
+int devices_for(const std::string& jobs, int per_node = 1) {
+  const Answer found = answer(requirements(
+      fmt::format("site: {{zone: here, tariff: {{currency: EUR, per_kwh: 0.2}}, pue: 1.3}}\n"
+                  "jobs:\n{}devices: [{{device: h100_sxm, price: 28000, per_node: {}}}]\n",
+                  jobs, per_node)));
+  EXPECT_EQ(found.plan.outcome, Plan::Outcome::kFound);
+  return found.plan.nodes.empty() ? 0 : found.plan.nodes.begin()->second * per_node;
+}
+
+TEST(PlanProgram, JobsShareDevicesByTheirDeadlines) {
+  const std::string first = "  - {name: a, device_hours: {h100_sxm: 48}, deadline_days: 2}\n";
+  const auto second = [](const std::string& days) {
+    return "  - {name: b, device_hours: {h100_sxm: 48}, " + days + "}\n";
+  };
+  EXPECT_EQ(devices_for(first), 1);
+  // The other one follows, or comes in between.
+  EXPECT_EQ(devices_for(first + second("deadline_days: 4")), 1);
+  EXPECT_EQ(devices_for(first + second("start_day: 2, deadline_days: 2")), 1);
+  EXPECT_EQ(devices_for(first + second("start_day: 1, deadline_days: 2")), 2);
+  EXPECT_EQ(devices_for(first + second("deadline_days: 3")), 2);
+  EXPECT_EQ(devices_for(first + second("deadline_days: 2")), 2);
+  // Beside what comes back a half of a device is left: enough in six days, not in four.
+  const std::string daily = "  - {name: c, device_hours: {h100_sxm: 12}}\n";
+  EXPECT_EQ(devices_for(daily + second("deadline_days: 4")), 1);
+  EXPECT_EQ(devices_for(daily + second("deadline_days: 3")), 2);
+}
+
+TEST(PlanProgram, AGangIsWholeAndOthersTakeTurnsOnIt) {
+  const auto gang = [](const std::string& name, int hours, int devices, const std::string& more) {
+    return fmt::format("  - {{name: {}, device_hours: {{h100_sxm: {}}}, gang: {}{}}}\n", name,
+                       hours, devices, more);
+  };
+  EXPECT_EQ(devices_for(gang("a", 48, 4, ", deadline_days: 2")), 4);
+  EXPECT_EQ(devices_for(gang("a", 48, 4, ", deadline_days: 2"), 8), 8);
+  // Twelve hours each of four devices: one after the other in a day, not in twelve hours.
+  EXPECT_EQ(devices_for(gang("a", 48, 4, "") + gang("b", 48, 4, "")), 4);
+  EXPECT_EQ(
+      devices_for(gang("a", 48, 4, ", between: [0, 12]") + gang("b", 48, 4, ", between: [0, 12]")),
+      8);
+  // A smaller one takes its turn on the larger one's devices, and what is of no gang the rest.
+  EXPECT_EQ(devices_for(gang("a", 48, 4, "") + gang("b", 36, 3, "")), 4);
+  EXPECT_EQ(devices_for(gang("a", 48, 4, "") + gang("b", 36, 3, "") +
+                        "  - {name: c, device_hours: {h100_sxm: 12}}\n"),
+            4);
+  EXPECT_EQ(devices_for(gang("a", 48, 4, "") + gang("b", 36, 3, "") +
+                        "  - {name: c, device_hours: {h100_sxm: 13}}\n"),
+            5);
+}
+
+TEST(PlanProgram, AGangIsNoFasterOnMoreDevices) {
+  const auto outcome = [](const std::string& days) {
+    return answer(requirements("jobs: [{name: tune, device_hours: {h100_sxm: 400}, gang: 8" + days +
+                               "}]\ndevices: [{device: h100_sxm, price: 28000}]\n"))
+        .plan.outcome;
+  };
+  EXPECT_EQ(outcome(", deadline_days: 3"), Plan::Outcome::kFound);
+  EXPECT_EQ(outcome(", deadline_days: 2"), Plan::Outcome::kInfeasible);
+}
+
+TEST(PlanProgram, RunsOfAYearCountTheirEnergy) {
+  const auto made = [](const std::string& days) {
+    return answer(
+        requirements("site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3}\n"
+                     "jobs: [{name: tune, device_hours: {h100_sxm: 21}" +
+                     days + "}]\ndevices: [{device: h100_sxm, price: 28000}]\n"));
+  };
+  const double a_run = 21 * 0.7 * 1.3;
+  const Answer daily = made(""), weekly = made(", every_days: 7"),
+               soon = made(", every_days: 7, deadline_days: 2"),
+               once = made(", start_day: 3, deadline_days: 7");
+  EXPECT_NEAR(daily.plan.kwh, a_run * 365, 1e-3);
+  EXPECT_NEAR(weekly.plan.kwh, a_run * 365 / 7, 1e-3);
+  EXPECT_NEAR(soon.plan.kwh, a_run * 365 / 7, 1e-3);
+  EXPECT_NEAR(once.plan.kwh, a_run, 1e-3);
+  for (const Answer* of : {&daily, &weekly, &soon, &once}) {
+    ASSERT_EQ(of->plan.training.size(), 1u);
+    EXPECT_NEAR(of->plan.training[0].kwh, a_run, 1e-3);
+    EXPECT_NEAR(of->plan.training[0].device_hours, 21, 1e-6);
+  }
+  EXPECT_EQ(once.plan.training[0].done_day, 10);
+  EXPECT_EQ(daily.plan.training[0].done_day, 0);
 }
 
 TEST(PlanPeriods, HoursThatAreAlikeAreOneAndPeaksCoverTheOthers) {

@@ -39,10 +39,6 @@ struct Window {
   double start_s = 0;
 };
 
-bool active(const data::TrainingJob& job, int hour) {
-  return (hour - job.from_hour + 24) % 24 < job.hours;
-}
-
 class Simulations {
  public:
   Simulations(const Requirements& requirements, const std::vector<PoolType>& types,
@@ -245,20 +241,11 @@ class Simulations {
 
   bool lends(std::size_t period) const {
     for (std::size_t p = 0; p < types_.size(); ++p) {
-      if (lent(p, period) > 0)
+      if (plan_.lent[p][period] > 0)
         return true;
     }
     return false;
   }
-  int lent(std::size_t p, std::size_t period) const {
-    int replicas = 0;
-    for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
-      if (active(requirements_.jobs[j], periods_[period].hours.front()))
-        replicas += plan_.lent[p][j];
-    }
-    return replicas;
-  }
-
   std::vector<Loss> losses() const {
     std::vector<Loss> losses;
     const Redundancy redundancy = requirements_.redundancy;
@@ -398,7 +385,7 @@ class Simulations {
       lose(replica);
     for (std::size_t p = 0; p < types_.size(); ++p) {
       // What is lent is taken from the end, and called back where something fails.
-      const int count = lost.empty() ? lent(p, window.period) : 0;
+      const int count = lost.empty() ? plan_.lent[p][window.period] : 0;
       for (int i = 0; i < count; ++i)
         lose(first_[p] + plan_.replicas[p] - 1 - i);
     }
@@ -892,9 +879,7 @@ class Calibration {
           if (types_[p].uses[g].ok())
             load += plan.rate[g][p][t] / types_[p].uses[g].operation.requests_per_s;
         }
-        int there = plan.replicas[p];
-        for (std::size_t j = 0; j < requirements_.jobs.size(); ++j)
-          there -= active(requirements_.jobs[j], periods[t].hours.front()) ? plan.lent[p][j] : 0;
+        const int there = plan.replicas[p] - plan.lent[p][t];
         if (load > there)
           fits = std::min(fits, std::max(kRoom * there / load, kLeastCounted));
       }

@@ -570,10 +570,9 @@ class Replanner {
     }
     const auto idle_at = [&](std::size_t p, int hour) {
       const std::size_t t = period_of[static_cast<std::size_t>(hour % 24)];
-      for (std::size_t j = 0; j < asked().jobs.size(); ++j) {
-        if (plan.lent[p][j] > 0)
-          return 0;  // it trains when it does not serve
-      }
+      // What trains in some hour of the day is not off in another.
+      if (std::any_of(plan.lent[p].begin(), plan.lent[p].end(), [](int lent) { return lent > 0; }))
+        return 0;
       return types()[p].device ? plan.replicas[p] - needed(p, t) : 0;
     };
     const auto any_idle = [&](int hour) {

@@ -742,11 +742,9 @@ std::string fleet_name(const Requirements& requirements, const std::vector<PoolT
   std::string out;
   if (std::any_of(plan.replicas.begin(), plan.replicas.end(), [](int n) { return n > 0; }))
     out = fleet_name(types, plan.replicas);
-  for (const Plan::Training& of : plan.training) {
-    if (of.devices > 0) {
-      out += fmt::format("{}{} x {} to train", out.empty() ? "" : ", ", of.devices,
-                         requirements.devices[of.device].name);
-    }
+  for (const auto& [place, devices] : plan.trainers) {
+    out += fmt::format("{}{} x {} to train", out.empty() ? "" : ", ", devices,
+                       requirements.devices[place.first].name);
   }
   return out.empty() ? "nothing" : out;
 }
@@ -817,11 +815,7 @@ std::optional<double> headroom(const Requirements& requirements, const std::vect
         if (types[p].uses[g].ok())
           busy += plan.rate[g][p][t] / types[p].uses[g].operation.requests_per_s;
       }
-      for (std::size_t j = 0; j < requirements.jobs.size(); ++j) {
-        const data::TrainingJob& job = requirements.jobs[j];
-        if ((periods[t].hours.front() - job.from_hour + 24) % 24 < job.hours)
-          busy += plan.lent[p][j];
-      }
+      busy += plan.lent[p][t];
       least = std::min(least.value_or(1), 1 - busy / plan.replicas[p]);
     }
   }

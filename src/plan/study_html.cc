@@ -8,6 +8,7 @@
 
 #include "chart/chart.h"
 #include "chart/page.h"
+#include "plan/training_rows.h"
 
 namespace medley::plan {
 namespace {
@@ -127,12 +128,8 @@ class Report {
         if (std::any_of(rates.begin(), rates.end(), [](double rate) { return rate > kLittle; }))
           served += (served.empty() ? "" : ", ") + requirements_.demands[g].name;
       }
-      for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
-        if (plan_.lent[p][j] > 0) {
-          served += fmt::format("{}{} ({} replicas lent)", served.empty() ? "" : ", ",
-                                requirements_.jobs[j].name, plan_.lent[p][j]);
-        }
-      }
+      if (const std::string lent = lent_in_words(periods_, plan_.lent[p]); !lent.empty())
+        served += (served.empty() ? "" : ", ") + lent;
       const bool rented = type.service.has_value();
       if (rented && !plan_.has_work(p))
         served = "failures alone";
@@ -147,16 +144,10 @@ class Report {
     }
     if (!table.rows.empty())
       page_.table(table);
-    HtmlTable training{.columns = {{"training"},
-                                   {"on"},
-                                   {"zone"},
-                                   {"device-hours a day", true},
-                                   {"devices of its own", true}}};
-    for (const Plan::Training& of : plan_.training) {
-      training.rows.push_back({requirements_.jobs[of.job].name,
-                               requirements_.devices[of.device].name, of.zone,
-                               fmt::format("{:.0f}", of.device_hours), std::to_string(of.devices)});
-    }
+    HtmlTable training;
+    for (const std::string& title : training_titles())
+      training.columns.push_back({title});
+    training.rows = training_rows(requirements_, plan_);
     if (!training.rows.empty())
       page_.table(training);
     HtmlTable order{
@@ -330,19 +321,12 @@ class Report {
           return plan_.rate[g][p][t] / type.uses[g].operation.requests_per_s / replicas;
         }));
       }
-      int most_lent = 0;
-      for (std::size_t j = 0; j < requirements_.jobs.size(); ++j) {
-        most_lent = std::max(most_lent, plan_.lent[p][j]);
-        const data::TrainingJob& job = requirements_.jobs[j];
-        row.parts.push_back(by_hour("lent to " + job.name, Colour::kLost, [&](std::size_t t) {
-          const bool on = (periods_[t].hours.front() - job.from_hour + 24) % 24 < job.hours;
-          return on ? plan_.lent[p][j] / replicas : 0;
-        }));
-      }
+      row.parts.push_back(by_hour("lent to training", Colour::kLost,
+                                  [&](std::size_t t) { return plan_.lent[p][t] / replicas; }));
       strips.rows.push_back(std::move(row));
-      table.rows.push_back({type.pool.name,
-                            percent(busy_at_peak(requirements_, study_.pools.types, plan_, p)),
-                            std::to_string(most_lent)});
+      table.rows.push_back(
+          {type.pool.name, percent(busy_at_peak(requirements_, study_.pools.types, plan_, p)),
+           std::to_string(*std::max_element(plan_.lent[p].begin(), plan_.lent[p].end()))});
     }
     if (!strips.rows.empty())
       page_.figure(chart::svg(strips, chart::Use::kPage), table);

@@ -30,6 +30,7 @@ json::array shares(const std::vector<std::optional<double>>& kept) {
 
 json::object plan_of(const Study& study, const std::vector<PoolType>& types, const Plan& plan) {
   json::array pools, nodes;
+  const std::vector<Period> periods = periods_of(study.requirements);
   for (std::size_t p = 0; p < types.size(); ++p) {
     if (plan.replicas[p] == 0)
       continue;
@@ -43,13 +44,14 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
         {"devices", plan.replicas[p] * type.devices},
         {"busy_at_peak", type.device ? json::value(busy_at_peak(study.requirements, types, plan, p))
                                      : json::value(nullptr)}};
-    json::object lent;
-    for (std::size_t j = 0; j < study.requirements.jobs.size(); ++j) {
-      if (plan.lent[p][j] > 0)
-        lent[study.requirements.jobs[j].name] = plan.lent[p][j];
+    if (std::any_of(plan.lent[p].begin(), plan.lent[p].end(), [](int of) { return of > 0; })) {
+      json::array lent(24);
+      for (std::size_t t = 0; t < periods.size(); ++t) {
+        for (const int hour : periods[t].hours)
+          lent[static_cast<std::size_t>(hour)] = plan.lent[p][t];
+      }
+      pool["lent_by_hour"] = std::move(lent);
     }
-    if (!lent.empty())
-      pool["lent"] = std::move(lent);
     pools.push_back(std::move(pool));
   }
   for (const auto& [place, count] : plan.nodes) {
@@ -61,13 +63,28 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
                      {"devices", count * offer.per_node},
                      {"lead_weeks", offer.lead_weeks}});
   }
-  json::array training;
+  json::array training, trainers;
   for (const Plan::Training& of : plan.training) {
-    training.push_back({{"job", study.requirements.jobs[of.job].name},
-                        {"offer", study.requirements.devices[of.device].name},
-                        {"zone", of.zone},
-                        {"device_hours_a_day", of.device_hours},
-                        {"devices_of_its_own", of.devices}});
+    const data::TrainingJob& job = study.requirements.jobs[of.job];
+    json::array hours;
+    for (int hour = 0; hour < 24; ++hour) {
+      if (of.hours[static_cast<std::size_t>(hour)])
+        hours.emplace_back(hour);
+    }
+    training.push_back(
+        {{"job", job.name},
+         {"offer", study.requirements.devices[of.device].name},
+         {"zone", of.zone},
+         {"hours", std::move(hours)},
+         {"device_hours", of.device_hours},
+         {"kwh", of.kwh},
+         {"runs_a_year", job.runs_a_year()},
+         {"done_day", job.once() ? json::value(of.done_day) : json::value(nullptr)}});
+  }
+  for (const auto& [place, devices] : plan.trainers) {
+    trainers.push_back({{"offer", study.requirements.devices[place.first].name},
+                        {"zone", place.second},
+                        {"devices", devices}});
   }
   json::array unknown;
   for (const std::string& service : services_in(types, plan))
@@ -82,6 +99,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
   return {{"pools", std::move(pools)},
           {"nodes", std::move(nodes)},
           {"training", std::move(training)},
+          {"devices_that_only_train", std::move(trainers)},
           {"a_year", costs_of(plan.costs)},
           {"an_hour", plan.total() / kHoursAYear},
           {"per_million_tokens", or_null(study.per_million_tokens(plan.total()))},

@@ -174,9 +174,10 @@ TEST(PlanStudy, JobsAloneHaveNothingToSimulate) {
   EXPECT_EQ(made.chosen.plan.outcome, Plan::Outcome::kFound);
   EXPECT_TRUE(made.chosen.agreed);
   ASSERT_EQ(made.chosen.plan.training.size(), 1);
-  EXPECT_EQ(made.chosen.plan.training[0].devices, 4);
+  ASSERT_EQ(made.chosen.plan.trainers.size(), 1);
+  EXPECT_EQ(made.chosen.plan.trainers.begin()->second, 4);
   EXPECT_FALSE(made.per_million_tokens(1).has_value());
-  EXPECT_NE(to_json(made).find("devices_of_its_own\":4"), std::string::npos);
+  EXPECT_NE(to_json(made).find("\"devices\":4"), std::string::npos);
   EXPECT_NE(to_html(made, "").find("tune"), std::string::npos);
 }
 
@@ -387,13 +388,9 @@ TEST(PlanStudy, CandidatesTellTheSameOfHeadroomLimitsAndWhatIsKeptEverywhere) {
     EXPECT_NE(to_json(made).find(key), std::string::npos) << key;
 
   // Replicas that are lent have nothing free in their hours.
-  data::Requirements lends = made.requirements;
-  lends.jobs.push_back({.name = "tune", .from_hour = 0, .hours = 24});
   Plan lent = choice.plan;
-  for (std::vector<int>& of : lent.lent)
-    of.push_back(0);
-  lent.lent[pool][0] = lent.replicas[pool];
-  EXPECT_EQ(headroom(lends, choice.types, lent), 0);
+  lent.lent[pool].back() = lent.replicas[pool];
+  EXPECT_EQ(headroom(made.requirements, choice.types, lent), 0);
 }
 
 TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {

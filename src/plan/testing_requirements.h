@@ -18,7 +18,7 @@ inline const data::Catalog& test_catalog() {
 }
 
 struct RandomRequirements {
-  std::vector<std::string> demands, devices, services, limits;
+  std::vector<std::string> demands, jobs, devices, services, limits;
 
   explicit RandomRequirements(std::uint64_t seed) {
     Prng prng = Prng::stream(seed, 1);
@@ -59,6 +59,7 @@ struct RandomRequirements {
           (prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : "") +
               (two_zones ? ", zones: " + among("[here]", "[there]", "[here, there]") : "")));
     }
+    draw_jobs(seed, kinds);
     if (two_zones)
       limits.push_back("zones: {there: {}}\nlabels: {any: {zones: any}}");
     if (prng.below(3) == 0) {
@@ -93,8 +94,11 @@ struct RandomRequirements {
       for (const std::string& item : items)
         out += "  - " + item + "\n";
     };
-    list("demands", demands);
+    if (!demands.empty())
+      list("demands", demands);
     list("devices", devices);
+    if (!jobs.empty())
+      list("jobs", jobs);
     if (!services.empty())
       list("services", services);
     return out;
@@ -107,6 +111,41 @@ struct RandomRequirements {
   }
 
  private:
+  // One or two in every other file, on kinds that may or may not be offered.
+  void draw_jobs(std::uint64_t seed, const std::vector<std::string>& kinds) {
+    Prng prng = Prng::stream(seed, 2);
+    const std::size_t asked = prng.below(2) == 0 ? 0 : 1 + prng.below(2);
+    for (std::size_t i = 0; i < asked; ++i) {
+      std::string more;
+      switch (prng.below(4)) {
+        case 0:
+          break;
+        case 1:
+          more += fmt::format(", every_days: {}", 2 + prng.below(5));
+          break;
+        case 2:
+          more += fmt::format(", every_days: 4, deadline_days: {}", 1 + prng.below(3));
+          break;
+        default:
+          more +=
+              fmt::format(", deadline_days: {}, start_day: {}", 1 + prng.below(2), prng.below(2));
+      }
+      if (prng.below(2) == 0)
+        more += ", between: [18, 8]";
+      if (prng.below(3) == 0)
+        more += fmt::format(", gang: {}", 1 + prng.below(4));
+      const double hours = 4 + 60 * prng.uniform();
+      std::string on;
+      for (const std::string& kind : kinds) {
+        if (prng.below(3) > 0)
+          on += fmt::format("{}{}: {:.3g}", on.empty() ? "" : ", ", kind,
+                            hours * (0.6 + prng.uniform()));
+      }
+      if (!on.empty())
+        jobs.push_back(fmt::format("{{name: j{}, device_hours: {{{}}}{}}}", i, on, more));
+    }
+  }
+
   std::string power_;
 };
 

@@ -81,7 +81,7 @@ def main():
         check(all(truth["needs_lpu_for"] is None for truth in plans["agents"]["lpu"] if truth is not steps),
               "agents: chat and evaluation need no LPU")
         check(plans["shop"]["plan"]["capital"] == 0, "shop: renting is the point of it")
-        check(any(pool.get("lent") for pool in plans["university"]["plan"]["pools"]),
+        check(any(pool.get("lent_by_hour") for pool in plans["university"]["plan"]["pools"]),
               "university: nothing is lent to training")
 
         report = folder / "report.html"
