@@ -55,6 +55,8 @@ void print_fleet(const Study& study, std::FILE* out) {
     if (const std::string lent = plan::lent_in_words(periods, plan.lent[p]); !lent.empty())
       served += (served.empty() ? "" : ", ") + lent;
     const bool rented = type.service.has_value();
+    if (rented && !plan.has_work(p))
+      served = "failures alone";
     table.add_row({type.pool.name, type.pool.zone, std::to_string(plan.replicas[p]),
                    rented ? "-" : std::to_string(plan.replicas[p] * type.devices),
                    rented ? "-" : fmt::format("{:.1f}", type.most_w * plan.replicas[p] / 1000),
@@ -74,10 +76,17 @@ void print_fleet(const Study& study, std::FILE* out) {
   }
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
-    fmt::print(out, "{} {} node{} of {} {} in {}{}\n",
-               offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", count,
-               count == 1 ? "" : "s", offer.per_node, offer.accelerator.id, place.second,
-               offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
+    const int owned = plan.owned_of(place), more = count - owned;
+    const auto print = [&](const char* what, int nodes, const std::string& wait) {
+      fmt::print(out, "{} {} node{} of {} {} in {}{}\n", what, nodes, nodes == 1 ? "" : "s",
+                 offer.per_node, offer.accelerator.id, place.second, wait);
+    };
+    if (owned > 0)
+      print("keep", owned, ", there already");
+    if (more > 0) {
+      print(offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", more,
+            offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
+    }
   }
   for (const auto& [place, devices] : plan.trainers) {
     fmt::print(out, "{} device{} of {} in {} only train{}\n", devices, devices == 1 ? "" : "s",

@@ -71,7 +71,8 @@ class Analysis {
     // Demands are taken out by name, so that places stay right.
     MEDLEY_TRY_STATUS(filter(demands(), left, kept));
     MEDLEY_TRY_STATUS(filter(jobs(), left, kept));
-    MEDLEY_TRY_STATUS(filter(targets(left), left, kept));
+    MEDLEY_TRY(const std::vector<Element> targets, targets_of(left));
+    MEDLEY_TRY_STATUS(filter(targets, left, kept));
     MEDLEY_TRY_STATUS(filter(deadlines(left), left, kept));
     MEDLEY_TRY_STATUS(filter(limits(), left, kept));
     Conflict conflict;
@@ -286,12 +287,16 @@ class Analysis {
   }
 
   // Targets and labels of the demands that are left.
-  std::vector<Element> targets(const Requirements& left) const {
-    constexpr double kSlowest = 20;  // times what was asked: beyond that it is another demand
+  Result<std::vector<Element>> targets_of(const Requirements& left) const {
+    // Times what was asked, or what is reached at best: beyond that it is another demand.
+    constexpr double kSlowest = 20, kAboveBest = 2;
+    MEDLEY_TRY(const PoolTypes pools, pool_types(left, catalog_));
     std::vector<Element> elements;
-    for (const Demand& demand : left.demands) {
+    for (std::size_t g = 0; g < left.demands.size(); ++g) {
+      const Demand& demand = left.demands[g];
       const std::string name = demand.name;
-      const auto add = [&](const char* title, std::optional<Duration> Targets::*of) {
+      const auto add = [&](const char* title, Obstacle missed,
+                           std::optional<Duration> Targets::*of) {
         const std::optional<Duration>& asked = demand.targets.*of;
         if (!asked)
           return;
@@ -307,10 +312,19 @@ class Analysis {
           }
         };
         const double seconds = std::chrono::duration<double>(*asked).count();
+        std::optional<double> best;
+        for (const auto* types : {&pools.types, &pools.beaten}) {
+          for (const PoolType& type : *types) {
+            const Use& use = type.uses[g];
+            if (use.obstacle == missed && use.reached_s > 0)
+              best = std::min(best.value_or(use.reached_s), use.reached_s);
+          }
+        }
+        const double slowest = std::max(seconds * kSlowest, best.value_or(0) * kAboveBest);
         elements.push_back({said(seconds),
                             [make](Requirements& changed) { make(changed, std::nullopt); },
                             fmt::format("no {} for {}", title, name), seconds,
-                            [seconds](const Plan&) { return seconds * kSlowest; },
+                            [slowest](const Plan&) { return slowest; },
                             [make, said](Requirements& changed, double to) {
                               make(changed, round_to_duration(Seconds(to)));
                               return said(to);
@@ -320,9 +334,9 @@ class Analysis {
                               return rounded_up(to / unit) * unit;
                             }});
       };
-      add("TTFT", &Targets::ttft);
-      add("TPOT", &Targets::tpot);
-      add("deadline", &Targets::deadline);
+      add("TTFT", Obstacle::kTtft, &Targets::ttft);
+      add("TPOT", Obstacle::kTpot, &Targets::tpot);
+      add("deadline", Obstacle::kDeadline, &Targets::deadline);
       add_label(demand.label, name, elements);
     }
     return elements;

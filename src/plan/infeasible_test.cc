@@ -42,6 +42,21 @@ TEST(PlanConflict, PowerAgainstRedundancyIsNamedWithoutWhatHasNoPart) {
   EXPECT_TRUE(found.relaxations.front().cost.has_value());
 }
 
+TEST(PlanConflict, ATargetFarBelowWhatIsReachedIsToldByWhatIsReached) {
+  const Conflict found = conflict(
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, ttft_s: 2ms, prompt_tokens: 500, "
+      "output_tokens: 100}]\ndevices: [{device: l40s, price: 8000, per_node: 4}]\n");
+  double at_best = 0, told = 0;
+  const std::size_t at = found.reason.find("TTFT ");
+  ASSERT_NE(at, std::string::npos) << found.reason;
+  ASSERT_EQ(std::sscanf(found.reason.c_str() + at, "TTFT %lf ms at best", &at_best), 1);
+  for (const Relaxation& of : found.relaxations)
+    std::sscanf(of.what.c_str(), "TTFT of %lf ms for desk", &told);
+  EXPECT_GT(at_best, 40);  // more than 20 times what was asked
+  EXPECT_GE(told, at_best * 0.99);
+  EXPECT_LE(told, at_best * 1.5);
+}
+
 TEST(PlanConflict, ATargetAgainstPhysicsNamesTheNearestMissAndWhatWouldDo) {
   const Conflict found = conflict(
       "demands: [{name: desk, model: llama-3.1-70b, rate_per_s: 1, prompt_tokens: 300, "

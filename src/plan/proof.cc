@@ -28,6 +28,10 @@ constexpr double kWarmUp = 0.1;
 // and what comes so late that it could hardly be done by then is not counted.
 constexpr double kClosing = 0.1;
 constexpr double kLittle = 1e-6;
+constexpr double kPoint = 0.01;    // a promise is good to this
+constexpr double kDeviations = 3;  // more than these is not chance
+// A window is repeated on other seeds up to so many times, where few of its requests decide.
+constexpr std::uint64_t kMostRepeats = 24, kNextSeeds = 10000;
 
 // A window of the day: a period that presses the fleet, simulated on a day of its own.
 struct Window {
@@ -111,8 +115,12 @@ class Simulations {
       if (!counts)
         continue;
       std::vector<Kept> kept(least.size());
-      for (const std::uint64_t seed : options_.seeds)
-        simulate(window, seed, lost, kept, figures);
+      for (std::uint64_t repeat = 0; repeat < kMostRepeats; ++repeat) {
+        for (const std::uint64_t seed : options_.seeds)
+          simulate(window, seed + repeat * kNextSeeds, lost, kept, figures);
+        if (tells(kept, !lost.empty()))
+          break;
+      }
       for (std::size_t g = 0; g < least.size(); ++g) {
         const std::optional<double> share = kept[g].share();
         if (!share || *share >= least[g].share().value_or(2))
@@ -123,6 +131,24 @@ class Simulations {
       }
     }
     return least;
+  }
+
+  // Whether the shares that count would be the same within a point on other seeds, or some is less
+  // than what is asked by more than chance: then the others do not matter.
+  bool tells(const std::vector<Kept>& kept, bool in_failure) const {
+    bool all = true;
+    for (std::size_t g = 0; g < kept.size(); ++g) {
+      if (kept[g].requests == 0 || (in_failure && !is_protected(requirements_, g)))
+        continue;
+      const auto of = static_cast<double>(kept[g].requests);
+      // One kept and one not beside those seen: of few requests that are all kept one may not be.
+      const double share = (static_cast<double>(kept[g].kept) + 1) / (of + 2);
+      const double chance = kDeviations * std::sqrt(share * (1 - share) / of);
+      if (share + chance < requirements_.demands[g].attain)
+        return true;
+      all = all && chance * std::sqrt(2) <= kPoint;
+    }
+    return all;
   }
 
   double planned_rate(std::size_t g, std::size_t t) const {
@@ -439,8 +465,6 @@ std::string worst_failure_text(const Requirements& requirements, const Proof& pr
 
 std::vector<BelowPromise> below_promise(const Requirements& requirements, const Proof& promise,
                                         const Proof& fresh) {
-  constexpr double kPoint = 0.01;
-  constexpr double kDeviations = 3;  // of the difference between two shares of so many requests
   std::vector<BelowPromise> below;
   for (std::size_t g = 0; g < fresh.whole.size(); ++g) {
     const Kept& of_promise = least_of(requirements, promise, g);
@@ -499,10 +523,12 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
       return other != p && plan.replicas[other] > 0 && types[other].device == types[p].device &&
              types[other].pool.zone == types[p].pool.zone;
     };
-    bool others = false;
-    for (std::size_t other = 0; other < types.size(); ++other)
-      others = others || same_place(other);
-    if (!types[p].device || plan.replicas[p] == 0 || !others || options.replicas[p])
+    // A service costs nothing while it only waits for a failure, so the program may take one that
+    // nobody needs.
+    bool spare = types[p].service && !plan.has_work(p);
+    for (std::size_t other = 0; other < types.size() && types[p].device; ++other)
+      spare = spare || same_place(other);
+    if (plan.replicas[p] == 0 || !spare || options.replicas[p])
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;

@@ -38,7 +38,8 @@ struct Proof {
 
 struct ProofOptions {
   std::vector<std::uint64_t> seeds = {1, 2};
-  // Requests of one seed, about; the windows are as long as that, 10 minutes to 6 hours each.
+  // Requests of one seed, about; the windows are as long as that, 10 minutes to 6 hours each. One
+  // in which a demand has too few to tell its share to within a point is repeated on other seeds.
   double requests = 24000;
   bool failures = true;
   bool loosen = true;      // also count demands for less, while that is cheaper and keeps all

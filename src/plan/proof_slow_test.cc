@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
 #include "plan/infeasible.h"
@@ -41,6 +42,29 @@ TEST(PlanProof, WhatIsPromisedIsKeptOnSeedsThatDidNotMakeIt) {
   EXPECT_GE(plan.proven.proof.whole[0].share().value_or(0), 0.97);
   EXPECT_GT(plan.proven.proof.whole[0].requests, 10000);
   EXPECT_NEAR(*plan.proven.fresh.whole[0].share(), *plan.proven.proof.whole[0].share(), 0.01);
+}
+
+TEST(PlanProof, ARareDemandIsSimulatedUntilItsShareIsKnownToAPoint) {
+  // Most of the requests are of another one.
+  const auto asked = *data::parse_requirements(R"(
+demands:
+  - {name: many, model: llama-3.1-8b, rate_per_s: 20, prompt_tokens: 200, output_tokens: 20}
+  - {name: few, model: llama-3.1-8b, rate_per_s: 0.2, prompt_tokens: {median: 500, sigma: 0.8, max: 6000}, output_tokens: 100, ttft_s: 200ms, attain: 0.5}
+devices: [{device: h100_sxm, price: 30000}]
+)",
+                                               "buy.yaml", test_catalog());
+  const auto types = pool_types(asked, test_catalog())->types;
+  const auto solver = solve::make_integer_solver();
+  const auto plan = cheapest(asked, types, *solver);
+  ASSERT_TRUE(plan.ok());
+  const ProofOptions options{.requests = 6000};
+  const auto proof = prove(asked, test_catalog(), types, *plan, options);
+  ASSERT_TRUE(proof.ok());
+  const Kept& few = proof->whole[1];
+  ASSERT_GT(few.share().value_or(0), 0.5);
+  const double of = static_cast<double>(few.requests),
+               share = (static_cast<double>(few.kept) + 1) / (of + 2);
+  EXPECT_LE(3 * std::sqrt(2 * share * (1 - share) / of), 0.01) << few.kept << " of " << of;
 }
 
 // Requirements with a limit that the fleet they lead to just meets.

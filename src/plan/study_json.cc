@@ -61,6 +61,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     nodes.push_back({{"offer", offer.name},
                      {"zone", place.second},
                      {"nodes", count},
+                     {"owned_nodes", plan.owned_of(place)},
                      {"devices", count * offer.per_node},
                      {"lead_weeks", offer.lead_weeks}});
   }
@@ -168,6 +169,7 @@ std::string to_json(const Study& study) {
     demands.push_back({{"name", demand.name},
                        {"class", std::string(name_of(demand.service_class))},
                        {"asked", demand.attain},
+                       {"kept_in_failures", is_protected(study.requirements, g)},
                        {"safety", study.chosen.safety[g]}});
   }
   out["demands"] = std::move(demands);
