@@ -187,6 +187,11 @@ Arrivals::Standing Arrivals::standing(PoolId pool, double value, const Forecast&
   return {nearness, limits.dearest > value};
 }
 
+bool Arrivals::outlasts_dearer(PoolId pool, double value, double wait_s) const {
+  const Limits& limits = limits_[pool.number()];
+  return limits.dearest > value && wait_s > limits.ttft_s;
+}
+
 double Arrivals::harm(double worth, PoolId pool, const Forecast& forecast) const {
   if (perf_.pool(pool).kind != perf::ServingKind::kSlotted)
     return 0;

@@ -49,6 +49,9 @@ class Arrivals {
     bool below_dearer = false;  // a class of more value comes to the pool
   };
   Standing standing(PoolId pool, double value, const Forecast& forecast) const;
+  // Whether what waits on a replica already outlasts the tightest time to first token of those that
+  // come to the pool, some of them dearer than `value`.
+  bool outlasts_dearer(PoolId pool, double value, double wait_s) const;
 
   // Requests of one class, offer, label and about one length.
   struct Group {

@@ -174,6 +174,10 @@ double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration t
 
 double probability_of(const View& view, const Request& request, PoolId pool,
                       const Forecast& forecast, bool sharp) {
+  // An answer that outgrows the context ends there.
+  if (request.prompt_tokens.count() + view.predictor.output_tokens(request) >
+      view.perf.pool(pool).max_context)
+    return 0;
   if (sharp)
     return keeps_targets(view, request, forecast, {}) ? 1 : 0;
   return view.predictor.probability(view.now, request, pool, forecast);
@@ -458,9 +462,17 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       const bool takes_anything = !refuses || (last_chance && empty);
       const double left_free_s = empty || facts.metered ? 0 : view.left_free_s;
       if (!takes_anything && !facts.metered) {
+        const double wait_s = view.predictor.wait_s(view.now, request, account);
+        // Who comes next and cannot wait would be late behind what waits there already, whatever
+        // the prices are: they are of mean rates. Patient work waits in the backlog instead, where
+        // it is in nobody's way.
+        if (patient && !last_chance && !empty &&
+            view.arrivals.outlasts_dearer(pool, value, wait_s)) {
+          why = Forbidden::kFull;
+          continue;
+        }
         // What waits there alone may make it too dear: then there is nothing to predict.
-        const Forecast least = {.ttft_s = view.predictor.wait_s(view.now, request, account) +
-                                          left_free_s};
+        const Forecast least = {.ttft_s = wait_s + left_free_s};
         const double least_harm = toll(view, request, pool, tolls, least);
         if (grown <= least_harm) {
           if (!margin || (grown - least_harm) / grown > *margin)

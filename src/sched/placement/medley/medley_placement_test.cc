@@ -98,6 +98,43 @@ TEST(MedleyPlacement, WithoutLaterWorkFillsTheLaneOfDearerWork) {
   EXPECT_TRUE(flex_taken(without(ScorePart::kLater)));
 }
 
+// How many of 40 batch prompts, a tenth of a second each, are let onto one replica at once, where
+// answers are worth nothing to others but their place before dearer prompts is.
+int queued_at_once(bool dearer_comes) {
+  TestCore core(with_targets(make_test_fleet(
+                    {{.name = "a", .max_running = 400, .kv_tokens = 0, .max_context = 100'000}})),
+                PlacementPolicy());
+  std::uint64_t id = 0;
+  for (int i = 0; i < 100 && dearer_comes; ++i) {
+    const Duration at = seconds(1) + i * milliseconds(100);
+    core.arrive(at, test_request(++id, ServiceClass::kStandard, 10));
+    core.finish(at + milliseconds(50), id, 2);
+  }
+  int taken = 0;
+  for (int i = 0; i < 40; ++i)
+    taken += core.arrive(seconds(12), test_request(++id, ServiceClass::kBatch, 5'000)).empty() ? 0 : 1;
+  return taken;
+}
+
+TEST(MedleyPlacement, WorkThatMayWaitDoesNotQueueBeforeDearerWorkForLongerThanThatCanWait) {
+  EXPECT_EQ(queued_at_once(false), 40);
+  // The first token of a standard request is due within a second.
+  EXPECT_GT(queued_at_once(true), 2);
+  EXPECT_LT(queued_at_once(true), 20);
+}
+
+TEST(MedleyPlacement, AnAnswerThatWouldOutgrowTheContextGoesWhereItFits) {
+  TestCore core(with_targets(make_test_fleet({{.name = "small", .max_context = 1'000, .step_s = 0.01},
+                                              {.name = "large", .max_context = 9'000}})),
+                PlacementPolicy());
+  Request fits = test_request(1, ServiceClass::kStandard, 900);
+  fits.output_cap = Tokens(50);
+  Request outgrows = test_request(2, ServiceClass::kStandard, 900);
+  outgrows.output_known = Tokens(200);
+  EXPECT_THAT(core.arrive(seconds(1), fits), ElementsAre("1 to 0"));
+  EXPECT_THAT(core.arrive(seconds(9), outgrows), ElementsAre("2 to 1"));
+}
+
 TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
   const auto fate_of_the_second = [](std::optional<Tokens> known) {
     TestCore core(with_targets(make_test_fleet({{.name = "a", .kv_tokens = 1200}})),
