@@ -15,6 +15,42 @@ long long expected_context(const Resident& resident) {
 
 }  // namespace
 
+void ReplicaAccount::hold(const Resident& resident) {
+  ++prefilling;
+  pending_prompt_tokens += resident.request.prompt_tokens.count();
+  pending_cached_tokens += resident.cached_tokens;
+  ++by_class[index_of(resident.request.service_class)];
+  if (resident.own_tpot)
+    own_tpots.push_back({resident.request.service_class, resident.request.targets.tpot});
+  reserved_tokens += resident.reserved_tokens;
+  dispatched_at_sum_s += to_seconds(resident.dispatched_at - Instant{}).value();
+}
+
+void ReplicaAccount::begin_decoding(const Resident& resident) {
+  --prefilling;
+  ++decoding;
+  pending_prompt_tokens -= resident.request.prompt_tokens.count();
+  pending_cached_tokens -= resident.cached_tokens;
+  decode_context += expected_context(resident);
+}
+
+void ReplicaAccount::forget_all(const ReplicaAccount& some) {
+  prefilling -= some.prefilling;
+  decoding -= some.decoding;
+  pending_prompt_tokens -= some.pending_prompt_tokens;
+  pending_cached_tokens -= some.pending_cached_tokens;
+  reserved_tokens -= some.reserved_tokens;
+  decode_context -= some.decode_context;
+  for (std::size_t i = 0; i < by_class.size(); ++i)
+    by_class[i] -= some.by_class[i];
+  for (const OwnTpot& own : some.own_tpots) {
+    const auto found = std::find(own_tpots.begin(), own_tpots.end(), own);
+    MEDLEY_CHECK(found != own_tpots.end());
+    own_tpots.erase(found);
+  }
+  dispatched_at_sum_s -= some.dispatched_at_sum_s;
+}
+
 void ReplicaAccount::forget(const Resident& resident) {
   if (resident.first_token_at) {
     --decoding;
@@ -52,6 +88,7 @@ Ledger::Ledger(const Fleet& fleet, PrefixIndex prefixes) : prefixes_(std::move(p
   }
   is_changed_.assign(replicas_.size(), true);
   movable_.resize(replicas_.size());
+  held_by_movable_.resize(replicas_.size());
   for (const ServiceClass service_class : kServiceClasses)
     tpot_of_class_[index_of(service_class)] = fleet.policy(service_class).targets.tpot;
 }
@@ -89,44 +126,51 @@ const Resident* Ledger::find(RequestId request) const {
 
 void Ledger::dispatched(Resident resident) {
   ReplicaAccount& account = replica(resident.replica);
-  ++account.prefilling;
-  ++account.dispatched_since_signal;
   const ServiceClass service_class = resident.request.service_class;
-  ++account.by_class[index_of(service_class)];
   resident.own_tpot = resident.request.targets.tpot != tpot_of_class_[index_of(service_class)];
-  if (resident.own_tpot)
-    account.own_tpots.push_back({service_class, resident.request.targets.tpot});
-  account.pending_prompt_tokens += resident.request.prompt_tokens.count();
   resident.cached_tokens = prefixes_.cached_tokens(resident.request, resident.replica);
-  account.pending_cached_tokens += resident.cached_tokens;
   prefixes_.dispatched(resident.request, resident.replica, resident.reserved_tokens);
-  account.reserved_tokens += resident.reserved_tokens;
-  account.dispatched_at_sum_s += to_seconds(resident.dispatched_at - Instant{}).value();
+  account.hold(resident);
+  ++account.dispatched_since_signal;
   const RequestId id = resident.request.id;
   const auto [held, is_new] = residents_.emplace(id, std::move(resident));
   MEDLEY_CHECK(is_new, "a request is dispatched twice");
-  if (!is_interactive(held->second.request.service_class))
-    movable_[held->second.replica.number()].push_back(&held->second);
+  if (is_interactive(service_class))
+    return;
+  movable_[held->second.replica.number()].push_back(&held->second);
+  held_by_movable_[held->second.replica.number()].hold(held->second);
+}
+
+ReplicaAccount Ledger::without_movable(ReplicaId id) const {
+  ReplicaAccount rest = replica(id);
+  rest.forget_all(held_by_movable_.at(id.number()));
+  return rest;
+}
+
+void Ledger::no_longer_movable(const Resident& resident) {
+  std::vector<const Resident*>& here = movable_[resident.replica.number()];
+  const auto found = std::find(here.begin(), here.end(), &resident);
+  if (found == here.end())
+    return;
+  here.erase(found);
+  held_by_movable_[resident.replica.number()].forget(resident);
 }
 
 void Ledger::first_token(RequestId request, Instant at) {
   Resident& resident = residents_.at(request);
   MEDLEY_CHECK(!resident.first_token_at.has_value());
-  resident.first_token_at = at;
   if (resident.request.service_class != ServiceClass::kBatch || resident.request.streamed)
-    std::erase(movable_[resident.replica.number()], &resident);
-  ReplicaAccount& account = replica(resident.replica);
-  --account.prefilling;
-  ++account.decoding;
-  account.pending_prompt_tokens -= resident.request.prompt_tokens.count();
-  account.pending_cached_tokens -= resident.cached_tokens;
-  account.decode_context += expected_context(resident);
+    no_longer_movable(resident);
+  else
+    held_by_movable_[resident.replica.number()].begin_decoding(resident);
+  resident.first_token_at = at;
+  replica(resident.replica).begin_decoding(resident);
 }
 
 Resident Ledger::remove(RequestId request) {
   const auto found = residents_.find(request);
   MEDLEY_CHECK(found != residents_.end());
-  std::erase(movable_[found->second.replica.number()], &found->second);
+  no_longer_movable(found->second);
   Resident resident = std::move(found->second);
   residents_.erase(found);
   ReplicaAccount& account = replica(resident.replica);

@@ -91,8 +91,12 @@ struct ReplicaAccount {
   long long tokens_to_prefill() const { return pending_prompt_tokens - pending_cached_tokens; }
   // How long medley's own have been there, a mean. Precondition: there are some.
   double mean_age_s(Instant now) const;
-  // It leaves, at whatever stage it is. prefill_free_at stays.
+  // It comes, and its first token does. prefill_free_at stays, here and below.
+  void hold(const Resident& resident);
+  void begin_decoding(const Resident& resident);
+  // It leaves, at whatever stage it is; all leave that `some` holds.
   void forget(const Resident& resident);
+  void forget_all(const ReplicaAccount& some);
 };
 
 class Ledger {
@@ -117,6 +121,8 @@ class Ledger {
   const std::vector<const Resident*>& movable(ReplicaId id) const {
     return movable_.at(id.number());
   }
+  // The replica without them.
+  ReplicaAccount without_movable(ReplicaId id) const;
   // Tokens of the prompt that the replica is believed to have, and need not compute.
   long long cached_tokens(const Request& request, ReplicaId replica) const {
     return prefixes_.cached_tokens(request, replica);
@@ -132,12 +138,15 @@ class Ledger {
   Resident remove(RequestId request);
 
  private:
+  void no_longer_movable(const Resident& resident);
+
   std::vector<ReplicaAccount> replicas_;
   mutable std::vector<ReplicaId> changed_;
   mutable std::vector<bool> is_changed_;
   std::vector<ReplicaId> first_;
   std::vector<int> live_;                              // by pool
   std::vector<std::vector<const Resident*>> movable_;  // by replica
+  std::vector<ReplicaAccount> held_by_movable_;        // likewise: what they hold together
   std::array<std::optional<Duration>, kServiceClassCount> tpot_of_class_{};
   std::unordered_map<RequestId, Resident> residents_;
   PrefixIndex prefixes_;

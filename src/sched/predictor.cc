@@ -102,12 +102,13 @@ double Predictor::arriving(Instant now, PoolId pool, const ReplicaAccount& accou
 }
 
 Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
-                     const ForecastError& error)
+                     const ForecastError& error, Duration heard_every)
     : fleet_(fleet),
       perf_(perf),
       ledger_(ledger),
       lengths_(fleet),
       error_(error),
+      heard_every_s_(to_seconds(heard_every).value()),
       decode_steps_(ledger.replicas().size()),
       sent_(ledger.replicas().size()) {
   for (std::size_t i = 0; i < fleet.pools.size(); ++i) {
@@ -412,8 +413,11 @@ void Predictor::preempted(const Resident& resident, PoolId pool) {
 }
 
 void Predictor::first_token(const Resident& resident, PoolId pool, Instant at) {
-  observed_[pool.number()].ttft.observe(
-      resident.model_ttft_s, to_seconds(at - resident.dispatched_at).value(), resident.load_error);
+  // It came at some time since the last report: when it was predicted for, if that is possible.
+  const double heard_s = to_seconds(at - resident.dispatched_at).value();
+  const double came_s = std::clamp(resident.ttft_from_dispatch_s.value_or(heard_s),
+                                   std::max(0.0, heard_s - heard_every_s_), heard_s);
+  observed_[pool.number()].ttft.observe(resident.model_ttft_s, came_s, resident.load_error);
 }
 
 void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
@@ -427,10 +431,12 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
       (to_seconds(at - resident.dispatched_at).value() - observed.stay_s) / observed.stays;
   if (!resident.first_token_at || generated.count() < 2)
     return;
-  observed_[pool.number()].tpot.observe(resident.model_tpot_s,
-                                        to_seconds(at - *resident.first_token_at).value() /
-                                            static_cast<double>(generated.count() - 1),
-                                        resident.load_error);
+  const auto tokens = static_cast<double>(generated.count() - 1);
+  const double heard_s = to_seconds(at - *resident.first_token_at).value();
+  const double took_s =
+      std::clamp(resident.tpot_s.value_or(heard_s / tokens) * tokens,
+                 std::max(0.0, heard_s - heard_every_s_), heard_s + heard_every_s_);
+  observed.tpot.observe(resident.model_tpot_s, took_s / tokens, resident.load_error);
 }
 
 }  // namespace medley::sched

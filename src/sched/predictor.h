@@ -40,9 +40,10 @@ struct ForecastError {
 
 class Predictor {
  public:
-  // All three references must outlive it.
+  // All three references must outlive it. `heard_every`: how late first tokens and ends may be
+  // heard of.
   Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledger& ledger,
-            const ForecastError& error = {});
+            const ForecastError& error = {}, Duration heard_every = {});
 
   // Expected tokens of the answer, at most its own cap; the true number where a study tells it.
   long long output_tokens(const Request& request) const;
@@ -149,6 +150,7 @@ class Predictor {
   const Ledger& ledger_;
   Lengths lengths_;
   const ForecastError error_;
+  const double heard_every_s_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   struct DecodeStep {

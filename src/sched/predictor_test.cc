@@ -7,7 +7,7 @@
 namespace medley::sched {
 namespace {
 
-using std::chrono::seconds;
+using std::chrono::milliseconds, std::chrono::seconds;
 
 // A replica that needs 10 ms a token, whose answers are of `lengths`, over and over.
 double probability_of_end(const std::vector<long long>& lengths, Duration deadline,
@@ -42,6 +42,28 @@ TEST(Predictor, WhetherAnAnswerEndsInTimeDependsOnHowFarAnswersStray) {
 TEST(Predictor, NoAnswerIsTakenToBeLongerThanItsCap) {
   EXPECT_GT(probability_of_end({50, 50, 50, 100, 150, 200, 300, 700}, seconds(3), Tokens(200)),
             0.97);
+}
+
+// The ratio of observed to predicted after a hundred first tokens, each predicted for 60 ms after
+// its dispatch and heard of after `heard`.
+double ratio_learned(Duration heard, Duration heard_every) {
+  const TestFleet made = make_test_fleet({{.name = "a"}});
+  Ledger ledger(made.fleet);
+  Predictor predictor(made.fleet, made.perf, ledger, {}, heard_every);
+  Resident resident;
+  resident.request = test_request(1, ServiceClass::kStandard, 10);
+  resident.replica = ReplicaId(0);
+  resident.ttft_from_dispatch_s = resident.model_ttft_s = 0.06;
+  for (int i = 0; i < 100; ++i)
+    predictor.first_token(resident, PoolId(0), Instant{} + heard);
+  return predictor.ttft_correction(PoolId(0)).ratio();
+}
+
+TEST(Predictor, WhatIsHeardOfLateMayHaveComeWhenItWasPredicted) {
+  EXPECT_GT(ratio_learned(milliseconds(700), {}), 3);
+  EXPECT_DOUBLE_EQ(ratio_learned(milliseconds(700), seconds(1)), 1);
+  EXPECT_LT(ratio_learned(milliseconds(40), seconds(1)), 1) << "it came before it is heard of";
+  EXPECT_GT(ratio_learned(milliseconds(1700), seconds(1)), 3) << "the report before had nothing";
 }
 
 }  // namespace

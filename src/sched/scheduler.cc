@@ -57,7 +57,7 @@ class Scheduler::Impl {
         perf_(perf),
         ledger_(fleet_, fleet_.placement.has(ScorePart::kPrefixes) ? PrefixIndex(fleet_, perf_)
                                                                    : PrefixIndex()),
-        predictor_(fleet_, perf_, ledger_, options.forecast_error),
+        predictor_(fleet_, perf_, ledger_, options.forecast_error, options.heard_every),
         arrivals_(fleet_, perf_, ledger_, predictor_),
         market_(fleet_, perf_, predictor_, ledger_, arrivals_),
         quotas_(fleet_),

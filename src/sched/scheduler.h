@@ -48,6 +48,7 @@ struct Calibration {
 
 struct SchedulerOptions {
   ForecastError forecast_error;  // a study's; none by default
+  Duration heard_every{};  // how late first tokens and ends may be heard of; zero: they are not
 };
 
 // Pure: the same build and the same events give the same decisions. `now` never goes backwards. Not

@@ -749,10 +749,7 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
         return Place{plain, worth - plain.money - harm};
       };
       const std::vector<const Resident*>& movable = view.ledger.movable(id);
-      ReplicaAccount without_any = account;
-      for (const Resident* resident : movable)
-        without_any.forget(*resident);
-      if (movable.empty() || !place_beside(without_any))
+      if (movable.empty() || !place_beside(view.ledger.without_movable(id)))
         continue;
       victims.clear();
       for (auto resident = movable.rbegin(); resident != movable.rend(); ++resident) {
