@@ -158,7 +158,7 @@ class StaticEngine final : public ThreadedEngine {
     const Rotation::Pace pace{.window = duration(rotation.step_s),
                               .prompt_token = duration(loaded.prompt_token_s),
                               .ahead = context.pool.engine.run_ahead};
-    begin(std::make_unique<Rotation>(*machine_, *codec_, pace, beats_));
+    begin(std::make_unique<Rotation>(*machine_, *codec_, pace));
   }
   ~StaticEngine() override { stop(); }
 
@@ -167,15 +167,14 @@ class StaticEngine final : public ThreadedEngine {
   }
   LoadSignal load() const override {
     LoadSignal signal = ThreadedEngine::load();
-    signal.beats = beats_.all.load(std::memory_order_relaxed);
-    signal.missed_beats = beats_.missed.load(std::memory_order_relaxed);
+    signal.beats = beats().all;
+    signal.missed_beats = beats().missed;
     return signal;
   }
 
  private:
   const std::unique_ptr<Machine> machine_;
   const std::unique_ptr<TextCodec> codec_;
-  Beats beats_;
 };
 
 }  // namespace
