@@ -381,6 +381,26 @@ double Predictor::end_probability(const Request& request, PoolId pool, const For
              : whatever;
 }
 
+double Predictor::fits_probability(const Request& request, PoolId pool) const {
+  const long long left = perf_.pool(pool).max_context - request.prompt_tokens.count();
+  if (request.output_cap && request.output_cap->count() <= left)
+    return 1;
+  const long long expected = output_tokens(request);
+  if (request.output_known)
+    return expected <= left ? 1 : 0;
+  constexpr long long kFarOff = 32;  // times what is expected: nobody gets there
+  if (left / kFarOff >= expected)
+    return 1;
+  if (left <= 0)
+    return 0;
+  // Log-normal, as in end_probability().
+  const double variance = std::log1p(lengths_.spread(request));
+  const double above = std::log(static_cast<double>(left) / static_cast<double>(expected));
+  if (variance <= 0)
+    return above >= 0 ? 1 : 0;
+  return 0.5 * std::erfc(-(above + variance / 2) / std::sqrt(2 * variance));
+}
+
 double Predictor::probability(Instant now, const Request& request, PoolId pool,
                               const Forecast& forecast) const {
   double probability = ttft_probability(now, request, pool, forecast);

@@ -82,6 +82,8 @@ class Predictor {
                          double left_s) const;
   // Probability that a time per token of `tpot_s` keeps `target` on this pool.
   double tpot_probability(PoolId pool, double tpot_s, Duration target, double load_error = 0) const;
+  // That the answer does not outgrow the pool's context, where it would be cut.
+  double fits_probability(const Request& request, PoolId pool) const;
   // Tokens of prompt and answer per second that a replica at its operating point can do: its weight
   // in saturation.
   double capability(PoolId pool) const { return capability_.at(pool.number()); }

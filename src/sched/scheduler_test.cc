@@ -388,6 +388,7 @@ TEST(Scheduler, WhatNoMinuteOfAQuotaCanHoldDoesNotWaitForALostPool) {
 TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {
   Core core(Pools{{.name = "fast", .max_context = 1000, .step_s = 0.001}, {.name = "roomy"}});
   Request request = make_request(1);
+  request.output_cap = Tokens(500);
   EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 1 to 0"));
   request.id = RequestId(2);
   request.output_cap = Tokens(2000);
@@ -395,7 +396,7 @@ TEST(Scheduler, PrefersPoolsThatHoldTheWholeAnswer) {
   // Where nothing holds it whole, it is served as far as it goes.
   request.id = RequestId(3);
   request.output_cap = Tokens(20'000);
-  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 3 to 0"));
+  EXPECT_THAT(core.arrive(seconds(1), request), ElementsAre("dispatch 3 to 1"));
 }
 
 TEST(Scheduler, ALongestAnswerDoesNotHideSmallPoolsFromAFullOrFailingLargeOne) {

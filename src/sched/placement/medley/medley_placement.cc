@@ -174,13 +174,10 @@ double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration t
 
 double probability_of(const View& view, const Request& request, PoolId pool,
                       const Forecast& forecast, bool sharp) {
-  // An answer that outgrows the context ends there.
-  if (request.prompt_tokens.count() + view.predictor.output_tokens(request) >
-      view.perf.pool(pool).max_context)
-    return 0;
   if (sharp)
     return keeps_targets(view, request, forecast, {}) ? 1 : 0;
-  return view.predictor.probability(view.now, request, pool, forecast);
+  return view.predictor.fits_probability(request, pool) *
+         view.predictor.probability(view.now, request, pool, forecast);
 }
 
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,

@@ -112,27 +112,36 @@ int queued_at_once(bool dearer_comes) {
   }
   int taken = 0;
   for (int i = 0; i < 40; ++i)
-    taken += core.arrive(seconds(12), test_request(++id, ServiceClass::kBatch, 5'000)).empty() ? 0 : 1;
+    taken +=
+        core.arrive(seconds(12), test_request(++id, ServiceClass::kBatch, 5'000)).empty() ? 0 : 1;
   return taken;
 }
 
 TEST(MedleyPlacement, WorkThatMayWaitDoesNotQueueBeforeDearerWorkForLongerThanThatCanWait) {
   EXPECT_EQ(queued_at_once(false), 40);
   // The first token of a standard request is due within a second.
-  EXPECT_GT(queued_at_once(true), 2);
-  EXPECT_LT(queued_at_once(true), 20);
+  const int queued = queued_at_once(true);
+  EXPECT_GE(queued, 2);
+  EXPECT_LT(queued, 20);
 }
 
 TEST(MedleyPlacement, AnAnswerThatWouldOutgrowTheContextGoesWhereItFits) {
-  TestCore core(with_targets(make_test_fleet({{.name = "small", .max_context = 1'000, .step_s = 0.01},
-                                              {.name = "large", .max_context = 9'000}})),
+  // Both are as good, and the first is taken.
+  TestCore core(with_targets(make_test_fleet({{.name = "small", .max_context = 1'000},
+                                              {.name = "large", .max_context = 100'000}})),
                 PlacementPolicy());
-  Request fits = test_request(1, ServiceClass::kStandard, 900);
-  fits.output_cap = Tokens(50);
-  Request outgrows = test_request(2, ServiceClass::kStandard, 900);
-  outgrows.output_known = Tokens(200);
-  EXPECT_THAT(core.arrive(seconds(1), fits), ElementsAre("1 to 0"));
-  EXPECT_THAT(core.arrive(seconds(9), outgrows), ElementsAre("2 to 1"));
+  Request one = test_request(1, ServiceClass::kStandard, 900);
+  one.output_cap = Tokens(50);
+  EXPECT_THAT(core.arrive(seconds(1), one), ElementsAre("1 to 0"));
+  core.finish(seconds(2), 1, 50);
+  one.id = RequestId(2);
+  one.output_cap = Tokens(200);
+  one.output_known = Tokens(200);
+  EXPECT_THAT(core.arrive(seconds(9), one), ElementsAre("2 to 1"));
+  one.id = RequestId(3);
+  one.output_known.reset();
+  one.output_cap.reset();  // some 250 are expected of it, give or take
+  EXPECT_THAT(core.arrive(seconds(9), one), ElementsAre("3 to 1"));
 }
 
 TEST(MedleyPlacement, ReservesRoomForTheLengthThatAStudyTells) {
@@ -430,7 +439,7 @@ TEST(MedleyPlacement, SaysWhichTargetWouldHaveChangedItsDecision) {
 
 TEST(MedleyPlacement, SaysWhatIsMissingWhereNothingIsChosen) {
   Sink sink;
-  TestCore core(with_targets(make_test_fleet({{.name = "a", .step_s = 0.005}})), {});
+  TestCore core(with_targets(make_test_fleet({{.name = "a", .max_context = 100'000}})), {});
   for (std::uint64_t id = 1; id <= 2; ++id)
     core.arrive(seconds(1), test_request(id, ServiceClass::kStandard, 8'000));
   core.scheduler().explain_to(&sink);
