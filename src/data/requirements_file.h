@@ -110,9 +110,14 @@ struct StandingPool {
   double slower = 1;                  // observed step times by those of its step model
 };
 
+// What is empty is the site's.
 struct ZoneSpec {
-  std::optional<double> power_limit_kw;  // at the meter, PUE included
-  std::optional<int> racks;
+  std::optional<double> power_limit_kw;  // at the meter, PUE included; empty: no limit
+  std::optional<int> racks;              // empty: no limit
+  std::optional<double> pue;
+  std::optional<std::array<double, 24>> tariff_per_kwh;  // in the site's currency, by hour of day
+  std::optional<std::array<double, 24>> carbon_g_per_kwh;
+  std::optional<Jurisdiction> jurisdiction;
 };
 
 struct MoneySpec {
@@ -153,6 +158,10 @@ struct Requirements {
   double utilisation = 0.85;  // of a replica's throughput that is planned with
 
   double growth() const;  // factor on all rates
+  // Of a zone, else the site's; carbon is empty where nobody knows it.
+  double pue(const std::string& zone) const;
+  const std::array<double, 24>& tariff_per_kwh(const std::string& zone) const;
+  const std::optional<std::array<double, 24>>& carbon_g_per_kwh(const std::string& zone) const;
 };
 
 // Of a demand in its busiest hour, requests a second: less is a slip of the pen, and nothing that a

@@ -39,11 +39,10 @@
 
 namespace medley::plan {
 
-// Hours of the day that are alike to the program.
+// Hours of the day that are alike to the program, the tariff and grid of every zone included.
 struct Period {
   std::vector<int> hours;
   std::vector<double> rate_per_s;  // by demand, growth included; batch: as it arrives
-  double per_kwh = 0, carbon_g_per_kwh = 0;
   double seconds_a_year() const { return static_cast<double>(hours.size()) * 3600 * 365; }
 };
 std::vector<Period> periods_of(const data::Requirements& requirements);
@@ -95,12 +94,16 @@ struct Plan {
   std::vector<Training> training;
   Costs costs;
   double capital = 0;             // to be spent, integration included
-  double kwh = 0, carbon_kg = 0;  // a year, at the meter; carbon 0 where the grid's is unknown
+  double kwh = 0, carbon_kg = 0;  // a year, at the meter; what the carbon of a grid is unknown of
+                                  // counts 0 (carbon_is_known)
   std::map<std::string, double>
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
 };
+
+// Whether the carbon of a kWh is known wherever a plan has devices.
+bool carbon_is_known(const data::Requirements& requirements, const Plan& plan);
 
 // kInternal and kUnavailable come from the solver; that nothing can be is an outcome.
 Result<Plan> cheapest(const data::Requirements& requirements, const std::vector<PoolType>& types,

@@ -119,7 +119,7 @@ class Enumeration {
     Fleet n;
     std::vector<int> free;  // by place: devices that no replica takes
     double cost = 0;
-    double kw_left = 1e9;  // of the site's limit
+    std::map<std::string, double> kw_left;  // by zone with a limit
   };
 
   // What is served takes something, as far as a solver of doubles sees: no replica, no service.
@@ -149,7 +149,14 @@ class Enumeration {
     return std::max(1, std::min(24, static_cast<int>(hours)));
   }
   const data::DeviceOffer& offer(std::size_t p) const { return r_.devices[*types_[p].device]; }
-  double money_a_kwh() const { return r_.frame.site.tariff_per_kwh[0] * r_.frame.site.pue; }
+  double pue(const std::string& zone) const {
+    const auto& own = r_.zones.at(zone).pue;
+    return own ? *own : r_.frame.site.pue;
+  }
+  double money_a_kwh(const std::string& zone) const {
+    const auto& own = r_.zones.at(zone).tariff_per_kwh;
+    return (own ? (*own)[0] : r_.frame.site.tariff_per_kwh[0]) * pue(zone);
+  }
 
   // Nodes by packing the largest first, each where it still fits.
   static int packed(std::vector<int> widths, int per_node) {
@@ -288,7 +295,8 @@ class Enumeration {
                     (prompt * metered.per_million_prompt + output * metered.per_million_output);
             takes = metered.tokens_per_minute ? 60 * (prompt + output) / 1e3 : 0;
           } else if (offer(p).deal == data::DeviceOffer::Deal::kBuy) {
-            money = state.joules_per_request * day * 3600 * 365 / kJoulesAKwh * money_a_kwh();
+            money = state.joules_per_request * day * 3600 * 365 / kJoulesAKwh *
+                    money_a_kwh(types_[p].pool.zone);
           }
           money *= i == 0 ? 1 : 0;
           for (std::size_t t = 0; t < times_.size(); ++t) {
@@ -359,15 +367,18 @@ class Enumeration {
           clock[{j, day, t}] = at_most(watches[t].hours);
       }
     }
-    std::vector<int> power;
-    for (std::size_t t = 0; t < watches.size() && !r_.jobs.empty(); ++t)
-      power.push_back(at_most(fleet.kw_left));
+    std::map<std::pair<std::string, std::size_t>, int> power;  // rows: by zone and watch
+    for (const auto& [zone, kw] : fleet.kw_left) {
+      for (std::size_t t = 0; t < watches.size() && !r_.jobs.empty(); ++t)
+        power[{zone, t}] = at_most(kw);
+    }
     for (std::size_t i = 0; i < places_.size(); ++i) {
       if (!may_train(i))
         continue;
       const data::DeviceOffer& of = r_.devices[places_[i].first];
       const double tdp = of.accelerator.tdp_w->high;
-      const double a_kwh = of.deal == data::DeviceOffer::Deal::kBuy ? money_a_kwh() : 0;
+      const double a_kwh =
+          of.deal == data::DeviceOffer::Deal::kBuy ? money_a_kwh(places_[i].second) : 0;
       for (std::size_t t = 0; t < watches.size(); ++t) {
         const auto here = [&](const data::TrainingJob& job) {
           return work_in(job, i) > 0 && in_window(job, watches[t].hour);
@@ -393,8 +404,8 @@ class Enumeration {
           if (type) {
             for (const std::size_t time : watches[t].times)
               takes.push_back({room[static_cast<std::size_t>(p)][time], 1});
-          } else if (places_[i].second == "here") {
-            takes.push_back({power[t], tdp * r_.frame.site.pue / 1000});
+          } else if (const auto limit = power.find({places_[i].second, t}); limit != power.end()) {
+            takes.push_back({limit->second, tdp * pue(places_[i].second) / 1000});
           }
           std::vector<int> hours;
           for (int day = 0; day <= last; ++day) {
@@ -453,7 +464,7 @@ class Enumeration {
         continue;
       watts[types_[p].pool.zone] += n[p] * types_[p].most_w;
       if (offer(p).deal == data::DeviceOffer::Deal::kBuy)
-        out.cost += n[p] * types_[p].idle_w / 1000 * 8760 * money_a_kwh();
+        out.cost += n[p] * types_[p].idle_w / 1000 * 8760 * money_a_kwh(types_[p].pool.zone);
     }
     std::vector<int> bought(r_.devices.size(), 0);
     for (std::size_t place = 0; place < places_.size(); ++place) {
@@ -474,6 +485,8 @@ class Enumeration {
       nodes += packed(widths, of.per_node);
       out.free[place] = shared * of.per_node - std::accumulate(widths.begin(), widths.end(), 0);
       watts[zone] += nodes * of.per_node * of.host_w;
+      if (of.deal == data::DeviceOffer::Deal::kBuy)
+        out.cost += nodes * of.per_node * of.host_w / 1000 * 8760 * money_a_kwh(zone);
       bought[i] += nodes * of.per_node;
     }
     for (std::size_t i = 0; i < r_.devices.size(); ++i) {
@@ -483,13 +496,15 @@ class Enumeration {
       out.cost += bought[i] * yearly_costs(of, r_.money).total();
       if (of.deal == data::DeviceOffer::Deal::kBuy) {
         capital += bought[i] * of.price.middle();
-        out.cost += bought[i] * of.host_w / 1000 * 8760 * money_a_kwh();
       }
     }
-    const auto& limit = r_.zones.at(r_.frame.site.zone).power_limit_kw;
-    if (limit)
-      out.kw_left = *limit * (1 + 1e-9) - watts[r_.frame.site.zone] * r_.frame.site.pue / 1000;
-    if (out.kw_left < 0 || (r_.money.budget && capital > *r_.money.budget * (1 + 1e-9)))
+    for (const auto& [zone, spec] : r_.zones) {
+      if (spec.power_limit_kw)
+        out.kw_left[zone] = *spec.power_limit_kw * (1 + 1e-9) - watts[zone] * pue(zone) / 1000;
+      if (spec.power_limit_kw && out.kw_left[zone] < 0)
+        return std::nullopt;
+    }
+    if (r_.money.budget && capital > *r_.money.budget * (1 + 1e-9))
       return std::nullopt;
     return out;
   }

@@ -61,7 +61,7 @@ struct RandomRequirements {
     }
     draw_jobs(seed, kinds);
     if (two_zones)
-      limits.push_back("zones: {there: {}}\nlabels: {any: {zones: any}}");
+      limits.push_back("zones: {there: {" + draw_zone(seed) + "}}\nlabels: {any: {zones: any}}");
     if (prng.below(3) == 0) {
       const std::string lost = two_zones ? among("zone", "node") : among("replica", "node");
       limits.push_back(fmt::format("redundancy: {{lose: {}, classes: [{}]}}", lost,
@@ -111,6 +111,16 @@ struct RandomRequirements {
   }
 
  private:
+  // What another zone than the site's states of its own.
+  static std::string draw_zone(std::uint64_t seed) {
+    Prng prng = Prng::stream(seed, 3);
+    std::string own = prng.below(2) == 0 ? "pue: 1.1" : "pue: 1.8";
+    if (prng.below(2) == 0)
+      own += ", tariff: 0.6";
+    if (prng.below(3) == 0)
+      own += fmt::format(", power_limit_kw: {}", 1 + prng.below(8));
+    return prng.below(3) == 0 ? "" : own;
+  }
   // One or two in every other file, on kinds that may or may not be offered.
   void draw_jobs(std::uint64_t seed, const std::vector<std::string>& kinds) {
     Prng prng = Prng::stream(seed, 2);
