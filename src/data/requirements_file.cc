@@ -368,6 +368,13 @@ class Reader {
     };
     offer.stock = optional_int("stock", {0, 1'000'000});
     offer.per_rack = optional_int("per_rack", {1, 1'000'000});
+    if (offer.per_rack && *offer.per_rack < offer.per_node) {
+      fields.fail(fields.child("per_rack")
+                      ->error(fmt::format("a node of {} devices (per_node) does not fit a rack of "
+                                          "{}: nodes are not split over "
+                                          "racks",
+                                          offer.per_node, *offer.per_rack)));
+    }
     offer.slots = optional_int("slots", {1, 1 << 24});
     offer.max_running = optional_int("max_running", {1, 1 << 20});
     offer.lead_weeks = fields.number("lead_weeks", 0, {.max = 1000});

@@ -73,12 +73,12 @@ struct DeviceOffer {
   Deal deal = Deal::kBuy;
   Range price;  // of one device: to buy, or of an hour; the site's currency
   bool price_from_catalogue = false;
-  int per_node = 1;          // devices that are bought and lost together
-  double host_w = 0;         // of the node, by device
-  std::optional<int> stock;  // devices that can be had
-  double lead_weeks = 0;     // until they stand; shown
-  std::optional<int> per_rack;
-  int owned = 0;  // devices that are there already: no capital is spent on them
+  int per_node = 1;             // devices that are bought and lost together
+  double host_w = 0;            // of the node, by device
+  std::optional<int> stock;     // devices that can be had
+  double lead_weeks = 0;        // until they stand; shown
+  std::optional<int> per_rack;  // devices; a whole node at least
+  int owned = 0;                // devices that are there already: no capital is spent on them
   std::vector<std::string> zones;
   std::vector<std::string> precisions;  // number formats to try; empty: each model's own
   std::vector<int> widths;              // tensor_parallel, or chips; empty: what fits, to per_node
@@ -94,6 +94,8 @@ struct DeviceOffer {
     const int fit = replicas_on_node(width);
     return fit > 0 ? (replicas + fit - 1) / fit : replicas * ((width + per_node - 1) / per_node);
   }
+  // Nodes that stand in one rack, whole. Precondition: per_rack is known.
+  int nodes_in_rack() const { return *per_rack / per_node; }
   // Replicas of one pool that are lost with a node, which holds no other pool then.
   int replicas_lost(int width) const { return std::max(1, replicas_on_node(width)); }
 };

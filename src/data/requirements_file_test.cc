@@ -142,6 +142,8 @@ TEST(RequirementsFile, WhatNoProgramCanCarryIsRefusedWhereItStands) {
       {"precisions: [int8]", "precisions: [int8, int8]", "'int8' stands in the list already"},
       {"zones: [cloud-eu]}", "zones: [cloud-eu, cloud-eu]}",
        "'cloud-eu' stands in the list already"},
+      {"per_rack: 32", "per_rack: 4",
+       "devices[0].per_rack: a node of 8 devices (per_node) does not fit a rack of 4"},
       {"price: 30000", "price: unknown",
        "devices[0].price: expected a price as 30000, or the range"},
       {"price: 30000", "price: [1, 2, 3]", "expected a price as 30000, or the range it lies in"},

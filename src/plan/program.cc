@@ -246,6 +246,7 @@ class Program {
   void make_rows();
   void make_columns();
   void stand_on_nodes();
+  void stand_in_racks();
   std::vector<std::vector<std::size_t>> sharing(std::size_t place) const;
   void meet(std::size_t g);
   bool is_small(std::size_t g, std::size_t p) const {
@@ -412,8 +413,6 @@ void Program::make_columns() {
       entry(made, to_buy[sites_[i].offer], 1);
     else if (stock_[sites_[i].offer] >= 0)
       entry(made, stock_[sites_[i].offer], of.per_node);
-    if (const auto racks = racks_.find(sites_[i].zone); racks != racks_.end() && of.per_rack)
-      entry(made, racks->second, static_cast<double>(of.per_node) / *of.per_rack);
     draw(made, sites_[i].zone, of.host_w * of.per_node);
     if (owned)
       owned_nodes.push_back(made);
@@ -438,6 +437,7 @@ void Program::make_columns() {
     draw(made, type.pool.zone, type.most_w);
   }
   stand_on_nodes();
+  stand_in_racks();
   x_.assign(demands,
             std::vector<std::vector<int>>(types_.size(), std::vector<int>(periods_.size(), -1)));
   for (std::size_t g = 0; g < demands; ++g) {
@@ -570,6 +570,23 @@ void Program::stand_on_nodes() {
               entry(replicas_[p], held, types_[p].devices / width);
           }
         }
+      }
+    }
+  }
+}
+
+// Whole nodes in whole racks.
+void Program::stand_in_racks() {
+  for (const auto& [zone, limit] : racks_) {
+    for (const std::vector<std::size_t>& group : rack_groups(requirements_, zone)) {
+      const int racks = column({.whole = true});
+      entry(racks, limit, 1);
+      const int held = row(-kUnlimited, 0);
+      entry(racks, held, -1);
+      for (std::size_t i = 0; i < sites_.size(); ++i) {
+        if (sites_[i].zone == zone &&
+            std::find(group.begin(), group.end(), sites_[i].offer) != group.end())
+          entry(nodes_[i], held, 1.0 / offer(sites_[i]).nodes_in_rack());
       }
     }
   }
@@ -1154,6 +1171,45 @@ double volume_a_day(const std::vector<Period>& periods, std::size_t demand) {
   for (const Period& period : periods)
     day += period.rate_per_s[demand] * static_cast<double>(period.hours.size());
   return day;
+}
+
+std::vector<std::vector<std::size_t>> rack_groups(const Requirements& requirements,
+                                                  const std::string& zone) {
+  const auto fit = [&](std::size_t i) { return requirements.devices[i].nodes_in_rack(); };
+  std::vector<std::size_t> offers;
+  for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
+    const DeviceOffer& of = requirements.devices[i];
+    if (of.per_rack && std::find(of.zones.begin(), of.zones.end(), zone) != of.zones.end())
+      offers.push_back(i);
+  }
+  std::stable_sort(offers.begin(), offers.end(),
+                   [&](std::size_t a, std::size_t b) { return fit(a) < fit(b); });
+  std::vector<std::vector<std::size_t>> groups;
+  for (const std::size_t i : offers) {
+    const auto shares = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return fit(i) % fit(group.back()) == 0;
+    });
+    if (shares == groups.end())
+      groups.push_back({i});
+    else
+      shares->push_back(i);
+  }
+  return groups;
+}
+
+int racks_of(const Requirements& requirements, const Plan& plan, const std::string& zone) {
+  int racks = 0;
+  for (const std::vector<std::size_t>& group : rack_groups(requirements, zone)) {
+    double share = 0;
+    for (const std::size_t i : group) {
+      const auto nodes = plan.nodes.find({i, zone});
+      share += nodes == plan.nodes.end()
+                   ? 0
+                   : static_cast<double>(nodes->second) / requirements.devices[i].nodes_in_rack();
+    }
+    racks += static_cast<int>(std::ceil(share - kLittle));
+  }
+  return racks;
 }
 
 bool carbon_is_known(const Requirements& requirements, const Plan& plan) {

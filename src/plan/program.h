@@ -14,10 +14,10 @@
 //   by job: its work in the days until its deadline (span_of); by what trains: device-hours of all
 //       jobs <= those of its hours, on every day of a span; by gang: hours of the jobs that take
 //       turns on it likewise, and no job more than an hour in an hour (decision 0076)
-//   nodes <= stock, racks; watts·PUE <= limit, whichever jobs run; capital <= budget; tokens and
-//   requests <= quotas
-//   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
-//   on n_p less what is lost and within quotas; where that is a node, nodes hold one pool each
+//   nodes <= stock, whole racks (rack_groups); watts·PUE <= limit, whichever jobs run; capital <=
+//   budget; tokens and requests <= quotas by what may be lost: the protected demands' rates again,
+//   batch in the hours it was planned for, on n_p less what is lost and within quotas; where that
+//   is a node, nodes hold one pool each
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
@@ -101,6 +101,14 @@ struct Plan {
   double gap = 0;  // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
 };
+
+// Offers that stand in racks of a zone, by who shares them: nodes to a rack that divide one
+// another, so that whole nodes fit wherever their shares do. One that does not divide has racks of
+// its own.
+std::vector<std::vector<std::size_t>> rack_groups(const data::Requirements& requirements,
+                                                  const std::string& zone);
+// Whole racks that a plan takes in a zone.
+int racks_of(const data::Requirements& requirements, const Plan& plan, const std::string& zone);
 
 // Whether the carbon of a kWh is known wherever a plan has devices.
 bool carbon_is_known(const data::Requirements& requirements, const Plan& plan);

@@ -179,6 +179,21 @@ class Enumeration {
     return nodes + static_cast<int>(free.size());
   }
 
+  // Racks of shares of them: each node where it still fits, the largest first.
+  static int racks(std::vector<double> shares) {
+    std::sort(shares.rbegin(), shares.rend());
+    std::vector<double> free;
+    for (const double share : shares) {
+      const auto rack =
+          std::find_if(free.begin(), free.end(), [&](double room) { return room >= share - 1e-9; });
+      if (rack == free.end())
+        free.push_back(1 - share);
+      else
+        *rack -= share;
+    }
+    return static_cast<int>(free.size());
+  }
+
   // What is left of a fleet in each thing that may happen.
   std::vector<Fleet> losses(const Fleet& n) const {
     std::vector<Fleet> left;
@@ -467,16 +482,23 @@ class Enumeration {
         out.cost += n[p] * types_[p].idle_w / 1000 * 8760 * money_a_kwh(types_[p].pool.zone);
     }
     std::vector<int> bought(r_.devices.size(), 0);
+    std::map<std::string, std::vector<double>> standing;  // by zone: shares of racks
     for (std::size_t place = 0; place < places_.size(); ++place) {
       const auto& [i, zone] = places_[place];
       const data::DeviceOffer& of = r_.devices[i];
       std::vector<int> widths;  // that share nodes
-      int nodes = more[place], shared = more[place];
+      int widest = 0, nodes = more[place], shared = more[place];
+      for (std::size_t p = 0; p < types_.size(); ++p) {
+        if (types_[p].device == i && types_[p].pool.zone == zone &&
+            types_[p].devices <= of.per_node)
+          widest = std::max(widest, types_[p].devices);
+      }
       for (std::size_t p = 0; p < types_.size(); ++p) {
         if (types_[p].device != i || types_[p].pool.zone != zone)
           continue;
         const std::vector<int> mine(static_cast<std::size_t>(n[p]), types_[p].devices);
-        if (r_.redundancy == data::Redundancy::kNode || types_[p].devices > of.per_node)
+        if (r_.redundancy == data::Redundancy::kNode || types_[p].devices > of.per_node ||
+            widest % types_[p].devices != 0)  // [2, 3], the one odd pair that is drawn
           nodes += packed(mine, of.per_node);
         else
           widths.insert(widths.end(), mine.begin(), mine.end());
@@ -488,6 +510,8 @@ class Enumeration {
       if (of.deal == data::DeviceOffer::Deal::kBuy)
         out.cost += nodes * of.per_node * of.host_w / 1000 * 8760 * money_a_kwh(zone);
       bought[i] += nodes * of.per_node;
+      for (int node = 0; of.per_rack && node < nodes; ++node)
+        standing[zone].push_back(1.0 / (*of.per_rack / of.per_node));
     }
     for (std::size_t i = 0; i < r_.devices.size(); ++i) {
       const data::DeviceOffer& of = r_.devices[i];
@@ -499,6 +523,8 @@ class Enumeration {
       }
     }
     for (const auto& [zone, spec] : r_.zones) {
+      if (spec.racks && racks(standing[zone]) > *spec.racks)
+        return std::nullopt;
       if (spec.power_limit_kw)
         out.kw_left[zone] = *spec.power_limit_kw * (1 + 1e-9) - watts[zone] * pue(zone) / 1000;
       if (spec.power_limit_kw && out.kw_left[zone] < 0)
@@ -517,7 +543,8 @@ class Enumeration {
 
 TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
   constexpr int kNodes = 3;  // that only train, in each place
-  int compared = 0, infeasible = 0, serviced = 0, trained = 0, lent = 0, ganged = 0, finished = 0;
+  int compared = 0, infeasible = 0, serviced = 0, racked = 0, odd = 0, trained = 0, lent = 0,
+      ganged = 0, finished = 0;
   for (std::uint64_t seed = 1; compared < 100 && seed < 600; ++seed) {
     const RandomRequirements random(seed);
     const Solved solved = solve_random(random);
@@ -544,6 +571,8 @@ TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
     Enumeration enumeration(solved.requirements, solved.pools.types);
     const auto best = enumeration.best(most, kNodes);
     trained += random.jobs.empty() ? 0 : 1;
+    racked += random.text().find("racks: ") != std::string::npos ? 1 : 0;
+    odd += random.text().find("widths: ") != std::string::npos ? 1 : 0;
     for (const std::vector<int>& of : solved.plan.lent)
       lent += *std::max_element(of.begin(), of.end()) > 0 ? 1 : 0;
     for (const data::TrainingJob& job : solved.requirements.jobs) {
@@ -567,6 +596,8 @@ TEST(PlanProgram, EqualsEnumerationOfAllFleets) {
   EXPECT_LT(infeasible, 60);
   EXPECT_GT(serviced, 20);
   EXPECT_GT(trained, 20);
+  EXPECT_GT(racked, 10);
+  EXPECT_GT(odd, 10);
   EXPECT_GT(lent, 3);
   EXPECT_GT(ganged, 5);
   EXPECT_GT(finished, 5);

@@ -330,6 +330,35 @@ devices:
   EXPECT_EQ(made("pue: 1.4", "[here, edge]").plan.nodes.begin()->first.second, "here");
 }
 
+TEST(PlanProgram, WholeNodesStandInRacks) {
+  const auto outcome = [](const std::string& devices, int racks) {
+    return answer(requirements(fmt::format("site: {{zone: here}}\nzones: {{here: {{racks: {}}}}}\n"
+                                           "jobs:\n"
+                                           "  - {{name: a, device_hours: {{h100_sxm: 192}}}}\n"
+                                           "  - {{name: b, device_hours: {{l40s: 96}}}}\n"
+                                           "devices:\n{}",
+                                           racks, devices)))
+        .plan.outcome;
+  };
+  using Outcome = Plan::Outcome;
+  // Eight h100_sxm in nodes of 3: three nodes, one to a rack of 5, though 9 devices are less than
+  // two racks; the four l40s share the rack of the last one where they may.
+  const std::string h100 = "  - {device: h100_sxm, price: 1, per_node: 3, per_rack: 5}\n";
+  EXPECT_EQ(outcome(h100 + "  - {device: l40s, price: 1, per_node: 4, per_rack: 8}\n", 3),
+            Outcome::kInfeasible);
+  EXPECT_EQ(outcome(h100 + "  - {device: l40s, price: 1, per_node: 4, per_rack: 8}\n", 4),
+            Outcome::kFound);
+  const std::string halves = "  - {device: h100_sxm, price: 1, per_node: 3, per_rack: 7}\n";
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 2, per_rack: 8}\n", 2),
+            Outcome::kFound)
+      << "3/2 + 2/4 racks";
+  // Two to a rack and three to a rack do not share.
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 4, per_rack: 12}\n", 2),
+            Outcome::kInfeasible);
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 4, per_rack: 12}\n", 3),
+            Outcome::kFound);
+}
+
 TEST(PlanProgram, CarbonIsKnownWhereEveryPlaceOfThePlanStatesIt) {
   auto asked = requirements(
       "zones: {edge: {carbon_g_per_kwh: 50}}\n"

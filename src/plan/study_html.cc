@@ -148,6 +148,8 @@ class Report {
     training.rows = training_rows(requirements_, plan_);
     if (!training.rows.empty())
       page_.table(training);
+    if (const std::string train = trainers_in_words(requirements_, plan_); !train.empty())
+      page_.paragraph(train);
     HtmlTable order{
         .columns = {
             {"to order"}, {"zone"}, {"nodes", true}, {"devices", true}, {"each"}, {"wait"}}};
@@ -477,7 +479,8 @@ class Report {
     const data::MoneySpec& of = requirements_.money;
     page_.paragraph(fmt::format(
         "Interest {:g} %, paid back in {:g} years, maintenance {:g} % of the price a year; PUE "
-        "{:g} at the site; {}. The plan is at most {} % from the cheapest that the program knows. Speeds, "
+        "{:g} at the site; {}. The plan is at most {} % from the cheapest that the program knows. "
+        "Speeds, "
         "joules and watts come from step models of the catalogue, none of which was measured by "
         "this project (docs/step-models.md); power counts every device in use at its TDP, energy "
         "what it "
