@@ -16,6 +16,7 @@
 #include "data/fleet_file.h"
 #include "engine/asio_loop.h"
 #include "engine/measure.h"
+#include "lpu/chip/pool_schedule.h"
 #include "net/http_server.h"
 #include "serve/gateway.h"
 
@@ -61,10 +62,13 @@ Result<Fleet> read_the_fleet(const ServeOptions& options) {
   const std::string folder =
       options.catalog.empty() ? data::default_catalog_folder() : options.catalog;
   MEDLEY_TRY(const data::Catalog catalog, data::read_catalog(folder));
-  if (!options.fleet.empty())
-    return data::read_fleet(options.fleet, catalog);
-  MEDLEY_TRY(const data::Node node, data::parse_yaml(kDefaultFleet, "the default fleet"));
-  return data::read_fleet(node, catalog);
+  if (options.fleet.empty()) {
+    MEDLEY_TRY(const data::Node node, data::parse_yaml(kDefaultFleet, "the default fleet"));
+    return data::read_fleet(node, catalog);
+  }
+  MEDLEY_TRY(Fleet fleet, data::read_fleet(options.fleet, catalog));
+  MEDLEY_TRY_STATUS(lpu::chip::schedule_pools(fleet, folder));
+  return fleet;
 }
 
 bool is_loopback(const std::string& host) {
@@ -79,6 +83,10 @@ void print_pools(const Fleet& fleet, std::FILE* err) {
                    std::to_string(pool.replicas)});
   }
   std::fputs(table.text().c_str(), err);
+  for (const Pool& pool : fleet.pools) {
+    if (const std::string text = perf::schedule_text(pool); !text.empty())
+      fmt::print(err, "{}: {}\n", printable(pool.name), printable(text));
+  }
 }
 
 // The usage file: a line whenever a span of the clock is over, and one at the end.

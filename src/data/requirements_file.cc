@@ -378,6 +378,17 @@ class Reader {
     offer.slots = optional_int("slots", {1, 1 << 24});
     offer.max_running = optional_int("max_running", {1, 1 << 20});
     offer.lead_weeks = fields.number("lead_weeks", 0, {.max = 1000});
+    const std::optional<double>& horizon = out_.money.horizon_years;
+    if (horizon && offer.lead_weeks >= *horizon * MoneySpec::kWeeksAYear) {
+      fields.fail(
+          fields.child("lead_weeks")
+              ->error(fmt::format(
+                  "what comes in {:g} weeks is of no use, since the horizon ends after {:.4g} "
+                  "(money.horizon_years: {:g}): leave the offer out, or where devices of it are "
+                  "owned "
+                  "give stock: 0 and no lead_weeks",
+                  offer.lead_weeks, *horizon * MoneySpec::kWeeksAYear, *horizon)));
+    }
     offer.prefill_tokens_per_s =
         fields.number("prefill_tokens_per_s", Bounds{.max = 1e9, .above_min = true});
     if (const auto list = fields.child("widths")) {

@@ -76,7 +76,7 @@ struct DeviceOffer {
   int per_node = 1;             // devices that are bought and lost together
   double host_w = 0;            // of the node, by device
   std::optional<int> stock;     // devices that can be had
-  double lead_weeks = 0;        // until they stand; shown
+  double lead_weeks = 0;        // until they stand
   std::optional<int> per_rack;  // devices; a whole node at least
   int owned = 0;                // devices that are there already: no capital is spent on them
   std::vector<std::string> zones;
@@ -132,9 +132,12 @@ struct MoneySpec {
   std::optional<double> per_usd;  // the site's currency for a dollar of the catalogue
   // After so many years nothing of what is bought is of use any more, whatever its life.
   std::optional<double> horizon_years;
-  double years_paid_back() const {
-    return horizon_years ? std::min(*horizon_years, useful_life_years) : useful_life_years;
+  // Of what stands after so many weeks.
+  double years_paid_back(double lead_weeks = 0) const {
+    return horizon_years ? std::min(*horizon_years - lead_weeks / kWeeksAYear, useful_life_years)
+                         : useful_life_years;
   }
+  static constexpr double kWeeksAYear = 365.0 / 7;
 };
 
 enum class Redundancy { kNone, kReplica, kNode, kZone };

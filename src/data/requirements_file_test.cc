@@ -160,6 +160,19 @@ TEST(RequirementsFile, WhatNoProgramCanCarryIsRefusedWhereItStands) {
   EXPECT_EQ(error(kFile, "interest: 0.06", "interest: 1e-17"), "");
 }
 
+TEST(RequirementsFile, WhatComesAfterTheHorizonIsRefused) {
+  const std::string file =
+      "money: {horizon_years: 0.5}\ndemands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, "
+      "prompt_tokens: 10, output_tokens: 10}]\n"
+      "devices:\n  - {device: h100_sxm, price: 1, lead_weeks: 26}\n";
+  EXPECT_TRUE(parse_requirements(file, "buy.yaml", catalog()).ok());
+  const std::string said = error(file, "lead_weeks: 26", "lead_weeks: 60");
+  EXPECT_NE(said.find("devices[0].lead_weeks: what comes in 60 weeks is of no use, since the "
+                      "horizon ends after 26.07 (money.horizon_years: 0.5)"),
+            std::string::npos)
+      << said;
+}
+
 TEST(RequirementsFile, ARecordMayTakeThePlaceOfDemands) {
   EXPECT_TRUE(parse_requirements("money: {per_usd: 0.9}\n", "buy.yaml", catalog(),
                                  Completeness::kWithoutDemands)

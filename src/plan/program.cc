@@ -155,6 +155,10 @@ class Program {
   };
 
   const DeviceOffer& offer(const Place& place) const { return requirements_.devices[place.offer]; }
+  // A service that a caller holds at none is not used, whatever is lost.
+  bool left_out(std::size_t p) const {
+    return types_[p].service && !options_.replicas.empty() && options_.replicas[p] == 0;
+  }
   bool bought(const PoolType& type) const {
     return type.device && requirements_.devices[*type.device].deal == DeviceOffer::Deal::kBuy;
   }
@@ -298,7 +302,8 @@ class Program {
   };
   std::vector<Gang> gangs_;
   std::map<std::tuple<std::size_t, std::size_t, std::size_t>, int>
-      one_at_a_time_;  // rows: by job of a gang, shift and span
+      one_at_a_time_;                                // rows: by job of a gang, shift and span
+  std::vector<std::pair<std::size_t, int>> spares_;  // columns: services in failures, by type
 };
 
 // More of a type than all that could use it need, its loss and all jobs included, never helps.
@@ -445,7 +450,7 @@ void Program::make_columns() {
     const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
     for (std::size_t p = 0; p < types_.size(); ++p) {
       const PoolType& type = types_[p];
-      if (!type.uses[g].ok() || (type.device && most_[p] == 0))
+      if (!type.uses[g].ok() || (type.device && most_[p] == 0) || left_out(p))
         continue;
       for (std::size_t t = 0; t < periods_.size(); ++t) {
         const Period& period = periods_[t];
@@ -903,10 +908,13 @@ void Program::add_loss(const std::vector<bool>& lost_types, std::optional<std::s
       const double tokens = data::mean_of(requirements_.demands[g], false) +
                             data::mean_of(requirements_.demands[g], true);
       for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (lost_types[p] || !types_[p].uses[g].ok() || (types_[p].device && most_[p] == 0))
+        if (lost_types[p] || !types_[p].uses[g].ok() || (types_[p].device && most_[p] == 0) ||
+            left_out(p))
           continue;
         const int made = column({});
         entry(made, met, 1);
+        if (types_[p].service)
+          spares_.emplace_back(p, made);
         if (room[p] >= 0)
           entry(made, room[p], load(g, p) * unit_[g]);
         if (quota[p] >= 0)
@@ -1002,10 +1010,17 @@ Plan Program::read(const IntegerSolution& solution) const {
   }
   for (std::size_t i = 0; i < requirements_.devices.size(); ++i) {
     const DeviceOffer& of = requirements_.devices[i];
-    int nodes = 0;
-    for (const auto& [place, count] : plan.nodes)
-      nodes += place.first == i ? count : 0;
-    const int new_nodes = std::max(0, nodes - of.owned / of.per_node);
+    // Which of its nodes stand where nobody says: those of the first zones are taken for there.
+    int there = of.owned / of.per_node, new_nodes = 0;
+    for (const auto& [place, count] : plan.nodes) {
+      if (place.first != i)
+        continue;
+      const int of_them = std::min(there, count);
+      there -= of_them;
+      new_nodes += count - of_them;
+      if (of_them > 0)
+        plan.owned[place] = of_them;
+    }
     if (of.deal == DeviceOffer::Deal::kBuy) {
       plan.costs.capital += yearly_costs(of, requirements_.money).capital * of.per_node * new_nodes;
       plan.capital +=
@@ -1064,6 +1079,11 @@ Plan Program::read(const IntegerSolution& solution) const {
       }
     }
   }
+  // What only a failure needs has to be there before it.
+  for (const auto& [p, column] : spares_) {
+    if (at(column) > kLittle)
+      plan.replicas[p] = 1;
+  }
   const std::vector<std::vector<int>> trained = trained_on(at);
   for (std::size_t from = 0; from < sources_.size(); ++from) {
     const Source& source = sources_[from];
@@ -1115,6 +1135,13 @@ Plan Program::read(const IntegerSolution& solution) const {
 }
 
 }  // namespace
+
+bool Plan::has_work(std::size_t type) const {
+  return std::any_of(rate.begin(), rate.end(), [&](const auto& by_type) {
+    return std::any_of(by_type[type].begin(), by_type[type].end(),
+                       [](double each) { return each > kLittle; });
+  });
+}
 
 std::vector<Period> periods_of(const Requirements& requirements) {
   std::vector<Period> periods;

@@ -67,7 +67,8 @@ struct PlanOptions {
   std::vector<double> safety;  // by demand: how much larger it counts; empty: 1
   double gap = 1e-4;           // relative
   double time_limit_s = 8;
-  std::vector<std::optional<int>> replicas;  // by pool type, held at; empty: free
+  // By pool type, held at; empty: free. Of a service only none counts: then it is not used.
+  std::vector<std::optional<int>> replicas;
   // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
   // and nothing is lost.
   bool given_fleet = false;
@@ -76,8 +77,10 @@ struct PlanOptions {
 struct Plan {
   enum class Outcome { kFound, kInfeasible, kUnknown };
   Outcome outcome = Outcome::kUnknown;
-  std::vector<int> replicas;                                 // by pool type; services: 1 where used
+  std::vector<int> replicas;  // by pool type; services: 1 where used, be it in a failure alone
   std::map<std::pair<std::size_t, std::string>, int> nodes;  // by device offer and zone
+  std::map<std::pair<std::size_t, std::string>, int>
+      owned;  // of them, those that are there already
   std::vector<std::vector<std::vector<double>>>
       rate;                            // by demand, pool type and period: requests/s
   std::vector<std::vector<int>> lent;  // by pool type and period: replicas that train
@@ -100,6 +103,11 @@ struct Plan {
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
   double total() const { return costs.total(); }
+  int owned_of(const std::pair<std::size_t, std::string>& place) const {
+    const auto found = owned.find(place);
+    return found == owned.end() ? 0 : found->second;
+  }
+  bool has_work(std::size_t type) const;  // with nothing lost
 };
 
 // Offers that stand in racks of a zone, by who shares them: nodes to a rack that divide one

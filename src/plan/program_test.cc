@@ -74,6 +74,18 @@ TEST(PlanProgram, WhatIsThereAlreadyCostsNoCapital) {
   EXPECT_GT(found.plan.costs.maintenance, 0);
 }
 
+TEST(PlanProgram, WhatIsThereIsToldFromWhatIsBought) {
+  std::string text = kDesk;
+  text.replace(text.find("rate_per_s: 8"), 13, "rate_per_s: 60");
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, owned: 2");
+  const Answer found = answer(requirements(text));
+  const int nodes = found.plan.nodes.at({0, "here"});
+  EXPECT_GT(nodes, 1);
+  EXPECT_EQ(found.plan.owned_of({0, "here"}), 1);
+  EXPECT_DOUBLE_EQ(found.plan.capital, (nodes - 1) * 60000.0);
+  EXPECT_EQ(answer(requirements(kDesk)).plan.owned_of({0, "here"}), 0);
+}
+
 TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
   const auto capital = [](const std::string& money) {
     return answer(requirements(std::string(kDesk) + "money: {useful_life_years: 5" + money + "}\n"))
@@ -83,6 +95,13 @@ TEST(PlanProgram, WhatIsBoughtIsPaidBackWithinTheHorizon) {
   EXPECT_NEAR(capital(", horizon_years: 9"), capital(""), 1e-6);
 }
 
+TEST(PlanProgram, WhatComesLateIsPaidBackInWhatIsLeftOfTheHorizon) {
+  std::string text = kDesk;
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, lead_weeks: 26");
+  const Answer found = answer(requirements(text + "money: {horizon_years: 2}\n"));
+  EXPECT_NEAR(found.plan.costs.capital, 60000 * capital_recovery(0.08, 2 - 26 * 7 / 365.0), 1e-6);
+}
+
 TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   const Answer found = answer(requirements(std::string(kDesk) + "redundancy: replica\n"));
   EXPECT_EQ(found.replicas("h100_sxm-llama-3.1-8b"), 2);
@@ -90,6 +109,27 @@ TEST(PlanProgram, ALostReplicaIsBoughtTwice) {
   // A node holds both of them: it takes two.
   const Answer node = answer(requirements(std::string(kDesk) + "redundancy: node\n"));
   EXPECT_EQ(node.plan.nodes.at({0, "here"}), 2);
+}
+
+TEST(PlanProgram, AServiceThatOnlyAFailureNeedsIsInTheFleet) {
+  const auto with = [](const std::string& redundancy) {
+    return answer(requirements(R"(
+site: {zone: hq, tariff: {currency: USD, per_kwh: 0.15}}
+zones: {dc: {}}
+labels: {internal: {zones: [hq, dc]}}
+demands: [{name: chat, model: llama-3.1-8b, rate_per_s: 2, ttft_s: 2, tpot_s: 80ms, prompt_tokens: 500, output_tokens: 200}]
+devices: [{device: l4, price: 1, widths: [1], zones: [hq]}]
+services:
+  - {name: api, model: llama-3.1-8b, zone: dc, metered: {per_million_prompt: 5, per_million_output: 8}}
+redundancy: )" + redundancy));
+  };
+  const Answer lost = with("zone"), whole = with("none");
+  ASSERT_EQ(lost.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_GT(lost.replicas("l4-llama-3.1-8b"), 0);
+  EXPECT_EQ(lost.replicas("api"), 1);
+  EXPECT_EQ(whole.replicas("api"), 0);
+  for (std::size_t p = 0; p < lost.pools.types.size(); ++p)
+    EXPECT_EQ(lost.plan.has_work(p), lost.pools.types[p].device.has_value());
 }
 
 TEST(PlanProgram, BatchMovesIntoTheHoursThatHaveRoom) {
@@ -572,6 +612,32 @@ services:
     EXPECT_EQ(type.pool.jurisdiction.place, edge ? "AT" : "DE") << type.text;
     EXPECT_EQ(type.pool.jurisdiction.operated_by, edge ? "US" : "") << type.text;
   }
+}
+
+TEST(PoolTypes, AFleetIsHeldToTheLimitOfItsSiteAloneAndToWhatIsChangedOfIt) {
+  auto asked = requirements(
+      "site: {zone: here, power_limit_kw: 9}\nzones: {there: {}}\n"
+      "labels: {any: {zones: any}}\ndefault_label: any\n"
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 5, "
+      "output_tokens: 5}]\n"
+      "devices: [{device: h100_sxm, price: 30000, widths: [1], zones: [here, there]}]\n");
+  const auto pools = pool_types(asked, test_catalog());
+  ASSERT_TRUE(pools.ok());
+  ASSERT_EQ(pools->types.size(), 2U);
+  const auto text = [&](const std::string& zone) {
+    std::vector<int> replicas;
+    for (const PoolType& type : pools->types)
+      replicas.push_back(zone == "both" || type.pool.zone == zone ? 1 : 0);
+    return fleet_text(asked, pools->types, replicas, "");
+  };
+  EXPECT_NE(text("here").find("power_limit_kw: 9\n"), std::string::npos);
+  // The scheduler would count what stands there against it.
+  EXPECT_EQ(text("there").find("power_limit_kw"), std::string::npos);
+  EXPECT_EQ(text("both").find("power_limit_kw"), std::string::npos);
+  asked.zones["here"].power_limit_kw = 12;
+  EXPECT_NE(text("here").find("power_limit_kw: 12\n"), std::string::npos);
+  asked.zones["here"].power_limit_kw.reset();
+  EXPECT_EQ(text("here").find("power_limit_kw"), std::string::npos);
 }
 
 TEST(Tco, PaysBackWithInterest) {

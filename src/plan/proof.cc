@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
@@ -28,6 +29,10 @@ constexpr double kWarmUp = 0.1;
 // and what comes so late that it could hardly be done by then is not counted.
 constexpr double kClosing = 0.1;
 constexpr double kLittle = 1e-6;
+constexpr double kPoint = 0.01;    // a promise is good to this
+constexpr double kDeviations = 3;  // more than these is not chance
+// A window is repeated on other seeds up to so many times, where few of its requests decide.
+constexpr std::uint64_t kMostRepeats = 24, kNextSeeds = 10000;
 
 // A window of the day: a period that presses the fleet, simulated on a day of its own.
 struct Window {
@@ -111,8 +116,12 @@ class Simulations {
       if (!counts)
         continue;
       std::vector<Kept> kept(least.size());
-      for (const std::uint64_t seed : options_.seeds)
-        simulate(window, seed, lost, kept, figures);
+      for (std::uint64_t repeat = 0; repeat < kMostRepeats; ++repeat) {
+        for (const std::uint64_t seed : options_.seeds)
+          simulate(window, seed + repeat * kNextSeeds, lost, kept, figures);
+        if (tells(kept, !lost.empty()))
+          break;
+      }
       for (std::size_t g = 0; g < least.size(); ++g) {
         const std::optional<double> share = kept[g].share();
         if (!share || *share >= least[g].share().value_or(2))
@@ -123,6 +132,24 @@ class Simulations {
       }
     }
     return least;
+  }
+
+  // Whether the shares that count would be the same within a point on other seeds, or some is less
+  // than what is asked by more than chance: then the others do not matter.
+  bool tells(const std::vector<Kept>& kept, bool in_failure) const {
+    bool all = true;
+    for (std::size_t g = 0; g < kept.size(); ++g) {
+      if (kept[g].requests == 0 || (in_failure && !is_protected(requirements_, g)))
+        continue;
+      const auto of = static_cast<double>(kept[g].requests);
+      // One kept and one not beside those seen: of few requests that are all kept one may not be.
+      const double share = (static_cast<double>(kept[g].kept) + 1) / (of + 2);
+      const double chance = kDeviations * std::sqrt(share * (1 - share) / of);
+      if (share + chance < requirements_.demands[g].attain)
+        return true;
+      all = all && chance * std::sqrt(2) <= kPoint;
+    }
+    return all;
   }
 
   double planned_rate(std::size_t g, std::size_t t) const {
@@ -439,8 +466,6 @@ std::string worst_failure_text(const Requirements& requirements, const Proof& pr
 
 std::vector<BelowPromise> below_promise(const Requirements& requirements, const Proof& promise,
                                         const Proof& fresh) {
-  constexpr double kPoint = 0.01;
-  constexpr double kDeviations = 3;  // of the difference between two shares of so many requests
   std::vector<BelowPromise> below;
   for (std::size_t g = 0; g < fresh.whole.size(); ++g) {
     const Kept& of_promise = least_of(requirements, promise, g);
@@ -499,10 +524,12 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
       return other != p && plan.replicas[other] > 0 && types[other].device == types[p].device &&
              types[other].pool.zone == types[p].pool.zone;
     };
-    bool others = false;
-    for (std::size_t other = 0; other < types.size(); ++other)
-      others = others || same_place(other);
-    if (!types[p].device || plan.replicas[p] == 0 || !others || options.replicas[p])
+    // A service costs nothing while it only waits for a failure, so the program may take one that
+    // nobody needs.
+    bool spare = types[p].service && !plan.has_work(p);
+    for (std::size_t other = 0; other < types.size() && types[p].device; ++other)
+      spare = spare || same_place(other);
+    if (plan.replicas[p] == 0 || !spare || options.replicas[p])
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;
@@ -541,11 +568,14 @@ class Calibration {
 
   Result<Proven> run() {
     MEDLEY_TRY_STATUS(tighten());
-    if (out_.plan.outcome == Plan::Outcome::kInfeasible || (estimate_refused_ && !out_.agreed))
-      return refused();
+    if (estimate_refused_ && !out_.agreed) {
+      out_.nearest = std::move(nearest_);
+      out_.plan = {.outcome = Plan::Outcome::kInfeasible};
+    }
     if (out_.plan.outcome != Plan::Outcome::kFound)
       return std::move(out_);
-    if (out_.agreed && proof_.loosen && !requirements_.demands.empty())
+    if (out_.agreed && proof_.loosen != ProofOptions::Loosen::kNot &&
+        !requirements_.demands.empty())
       MEDLEY_TRY_STATUS(loosen());
     if (out_.agreed && proof_.neighbours) {
       for (const int by : {-1, 1}) {
@@ -555,6 +585,8 @@ class Calibration {
         }
       }
     }
+    if (!proof_.fresh)
+      return std::move(out_);
     ProofOptions fresh = proof_;
     for (std::uint64_t& seed : fresh.seeds)
       seed += 1000;
@@ -573,131 +605,127 @@ class Calibration {
   void take(std::vector<double> safety, Plan plan, Proof proof) {
     out_.agreed = !any(falls_short(requirements_, proof));
     out_.rounds.push_back({safety, plan.total(), least_kept(requirements_, proof), out_.agreed});
+    double misses_by = -1;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+      misses_by = std::max(
+          misses_by, requirements_.demands[g].attain - out_.rounds.back().kept[g].value_or(1));
+    if (!nearest_ || misses_by < nearest_->misses_by)
+      nearest_ = {plan, proof, misses_by};
     out_.safety = std::move(safety);
     out_.plan = std::move(plan);
     out_.proof = std::move(proof);
   }
 
+  // A fleet that the estimate calls too small may be far too small. Its queues would take minutes
+  // to simulate, so a short look at it comes first.
+  Result<Proof> proof_of(const Plan& plan) {
+    if (estimate_refused_) {
+      ProofOptions look = proof_;
+      look.seeds.resize(1);
+      look.requests /= 10;
+      look.failures = false;
+      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, look));
+      for (std::size_t g = 0; g < proof.whole.size(); ++g) {
+        constexpr double kFar = 0.1, kDeviations = 4;
+        const std::optional<double> kept = proof.whole[g].share();
+        const double asked = requirements_.demands[g].attain;
+        const double chance = kDeviations * std::sqrt(asked * (1 - asked) /
+                                                      static_cast<double>(proof.whole[g].requests));
+        if (kept && *kept < asked - kFar - chance)
+          return proof;
+      }
+    }
+    return prove(requirements_, catalog_, types_, plan, proof_);
+  }
+
   // Counts what falls short for more until one replica more is bought, or batch that falls short is
   // given other hours, and again until nothing does, or nothing larger can be. Where the limits
-  // leave no fleet, what does not fall short is counted for less: estimates refuse nobody.
+  // leave no fleet, what did not fall short is counted for less: estimates refuse nobody.
   Status tighten() {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
-    constexpr int kMostRounds = 32, kMostSqueezes = 3;
-    int squeezes = 0;
+    constexpr int kMostRounds = 32;
     std::vector<double> safety = out_.safety;
-    std::vector<bool> grow;
-    for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
-      Plan plan;
+    // What fell short when it counted for less than this.
+    std::vector<double> least(safety.size(), 0);
+    MEDLEY_TRY(Plan plan, plan_with(safety));
+    estimate_refused_ = plan.outcome == Plan::Outcome::kInfeasible;
+    if (estimate_refused_) {
+      MEDLEY_TRY(plan, squeezed(least, safety));
+    }
+    if (plan.outcome != Plan::Outcome::kFound) {
+      estimate_refused_ = false;
+      out_.plan = std::move(plan);
+      return Done{};
+    }
+    for (int round = 0; round < kMostRounds; ++round) {
+      MEDLEY_TRY(Proof proof, proof_of(plan));
+      const std::vector<bool> grow = falls_short(requirements_, proof);
+      take(safety, std::move(plan), std::move(proof));
+      if (out_.agreed)
+        break;
       do {
-        bool growable = grow.empty();
+        bool growable = false;
         for (std::size_t g = 0; g < grow.size(); ++g) {
           if (grow[g] && safety[g] < kMostCounted) {
             safety[g] *= kStep;
+            least[g] = safety[g];
             growable = true;
           }
         }
         if (!growable)
           return Done{};
         MEDLEY_TRY(plan, plan_with(safety));
-        if (plan.outcome == Plan::Outcome::kInfeasible && squeezes++ < kMostSqueezes) {
-          estimate_refused_ = estimate_refused_ || round == 0;
-          MEDLEY_TRY_STATUS(squeeze(grow, safety, plan));
+        if (plan.outcome == Plan::Outcome::kInfeasible) {
+          MEDLEY_TRY(plan, squeezed(least, safety));
         }
-        if (plan.outcome != Plan::Outcome::kFound) {
-          if (round == 0)
-            out_.plan = std::move(plan);
+        if (plan.outcome != Plan::Outcome::kFound)
           return Done{};
-        }
-      } while (!grow.empty() && fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
-      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
-      grow = falls_short(requirements_, proof);
-      take(safety, std::move(plan), std::move(proof));
+      } while (fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
     }
     return Done{};
   }
 
-  // Whether any fleet was found within the limits, whatever it costs.
-  Result<bool> possible(const std::vector<double>& safety) {
+  // Whether there is any fleet within the limits, whatever it costs.
+  Result<Plan::Outcome> possible(const std::vector<double>& safety) {
     PlanOptions with = options_;
     with.safety = safety;
     with.gap = 1;
     MEDLEY_TRY(const Plan found, cheapest(requirements_, types_, solver_, with));
-    return found.outcome == Plan::Outcome::kFound;
+    return found.outcome;
   }
 
-  // Counts demands, but for some, for just so much less that there is a fleet; without one, `plan`
-  // stays what it is.
-  Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
-    constexpr double kClose = 1.005;        // less than a replica of most fleets
-    constexpr double kLeastSqueezed = 0.5;  // our choice: half is no matter of care
+  // The most that the limits leave: demands count for so much less, all alike and none for less
+  // than `least`, as it takes for a fleet to be there, and those whose size is not in the way for
+  // what they did. Where there is none even for next to nothing, size is in nobody's way: that
+  // outcome is the answer.
+  Result<Plan> squeezed(const std::vector<double>& least, std::vector<double>& safety) {
+    constexpr double kClose = 1.005;  // less than a replica of most fleets
     const std::vector<double> from = safety;
-    const auto tried = [&](double factor) -> Result<bool> {
+    const auto counted = [&](double factor) {
       std::vector<double> with = from;
-      for (std::size_t g = 0; g < with.size(); ++g) {
-        if (but.empty() || !but[g])
-          with[g] = std::max(with[g] * factor, std::min(with[g], kLeastCounted));
-      }
-      if (with == from)
-        return false;
-      MEDLEY_TRY(const bool found, possible(with));
-      if (found)
-        safety = std::move(with);
-      return found;
+      for (std::size_t g = 0; g < with.size(); ++g)
+        with[g] = std::max(with[g] * factor, std::min(with[g], least[g]));
+      return with;
     };
-    double low = kLeastSqueezed, high = 1;
-    MEDLEY_TRY(const bool at_all, tried(low));
-    while (at_all && high / low > kClose) {
+    double low = kNextToNothing, high = 1;
+    MEDLEY_TRY(const Plan::Outcome at_all, possible(counted(low)));
+    if (at_all != Plan::Outcome::kFound)
+      return Plan{.outcome = at_all};
+    while (high / low > kClose) {
       const double middle = std::sqrt(low * high);
-      MEDLEY_TRY(const bool there, tried(middle));
-      (there ? low : high) = middle;
+      MEDLEY_TRY(const Plan::Outcome there, possible(counted(middle)));
+      (there == Plan::Outcome::kFound ? low : high) = middle;
     }
-    if (!at_all)
-      return Done{};
-    MEDLEY_TRY(plan, plan_with(safety));
-    return Done{};
-  }
-
-  // No fleet within the limits keeps everything. What would, is told by the factors that
-  // simulation finds where there are no limits.
-  Result<Proven> refused() {
-    if (out_.rounds.empty()) {
-      // Far too little for any factors: the estimate tells what would do.
-      out_.safety.assign(requirements_.demands.size(), 1);
-      return std::move(out_);
-    }
-    Requirements free = requirements_;
-    for (auto& [zone, spec] : free.zones)
-      spec = {};
-    for (DeviceOffer& offer : free.devices)
-      offer.stock.reset();
-    free.money.budget.reset();
-    Calibration unlimited(free, catalog_, types_, solver_, options_, proof_);
-    unlimited.all_alike_ = true;  // no fleet is bought by it
-    MEDLEY_TRY_STATUS(unlimited.tighten());
-    if (unlimited.out_.agreed && proof_.loosen && !free.demands.empty())
-      MEDLEY_TRY_STATUS(unlimited.loosen());
-    out_ = {};
-    out_.plan.outcome = Plan::Outcome::kInfeasible;
-    out_.safety.assign(requirements_.demands.size(), 1);
-    if (!unlimited.out_.agreed)
-      return std::move(out_);
-    // By the factors of another fleet there may be one that simulation refused.
-    constexpr double kStep = 1.06;
-    std::vector<double> safety = unlimited.out_.safety;
-    for (bool some_less = true; some_less;) {
-      MEDLEY_TRY(const bool found, possible(safety));
-      if (!found) {
-        out_.safety = std::move(safety);
-        break;
-      }
-      some_less = false;
-      for (double& of : safety) {
-        some_less = some_less || of < 1;
-        of *= kStep;
+    safety = counted(low);
+    for (std::size_t g = 0; g < safety.size() && safety.size() > 1; ++g) {
+      const double less = std::exchange(safety[g], from[g]);
+      if (less < from[g]) {
+        MEDLEY_TRY(const Plan::Outcome there, possible(safety));
+        if (there != Plan::Outcome::kFound)
+          safety[g] = less;
       }
     }
-    return std::move(out_);
+    return plan_with(safety);
   }
 
   // Whether some of these demands are planned for other hours than they were.
@@ -760,7 +788,7 @@ class Calibration {
       if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
         groups.push_back(std::move(group));
     };
-    if (all_alike_)
+    if (proof_.loosen == ProofOptions::Loosen::kAlike)
       return groups;
     for (std::size_t p = 0; p < types_.size(); ++p) {
       std::vector<bool> served(demands, false);
@@ -868,7 +896,7 @@ class Calibration {
   const PlanOptions& options_;
   const ProofOptions& proof_;
   Proven out_;
-  bool all_alike_ = false;         // loosens all demands together only
+  std::optional<Proven::Nearest> nearest_;  // of all rounds
   bool estimate_refused_ = false;  // by the program with all demands as they are there is no fleet
   std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };

@@ -131,6 +131,8 @@ class Report {
       if (const std::string lent = lent_in_words(periods_, plan_.lent[p]); !lent.empty())
         served += (served.empty() ? "" : ", ") + lent;
       const bool rented = type.service.has_value();
+      if (rented && !plan_.has_work(p))
+        served = "failures alone";
       table.rows.push_back(
           {type.pool.name, type.pool.zone, std::to_string(plan_.replicas[p]),
            rented ? "-" : std::to_string(plan_.replicas[p] * type.devices),
@@ -156,14 +158,21 @@ class Report {
     for (const auto& [place, count] : plan_.nodes) {
       const data::DeviceOffer& offer = requirements_.devices[place.first];
       const bool rent = offer.deal == data::DeviceOffer::Deal::kRent;
-      order.rows.push_back(
-          {(rent ? "rent " : "buy ") + offer.accelerator.name, place.second, std::to_string(count),
-           std::to_string(count * offer.per_node),
-           (offer.price.low < offer.price.high
-                ? fmt::format("{:.4g} to {:.4g} {}", offer.price.low, offer.price.high, currency_)
-                : fmt::format("{:.6g} {}", offer.price.middle(), currency_)) +
-               (rent ? " an hour" : ""),
-           offer.lead_weeks > 0 ? fmt::format("{:g} weeks", offer.lead_weeks) : "-"});
+      const auto add = [&](const char* what, int nodes, std::string each, std::string wait) {
+        if (nodes > 0) {
+          order.rows.push_back({fmt::format("{} {}", what, offer.accelerator.name), place.second,
+                                std::to_string(nodes), std::to_string(nodes * offer.per_node),
+                                std::move(each), std::move(wait)});
+        }
+      };
+      const int owned = plan_.owned_of(place);
+      add("keep", owned, "there already", "-");
+      add(rent ? "rent" : "buy", count - owned,
+          (offer.price.low < offer.price.high
+               ? fmt::format("{:.4g} to {:.4g} {}", offer.price.low, offer.price.high, currency_)
+               : fmt::format("{:.6g} {}", offer.price.middle(), currency_)) +
+              (rent ? " an hour" : ""),
+          offer.lead_weeks > 0 ? fmt::format("{:g} weeks", offer.lead_weeks) : "-");
     }
     if (!order.rows.empty())
       page_.table(order);
@@ -525,9 +534,15 @@ std::string in_words(const Study& study) {
   std::string orders;
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = asked.devices[place.first];
-    orders += fmt::format("{}{} {} {} in {}", orders.empty() ? "" : ", ",
-                          offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy",
-                          count * offer.per_node, offer.accelerator.name, place.second);
+    const int owned = plan.owned_of(place), more = count - owned;
+    const auto add = [&](const char* what, int nodes, const char* there) {
+      if (nodes > 0) {
+        orders += fmt::format("{}{} {} {} in {}{}", orders.empty() ? "" : ", ", what,
+                              nodes * offer.per_node, offer.accelerator.name, place.second, there);
+      }
+    };
+    add("keep", owned, " that are there");
+    add(offer.deal == data::DeviceOffer::Deal::kRent ? "rent" : "buy", more, "");
   }
   for (std::size_t p = 0; p < study.pools.types.size(); ++p) {
     if (study.pools.types[p].service && plan.replicas[p] > 0)

@@ -52,6 +52,8 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
       }
       pool["lent_by_hour"] = std::move(lent);
     }
+    if (const std::string text = perf::schedule_text(type.pool); !text.empty())
+      pool["token_window"] = text;
     pools.push_back(std::move(pool));
   }
   for (const auto& [place, count] : plan.nodes) {
@@ -59,6 +61,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     nodes.push_back({{"offer", offer.name},
                      {"zone", place.second},
                      {"nodes", count},
+                     {"owned_nodes", plan.owned_of(place)},
                      {"devices", count * offer.per_node},
                      {"lead_weeks", offer.lead_weeks}});
   }
@@ -166,6 +169,7 @@ std::string to_json(const Study& study) {
     demands.push_back({{"name", demand.name},
                        {"class", std::string(name_of(demand.service_class))},
                        {"asked", demand.attain},
+                       {"kept_in_failures", is_protected(study.requirements, g)},
                        {"safety", study.chosen.safety[g]}});
   }
   out["demands"] = std::move(demands);
@@ -283,14 +287,29 @@ std::string to_json(const data::Requirements& requirements, const Conflict& conf
   for (const std::string& element : conflict.elements)
     elements.push_back(json::value(element));
   for (const Relaxation& of : conflict.relaxations)
-    relaxations.push_back({{"what", of.what}, {"a_year", or_null(of.cost)}});
+    relaxations.push_back({{"what", of.what},
+                           {"a_year", or_null(of.cost)},
+                           {"none", of.none.empty() ? json::value(nullptr) : json::value(of.none)},
+                           {"simulated", of.simulated}});
   json::object out{{"name", requirements.name},
                    {"currency", requirements.frame.site.currency},
                    {"found", false},
+                   {"because", name_of(conflict.ground)},
                    {"conflict", std::move(elements)},
                    {"relaxations", std::move(relaxations)}};
   if (!conflict.reason.empty())
     out["reason"] = conflict.reason;
+  if (conflict.nearest) {
+    json::array demands;
+    for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+      demands.push_back({{"demand", requirements.demands[g].name},
+                         {"asked", requirements.demands[g].attain},
+                         {"kept", or_null(conflict.nearest->kept[g])}});
+    }
+    out["nearest"] = json::object{{"fleet", conflict.nearest->fleet},
+                                  {"a_year", conflict.nearest->cost},
+                                  {"demands", std::move(demands)}};
+  }
   return json::serialize(out);
 }
 

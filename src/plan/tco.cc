@@ -17,8 +17,8 @@ Costs yearly_costs(const data::DeviceOffer& offer, const data::MoneySpec& money)
   if (offer.deal == data::DeviceOffer::Deal::kRent) {
     costs.rent = price * kHoursAYear;
   } else {
-    costs.capital =
-        price * (1 + money.integration) * capital_recovery(money.interest, money.years_paid_back());
+    costs.capital = price * (1 + money.integration) *
+                    capital_recovery(money.interest, money.years_paid_back(offer.lead_weeks));
     costs.maintenance = price * money.maintenance;
   }
   return costs;

@@ -28,6 +28,16 @@ def worked(name, folder):
     plan = json.loads(run.stdout)
     proof = plan["proof"]
     check(proof["agreed"], f"{name}: simulation does not agree")
+    check([of["lost"] for of in proof["promised"]["failures"]] == [of["lost"] for of in proof["fresh_seeds"]["failures"]],
+          f"{name}: other failures on fresh seeds")
+    for promised, fresh in zip(proof["promised"]["failures"], proof["fresh_seeds"]["failures"]):
+        for of, was, now in zip(plan["demands"], promised["demands"], fresh["demands"]):
+            if not of["kept_in_failures"] or was["attainment"] is None:
+                continue
+            check(abs(was["attainment"] - now["attainment"]) <= 0.01,
+                  f"{name}: {was['demand']} without {promised['lost']}: {was['attainment']} promised, "
+                  f"{now['attainment']} kept")
+            check(now["requests"] > 500, f"{name}: {was['demand']} without {promised['lost']}: too few requests to tell")
     for of, promised, fresh in zip(plan["demands"], proof["promised"]["demands"], proof["fresh_seeds"]["demands"]):
         check(abs(promised["attainment"] - fresh["attainment"]) <= 0.01,
               f"{name}: {promised['demand']}: {promised['attainment']} promised, {fresh['attainment']} kept")
@@ -39,6 +49,9 @@ def worked(name, folder):
             print(f"{name}: {promised['demand']}: fresh seeds keep {fresh['attainment']:.4f} of {asked} asked")
         check(fresh["attainment"] >= asked - chance,
               f"{name}: {promised['demand']}: {fresh['attainment']} kept on fresh seeds, {asked} asked")
+    if "\nredundancy: " in (PLANS / f"{name}.yaml").read_text():
+        check(proof["promised"]["failures"] and any(of["kept_in_failures"] for of in plan["demands"]),
+              f"{name}: no failure was simulated")
     model = plan["plan"]["pools"][-1]["model"]
     scenario = folder / "scenario.yaml"
     scenario.write_text("fleet: fleet.yaml\nworkload: {requests: 5, rate_per_s: 1, prompt_tokens: 20, "
