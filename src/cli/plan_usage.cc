@@ -279,7 +279,7 @@ int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* e
     return 1;
   }
   if (planned.outcome == Plan::Outcome::kInfeasible) {
-    const int status = tell_conflict(made->usage.requirements, made->planned.safety, *catalog,
+    const int status = tell_conflict(made->usage.requirements, &made->planned, *catalog,
                                      "serve what was recorded", options.json, out, err);
     if (!options.json && status == 3)
       print_notes(made->usage, out);

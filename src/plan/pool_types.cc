@@ -31,7 +31,26 @@ std::string target_text(const std::optional<Duration>& target) {
   return fmt::format("{:.9g}", std::chrono::duration<double>(*target).count());
 }
 
-std::string frame_text(const Requirements& requirements) {
+// The limit of the site's power, where all devices stand there: a scheduler counts those of other
+// zones against it, too, and the plan has kept it anyway.
+std::string power_text(const Requirements& requirements, const std::vector<PoolType>& types,
+                       const std::vector<int>& replicas) {
+  const Site& site = requirements.frame.site;
+  const auto found = requirements.zones.find(site.zone);
+  if (found == requirements.zones.end() || !found->second.power_limit_kw)
+    return {};
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    if (replicas[p] > 0 && types[p].device && types[p].pool.zone != site.zone)
+      return {};
+  }
+  const double limit = *found->second.power_limit_kw;
+  const auto& hours = site.power_limit_kw;
+  const bool as_stated = hours && *std::min_element(hours->begin(), hours->end()) == limit;
+  return fmt::format("  power_limit_kw: {}\n",
+                     as_stated ? hours_text(*hours) : fmt::format("{:.9g}", limit));
+}
+
+std::string frame_text(const Requirements& requirements, const std::string& power) {
   const Fleet& frame = requirements.frame;
   const Site& site = frame.site;
   std::string out = fmt::format("site:\n  zone: {}\n", quoted(site.zone));
@@ -47,8 +66,7 @@ std::string frame_text(const Requirements& requirements) {
   }
   out += fmt::format("  tariff: {{currency: {}, per_kwh: {}}}\n  pue: {:.9g}\n",
                      quoted(site.currency), hours_text(site.tariff_per_kwh), site.pue);
-  if (site.power_limit_kw)
-    out += fmt::format("  power_limit_kw: {}\n", hours_text(*site.power_limit_kw));
+  out += power;
   if (site.carbon_g_per_kwh)
     out += fmt::format("  carbon_g_per_kwh: {}\n", hours_text(*site.carbon_g_per_kwh));
   out += "classes:\n";
@@ -391,7 +409,7 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   PoolTypes result;
   if (drafts.empty())
     return result;
-  std::string text = frame_text(requirements) + "pools:\n";
+  std::string text = frame_text(requirements, "") + "pools:\n";
   for (const Draft& draft : drafts)
     text += "  - {" + draft.text + "}\n";
   MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "candidates of " + requirements.file));
@@ -482,7 +500,7 @@ std::string fleet_text(const Requirements& requirements, const std::vector<PoolT
   std::istringstream lines(note);
   for (std::string line; std::getline(lines, line);)
     out += "# " + line + "\n";
-  out += frame_text(requirements) + "pools:\n";
+  out += frame_text(requirements, power_text(requirements, types, replicas)) + "pools:\n";
   for (std::size_t i = 0; i < types.size(); ++i) {
     if (replicas[i] > 0 && types[i].service)
       out += fmt::format("  - {{{}}}\n", types[i].text);

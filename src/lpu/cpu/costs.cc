@@ -289,7 +289,7 @@ Result<Costs> Costs::measure(const Graph& graph, const Program& program, Isa isa
     if (operation == Operation::kEmbed || operation == Operation::kMeet ||
         operation == Operation::kRoute)
       continue;
-    const auto ends = [&](auto of) {
+    const auto ends = [&, &list = list](auto of) {  // clang 14 captures it only by name
       int low = std::numeric_limits<int>::max(), high = 0;
       for (const Instruction* in : list) {
         low = std::min(low, of(*in));
