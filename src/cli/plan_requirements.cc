@@ -137,6 +137,7 @@ void print_candidates(const Study& study, std::FILE* out) {
   fmt::print(out, "\n{}\n{}{}\n", table.text(), kept.text(), plan::kKeptNote);
   if (const std::string single = plan::single_kind_in_words(study); !single.empty())
     fmt::print(out, "{}\n", printable(single));
+  fmt::print(out, "{}\n", plan::kProgramOnlyNote);
 }
 
 void print_proof(const Study& study, std::FILE* out) {

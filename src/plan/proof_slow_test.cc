@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "data/testing_shared.h"
 #include "plan/infeasible.h"
 #include "plan/proof.h"
 #include "plan/study.h"
@@ -394,7 +395,7 @@ TEST(PlanProof, BatchThatDoesNotKeepPaceIsSeen) {
 }
 
 TEST(PlanProof, ATraceOfDaysIsSimulatedAtTheRateOfTheHour) {
-  const std::string path = testing::TempDir() + "/plan_proof_two_days.csv";
+  const std::string path = data::own_temporary("plan_proof_two_days.csv");
   std::string trace = "arrived_s,prompt_tokens,output_tokens\n";
   for (int at = 0; at <= 2 * 86400; at += at / 3600 % 24 >= 8 && at / 3600 % 24 < 18 ? 1 : 60)
     trace += fmt::format("{},300,50\n", at);

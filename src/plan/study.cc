@@ -770,7 +770,7 @@ std::optional<SingleKind> single_kind(const Study& study) {
     kinds.insert(study.requirements.devices[place.first].accelerator.id);
   // The candidate of that kind is the choice itself, and left out.
   if (kinds.size() == 1 && services_in(study.pools.types, plan).empty())
-    return SingleKind{study.fleet, 0, true};
+    return SingleKind{study.fleet, 0, true, std::nullopt};
   const Candidate* best = nullptr;
   for (const Candidate& of : study.candidates) {
     if (of.name.starts_with("only ") && of.plan.outcome == Plan::Outcome::kFound &&
@@ -779,16 +779,26 @@ std::optional<SingleKind> single_kind(const Study& study) {
   }
   if (best == nullptr)
     return std::nullopt;
-  return SingleKind{best->fleet, best->plan.total() / plan.total() - 1, false};
+  std::optional<bool> keeps_all;
+  if (best->proof) {
+    const std::vector<bool> shortfall = falls_short(study.requirements, *best->proof);
+    keeps_all = std::find(shortfall.begin(), shortfall.end(), true) == shortfall.end();
+  }
+  return SingleKind{best->fleet, best->plan.total() / plan.total() - 1, false, keeps_all};
 }
 
 std::string single_kind_in_words(const Study& study) {
   const auto of = single_kind(study);
   if (!of)
     return {};
-  return of->chosen ? std::string("The choice is of one kind of device.")
-                    : fmt::format("The best fleet of one kind of device ({}) costs {:.1f} % more.",
-                                  of->fleet, of->premium * 100);
+  return of->chosen
+             ? std::string("The choice is of one kind of device.")
+             : fmt::format("The best fleet of one kind of device ({}) costs {:.1f} % more; {}.",
+                           of->fleet, of->premium * 100,
+                           !of->keeps_all   ? "it was not simulated"
+                           : *of->keeps_all ? "simulated, it keeps all that is asked"
+                                            : "simulated, it keeps too little, so that one "
+                                              "that does costs more still");
 }
 
 std::string duty_in_words(const Study& study, const Duty& duty) {
@@ -849,6 +859,10 @@ const char kKeptNote[] =
     "it keeps least of, whole or with what redundancy names lost. Headroom: what the busiest pool "
     "has free in its busiest hour. Binding: power, racks, stock or budget without which that fleet "
     "would be cheaper, by so much a year.";
+
+const char kProgramOnlyNote[] =
+    "Why not, what binds, sensitivity, cost against interactivity and ranges of prices are of the "
+    "program that simulation calibrated for the choice; their fleets were not simulated.";
 
 std::vector<std::string> kept_row(const Study& study, const Candidate& candidate) {
   const Requirements& asked = study.requirements;

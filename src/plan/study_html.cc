@@ -410,6 +410,7 @@ class Report {
     page_.table(table);
     page_.table(kept);
     page_.paragraph(kKeptNote);
+    page_.paragraph(kProgramOnlyNote);
     HtmlTable why{.columns = {{"not in it"}, {.title = "why not", .wraps = true}}};
     for (const auto& [name, reason] : study_.why_not)
       why.rows.push_back({name, reason});

@@ -221,8 +221,12 @@ std::string to_json(const Study& study) {
   out["why_not"] = std::move(why_not);
   if (const auto single = single_kind(study)) {
     out["single_kind"] = json::object{
-        {"fleet", single->fleet}, {"premium", single->premium}, {"chosen", single->chosen}};
+        {"fleet", single->fleet},
+        {"premium", single->premium},
+        {"chosen", single->chosen},
+        {"keeps_all", single->keeps_all ? json::value(*single->keeps_all) : json::value(nullptr)}};
   }
+  out["not_simulated"] = {"why_not", "binding", "sensitivity", "front", "a_year_range"};
   out["binding"] = bindings_of(study.bindings);
   json::array sensitivity;
   for (const Sensitivity& of : study.sensitivity) {
