@@ -88,10 +88,8 @@ void print_fleet(const Study& study, std::FILE* out) {
             offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
     }
   }
-  for (const auto& [place, devices] : plan.trainers) {
-    fmt::print(out, "{} device{} of {} in {} only train{}\n", devices, devices == 1 ? "" : "s",
-               study.requirements.devices[place.first].name, place.second, devices == 1 ? "s" : "");
-  }
+  if (const std::string train = plan::trainers_in_words(study.requirements, plan); !train.empty())
+    fmt::print(out, "{}\n", printable(train));
   std::vector<Column> columns;
   for (const std::string& title : plan::training_titles())
     columns.push_back({title});

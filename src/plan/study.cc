@@ -416,6 +416,10 @@ class Studier {
     change("tariff x 2", [](Requirements& of) {
       for (double& price : of.frame.site.tariff_per_kwh)
         price *= 2;
+      for (auto& [zone, spec] : of.zones) {
+        for (std::size_t hour = 0; spec.tariff_per_kwh && hour < 24; ++hour)
+          (*spec.tariff_per_kwh)[hour] *= 2;
+      }
     });
     for (const double factor : {0.7, 1.3}) {
       change(fmt::format("purchase prices x {:g}", factor), [&](Requirements& of) {
@@ -508,11 +512,19 @@ class Studier {
 
   void compare_duties() {
     const Requirements& asked = out_.requirements;
-    double tariff = 0;
-    for (const double price : asked.frame.site.tariff_per_kwh)
-      tariff += price / 24;
-    tariff *= asked.frame.site.pue;
     for (std::size_t i = 0; i < asked.devices.size(); ++i) {
+      // Where the plan has most of them, else the first place they may stand.
+      std::string zone = asked.devices[i].zones.front();
+      int most = 0;
+      for (const auto& [place, count] : out_.chosen.plan.nodes) {
+        if (place.first == i && count > most) {
+          zone = place.second;
+          most = count;
+        }
+      }
+      double tariff = 0;
+      for (const double price : asked.tariff_per_kwh(zone))
+        tariff += price / 24 * asked.pue(zone);
       for (std::size_t j = 0; j < asked.devices.size(); ++j) {
         const DeviceOffer &bought = asked.devices[i], &rented = asked.devices[j];
         if (bought.deal != DeviceOffer::Deal::kBuy || rented.deal != DeviceOffer::Deal::kRent ||
@@ -869,7 +881,7 @@ std::vector<std::string> kept_row(const Study& study, const Candidate& candidate
   return {
       candidate.name,
       known_part(candidate.types, candidate.plan, fmt::format("{:.1f}", candidate.plan.kwh / 1000)),
-      asked.frame.site.carbon_g_per_kwh
+      carbon_is_known(asked, candidate.plan)
           ? known_part(candidate.types, candidate.plan,
                        fmt::format("{:.1f}", candidate.plan.carbon_kg / 1000))
           : "unknown",
@@ -879,31 +891,55 @@ std::vector<std::string> kept_row(const Study& study, const Candidate& candidate
       binding.empty() ? "none" : binding};
 }
 
-std::vector<std::string> other_zones(const Requirements& requirements, const Plan& plan) {
+std::vector<std::string> silent_zones(const Requirements& requirements, const Plan& plan) {
   std::set<std::string> zones;
   for (const auto& [place, count] : plan.nodes) {
-    if (place.second != requirements.frame.site.zone)
+    const data::ZoneSpec& spec = requirements.zones.at(place.second);
+    const bool grid = spec.carbon_g_per_kwh || !requirements.frame.site.carbon_g_per_kwh;
+    if (place.second != requirements.frame.site.zone && !(spec.pue && spec.tariff_per_kwh && grid))
       zones.insert(place.second);
   }
   return {zones.begin(), zones.end()};
 }
 
 std::string other_zones_in_words(const Study& study) {
-  std::set<std::string> zones;
+  const Requirements& asked = study.requirements;
+  const Site& site = asked.frame.site;
+  std::set<std::string> used;
   const auto add = [&](const Plan& plan) {
-    for (const std::string& zone : other_zones(study.requirements, plan))
-      zones.insert(zone);
+    for (const auto& [place, count] : plan.nodes)
+      used.insert(place.second);
   };
   add(study.chosen.plan);
   for (const Candidate& of : study.candidates)
     add(of.plan);
-  const Site& site = study.requirements.frame.site;
-  return zones.empty()
-             ? std::string()
-             : fmt::format(
-                   "Nobody stated the PUE and the grid of {}: what stands there is told at "
-                   "those of {} (PUE {:g}), in kW, kWh and CO2.",
-                   fmt::join(zones, ", "), site.zone, site.pue);
+  std::string out;
+  for (const std::string& zone : used) {
+    const data::ZoneSpec& spec = asked.zones.at(zone);
+    if (zone == site.zone)
+      continue;
+    std::string stated, not_stated;
+    const auto say = [&](bool own, const std::string& value, const std::string& name) {
+      std::string& of = own ? stated : not_stated;
+      of += (of.empty() ? "" : ", ") + (own ? value : name);
+    };
+    const auto hours = [](const std::array<double, 24>& of) {
+      const auto [low, high] = std::minmax_element(of.begin(), of.end());
+      return *low < *high ? fmt::format("{:g} to {:g}", *low, *high) : fmt::format("{:g}", *low);
+    };
+    say(spec.pue.has_value(), fmt::format("PUE {:g}", asked.pue(zone)), "PUE");
+    say(spec.tariff_per_kwh.has_value(),
+        fmt::format("{} {}/kWh", hours(asked.tariff_per_kwh(zone)), site.currency), "tariff");
+    if (const auto& carbon = asked.carbon_g_per_kwh(zone))
+      say(spec.carbon_g_per_kwh.has_value(), hours(*carbon) + " g CO2/kWh", "grid");
+    out += fmt::format("{}{}: {}", out.empty() ? "" : " ", zone, stated);
+    if (!not_stated.empty()) {
+      out += fmt::format("{}told at {}'s {}, since nobody stated its own",
+                         stated.empty() ? "" : "; ", site.zone, not_stated);
+    }
+    out += ".";
+  }
+  return out;
 }
 
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan) {

@@ -159,10 +159,11 @@ extern const char kKeptNote[];
 extern const char kProgramOnlyNote[];
 std::vector<std::string> kept_row(const Study& study, const Candidate& candidate);
 
-// A sentence on devices of any plan here that stand in other zones than the site's; empty: none do.
+// Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or that
+// they are told at the site's. Empty: there is none.
 std::string other_zones_in_words(const Study& study);
-// Of one plan: those zones.
-std::vector<std::string> other_zones(const data::Requirements& requirements, const Plan& plan);
+// Of one plan: zones of which nobody stated some of these.
+std::vector<std::string> silent_zones(const data::Requirements& requirements, const Plan& plan);
 
 // Rented services that a plan uses: nobody says what they draw.
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan);
