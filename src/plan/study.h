@@ -169,6 +169,9 @@ std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std
 // Whether any of it is known.
 bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan);
 
+// Where redundancy asks for nodes: what was not looked at, beside a gap and in place of a fleet.
+extern const char kWithinRule[], kNoneWithinRule[];
+
 // A gap in percent, "0.01"; what rounding leaves is none.
 std::string gap_text(double gap);
 

@@ -21,7 +21,7 @@ struct RandomRequirements {
   std::vector<std::string> demands, jobs, devices, services, limits;
 
   explicit RandomRequirements(std::uint64_t seed) {
-    Prng prng = Prng::stream(seed, 1);
+    Prng prng = Prng::stream(seed, 1), of_widths = Prng::stream(seed, 2);
     const auto among = [&](auto... values) {
       const std::vector<std::string> all = {values...};
       return all[prng.below(all.size())];
@@ -51,13 +51,16 @@ struct RandomRequirements {
     const int offered = 1 + static_cast<int>(prng.below(3));
     for (int i = 0; i < offered; ++i) {
       const bool rented = prng.below(4) == 0;
+      // Now and then widths that do not divide one another.
+      const std::vector<std::string> widths = {"[1, 3]", "[2, 3]", "[1, 2, 3]", "[2, 3, 4]"};
       devices.push_back(fmt::format(
-          "{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100{}}}", i,
+          "{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100{}{}}}", i,
           kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
           rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(),
           among("1", "2", "3", "4", "6"),
           (prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : "") +
-              (two_zones ? ", zones: " + among("[here]", "[there]", "[here, there]") : "")));
+              (two_zones ? ", zones: " + among("[here]", "[there]", "[here, there]") : ""),
+          of_widths.below(3) == 0 ? ", widths: " + widths[of_widths.below(widths.size())] : ""));
     }
     draw_jobs(seed, kinds);
     if (two_zones)
