@@ -19,7 +19,7 @@
 #include "lpu/chip/from_graph.h"
 #include "lpu/graph.h"
 #include "lpu/verify/verify.h"
-#include "perf/dataflow.h"
+#include "perf/perf_model.h"
 
 namespace medley::cli {
 namespace {
@@ -87,21 +87,25 @@ SramUse sram_use(const Schedule& schedule, const Target& target) {
   return use;
 }
 
-// The time of a token that perf predicts of the same chips from published speeds, where it can.
-std::optional<double> calibrated_s(const data::Catalog& catalog, const Target& target,
-                                   const Model& model, const Schedule& schedule) {
+// What published speeds say of the same chips, where there are any: the time of a token by them
+// alone, and the schedule's with what they show a layer takes beyond it (fleets go by that).
+struct Published {
+  std::optional<double> token_s, beyond_layer_s;
+};
+
+Published published(const data::Catalog& catalog, const Target& target, const Model& model,
+                    const Schedule& schedule) {
   if (target.accelerator.empty() || !catalog.has_accelerator(target.accelerator))
-    return std::nullopt;
-  const auto accelerator = catalog.accelerator(target.accelerator);
-  const StepConstants constants = catalog.constants_for(*accelerator, "", schedule.weights);
-  if (constants.law != StepLaw::kDataflow)
-    return std::nullopt;
-  const auto steps = perf::DataflowModel::make({.accelerator = *accelerator,
-                                                .model = model,
-                                                .precision = schedule.weights,
-                                                .chips = schedule.chips(),
-                                                .constants = constants.dataflow});
-  return steps ? std::optional(steps->token_time().value()) : std::nullopt;
+    return {};
+  Pool pool;
+  pool.accelerator = *catalog.accelerator(target.accelerator);
+  pool.constants = catalog.constants_for(*pool.accelerator, "", schedule.weights);
+  if (pool.constants.law != StepLaw::kDataflow)
+    return {};
+  pool.model = model;
+  pool.precision = schedule.weights;
+  pool.chips = schedule.chips();
+  return {perf::published_token_s(pool), pool.constants.dataflow.beyond_schedule_layer_s};
 }
 
 struct SegmentRow {
@@ -133,9 +137,8 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
     fmt::print(err, "medley compile: {}\n", printable(error.message));
     return error.code == ErrorCode::kNotFound ? kNotFound : kUnusable;
   };
-  const std::string folder =
-      options.catalog.empty() ? data::default_catalog_folder() : options.catalog;
-  const auto catalog = data::read_catalog(folder);
+  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
+                                                                  : options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   const auto facts = data::model_facts(options.model, *catalog, ".");
@@ -148,37 +151,12 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   if (options.measure) {
     return refuse({ErrorCode::kInvalid, "--measure is for target cpu: there is no other here", {}});
   }
-  const auto target = find_target(options.target, folder);
+  const auto target = find_target(options.target, *catalog);
   if (!target)
     return refuse(target.error());
-  if (const Status same = check_accelerator(*target, *catalog); !same.ok())
-    return refuse(same.error());
-  auto shape = shape_of(facts->model);
+  const auto shape = shape_for(facts->model, facts->gguf_path);
   if (!shape)
     return refuse(shape.error());
-  if (!facts->gguf_path.empty()) {
-    const auto file = lpu::ModelFile::open(facts->gguf_path);
-    if (!file)
-      return refuse(file.error());
-    // What the graph does not understand no schedule carries out. It knows no mixtures yet: of
-    // those the sizes alone count, as the file states them.
-    if (facts->model.is_mixture()) {
-      shape->head_norms = file->find("blk.0.attn_q_norm.weight") != nullptr;
-      shape->biases = file->find("blk.0.attn_q.bias") != nullptr;
-    } else {
-      const auto graph = lpu::build_graph(*file);
-      if (!graph)
-        return refuse(graph.error());
-      shape = shape_of(*graph);
-      if (const lpu::Tensor* bias = unsupported_bias(*graph)) {
-        return refuse({ErrorCode::kInvalid,
-                       fmt::format("'{}': tensor '{}': schedules for chips have biases of queries, "
-                                   "keys and values only",
-                                   facts->gguf_path, bias->name),
-                       {}});
-      }
-    }
-  }
   CompileOptions compile_options{.context = options.context,
                                  .streams = static_cast<int>(options.streams),
                                  .chips = options.chips,
@@ -235,7 +213,10 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   };
   const int unused = options.chips > 0 ? static_cast<int>(options.chips) - s.chips() : 0;
   const Compiled::Faster& faster = compiled->faster;
-  const std::optional<double> calibrated = calibrated_s(*catalog, *target, facts->model, s);
+  const auto [calibrated, beyond_layer] = published(*catalog, *target, facts->model, s);
+  std::optional<double> in_fleets;
+  if (beyond_layer)
+    in_fleets = seconds(s.token_cycles) + shape->layers * *beyond_layer;
   const SramUse use = sram_use(s, *target);
   const std::vector<SegmentRow> rows = rows_of(s);
   std::vector<const Figure*> assumed;
@@ -285,6 +266,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
                                                {"group_chips", faster.group},
                                                {"chips", faster.chips},
                                                {"token_s", seconds(faster.token_cycles)}})},
+            {"fleet_token_s", in_fleets ? json::value(*in_fleets) : json::value(nullptr)},
             {"calibrated_token_s", calibrated ? json::value(*calibrated) : json::value(nullptr)},
             {"token_window_s", seconds(window)},
             {"tokens_per_s_of_a_stream", 1 / seconds(window)},
@@ -335,8 +317,12 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
     fact("fastest", fmt::format("{:.1f} us", seconds(faster.token_cycles) * 1e6),
          fmt::format("with {} chips, --group {}", faster.chips, faster.group));
   }
+  fact("in fleets", in_fleets ? fmt::format("{:.1f} us", *in_fleets * 1e6) : "unknown",
+       in_fleets ? fmt::format("with {:.1f} us a layer more, as published speeds show",
+                               *beyond_layer * 1e6)
+                 : "no published speed tells what a layer takes beyond its schedule");
   fact("as calibrated", calibrated ? fmt::format("{:.1f} us", *calibrated * 1e6) : "unknown",
-       calibrated ? fmt::format("by perf from published speeds, {:.0f} % of it explained",
+       calibrated ? fmt::format("by published speeds alone, {:.0f} % of it explained",
                                 100 * seconds(s.token_cycles) / *calibrated)
                   : "perf knows no speed of this target");
   fact("token window", fmt::format("{:.1f} us", seconds(window) * 1e6),

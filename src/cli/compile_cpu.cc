@@ -13,7 +13,9 @@
 
 #include "base/digest.h"
 #include "cli/compile.h"
+#include "cli/compile_picture.h"
 #include "cli/table.h"
+#include "cli/write_file.h"
 #include "data/json.h"
 #include "lpu/cpu/costs.h"
 #include "lpu/cpu/machine.h"
@@ -49,6 +51,21 @@ double median_error(const std::vector<double>& errors) {
   for (const double error : errors)
     sizes.push_back(std::abs(error));
   return median_of(std::move(sizes));
+}
+
+// "q, k, v": what of a layer an instruction computes.
+std::string name_in(const Graph& graph, const Instruction& in) {
+  std::string name;
+  for (const Piece& piece : in.pieces) {
+    if (piece.node == kNoNode)
+      continue;
+    const std::string role(graph.nodes[static_cast<std::size_t>(piece.node)].role);
+    if (name.find(role) == std::string::npos)
+      name += (name.empty() ? "" : ", ") + role;
+  }
+  if (name.empty() && in.node != kNoNode)
+    name = graph.nodes[static_cast<std::size_t>(in.node)].role;
+  return name;
 }
 
 Error unusable(std::string message, std::string field) {
@@ -144,6 +161,20 @@ Status compile_for_cpu(const CompileVerbOptions& options, const std::string& ggu
       if (predicted[i] > 0)
         each->errors.push_back(predicted[i] / measured[i] - 1);
     }
+  }
+  if (!options.svg.empty()) {
+    std::vector<TimedInstruction> timed;
+    for (std::size_t i = 0; i < instructions.size(); ++i) {
+      const Instruction& in = instructions[i];
+      timed.push_back({.operation = rows[cpu::Costs::key_of(in)].name,
+                       .what = name_in(graph, in),
+                       .layer = in.layer,
+                       .work = work_of(in, graph),
+                       .seconds = predicted[i]});
+    }
+    MEDLEY_TRY_STATUS(write_file(
+        options.svg,
+        picture_of(graph.name, fmt::format("one core ({})", cpu::kernels(isa).name), timed)));
   }
   const auto binds = std::max_element(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
     return a.second.predicted_s < b.second.predicted_s;

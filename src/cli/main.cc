@@ -530,7 +530,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1LL, 1LL << 24));
   verb->add_flag("--measure", compile.measure,
                  "Target cpu: time each operation beside what is predicted");
-  verb->add_option("--svg", compile.svg, "Write a picture by stage, unit and cycle")
+  verb->add_option("--svg", compile.svg,
+                   "Write a picture by stage, unit and cycle; of cpu by operation and time")
       ->type_name("FILE");
   add_output(verb, compile.json);
   verb->add_option("--catalog", compile.catalog, "Folder of the catalogue")->type_name("FOLDER");

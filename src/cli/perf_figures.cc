@@ -112,6 +112,9 @@ void add_dataflow(Figures& figures, const StepConstants& constants) {
   add("t_layer", fmt::format("{:.4g} us", d.t_layer_s * kMicro));
   add("t_moe_layer", fmt::format("{:.4g} us", d.moe_extra_layer_s * kMicro));
   add("t_head", fmt::format("{:.4g} us", d.t_head_s * kMicro));
+  add("a layer beyond its compiled schedule",
+      d.beyond_schedule_layer_s ? fmt::format("{:.4g} us", *d.beyond_schedule_layer_s * kMicro)
+                                : std::string("unknown"));
   add("chips of a group", std::to_string(d.group_chips));
   if (d.weight_feed)
     add("weight feed", shown(d.weight_feed, 1e9, "GB/s"));

@@ -11,7 +11,9 @@
 #include "cli/write_file.h"
 #include "data/catalog.h"
 #include "data/json.h"
+#include "lpu/chip/pool_schedule.h"
 #include "perf/dataflow.h"
+#include "perf/perf_model.h"
 #include "perf/roofline.h"
 
 namespace medley::cli {
@@ -28,7 +30,48 @@ struct Cell {
   double tpot_s = 0, ttft_s = -1, joules = -1;  // negative: unknown
   std::string_view binding, prompt_binding;
   bool fits = true;  // the KV cache holds it
+  // Of a compiled schedule: its chips, what it explains of TPOT, and TPOT by published speeds
+  // alone.
+  int chips = 0;
+  double scheduled_s = -1, published_s = -1;
 };
+
+// Streams that schedules are shown for; each has its own.
+constexpr long long kStreams[] = {1, 8, 32};
+
+// Cells of the schedules compiled for each number of streams and context. Empty where the device
+// has none, and why is in `pool`.
+Result<std::vector<Cell>> scheduled_cells(Pool& pool, const std::string& catalog) {
+  std::vector<Cell> cells;
+  pool.slots = 1;
+  pool.max_context = kContexts[0];
+  MEDLEY_TRY_STATUS(lpu::chip::schedule_pool(pool, catalog));
+  if (!pool.schedule)
+    return cells;
+  for (const long long context : kContexts) {
+    for (const long long streams : kStreams) {
+      Cell cell{.batch = streams, .context = context, .binding = "layers"};
+      pool.slots = static_cast<int>(streams);
+      pool.max_context = context;
+      MEDLEY_TRY_STATUS(lpu::chip::schedule_pool(pool, catalog));
+      cell.fits = pool.schedule.has_value();
+      if (cell.fits) {
+        MEDLEY_TRY(const perf::PoolModel model, perf::make_pool_model(pool));
+        const perf::PrefillChunk prompt{.tokens = context, .context = 0};
+        cell.chips = pool.schedule->chips;
+        cell.tpot_s = model.steps->step({.decodes = streams}).time.value();
+        cell.ttft_s = model.steps->step({.chunks = {&prompt, 1}}).time.value() + cell.tpot_s;
+        cell.prompt_binding = "prefill lane";
+        cell.joules =
+            model.steps->idle_power().value() * cell.tpot_s / static_cast<double>(streams);
+        cell.scheduled_s = pool.schedule->token_s;
+        cell.published_s = perf::published_token_s(pool).value_or(-1);
+      }
+      cells.push_back(cell);
+    }
+  }
+  return cells;
+}
 
 std::string figure(double value, double scale, const char* format = "{:.4g}") {
   return value < 0 ? "unknown" : fmt::format(fmt::runtime(format), value * scale);
@@ -126,7 +169,23 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
 
   std::vector<Cell> cells;
   int devices = std::max(1, options.devices);
+  Pool pool;
   if (constants.law == StepLaw::kDataflow) {
+    pool.name = accelerator->id;
+    pool.accelerator = *accelerator;
+    pool.model = *model;
+    pool.precision = format->precision;
+    pool.chips = options.devices;
+    pool.constants = constants;
+    auto scheduled = scheduled_cells(pool, catalog->folder());
+    if (!scheduled)
+      return refuse(scheduled.error());
+    cells = *std::move(scheduled);
+  }
+  const bool compiled = !cells.empty();
+  if (compiled) {
+    devices = options.devices;  // each cell has its own
+  } else if (constants.law == StepLaw::kDataflow) {
     const auto steps = perf::DataflowModel::make({.accelerator = *accelerator,
                                                   .model = *model,
                                                   .precision = format->precision,
@@ -187,7 +246,8 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
   const std::vector<Figure> figures =
       figures_behind(*catalog, *accelerator, *model, *format, constants);
   const std::string title =
-      fmt::format("{} at {} on {} x {}", model->name, format->id, devices, accelerator->name);
+      fmt::format("{} at {} on {}{}", model->name, format->id,
+                  devices > 0 ? fmt::format("{} x ", devices) : "", accelerator->name);
   if (!options.svg.empty()) {
     const Status written =
         write_file(options.svg, chart::svg_file(title, charts_of(cells, constants.error_bar)));
@@ -208,6 +268,14 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
                                   {"tokens_per_s", static_cast<double>(cell.batch) / cell.tpot_s},
                                   {"joules_per_token", maybe(cell.joules)},
                                   {"fits", cell.fits}});
+      if (compiled) {
+        json::object& row = rows.back().as_object();
+        if (!cell.fits)
+          row["tpot_s"] = row["tokens_per_s"] = nullptr;
+        row["chips"] = cell.fits ? json::value(cell.chips) : json::value(nullptr);
+        row["scheduled_s"] = maybe(cell.scheduled_s);
+        row["published_s"] = maybe(cell.published_s);
+      }
     }
     json::array behind;
     json::object sources;
@@ -230,6 +298,8 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
                                               {"device", accelerator->id},
                                               {"devices", devices},
                                               {"precision", format->id},
+                                              {"compiled", compiled},
+                                              {"not_compiled", pool.no_schedule},
                                               {"engine", constants.engine},
                                               {"engine_version", constants.engine_version},
                                               {"class_default", constants.class_default},
@@ -256,25 +326,48 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
   fmt::print(out, "watts: {}\n\n",
              constants.power.known ? "a law for this device" : "default of its kind, or unknown");
   const Align right = Align::kRight;
-  Table table({{"context", right},
-               {"batch", right},
-               {"TTFT ms", right},
-               {"bound by"},
-               {"TPOT ms", right},
-               {"bound by"},
-               {"tokens/s", right},
-               {"J/token", right},
-               {"KV cache"}});
+  std::vector<Column> columns = {{"context", right}, {compiled ? "streams" : "batch", right}};
+  if (compiled)
+    columns.push_back({"chips", right});
+  columns.insert(columns.end(), {{"TTFT ms", right}, {"bound by"}, {"TPOT ms", right}});
+  if (compiled)
+    columns.insert(columns.end(), {{"schedule ms", right}, {"published ms", right}});
+  else
+    columns.push_back({"bound by"});
+  columns.insert(columns.end(), {{"tokens/s", right}, {"J/token", right}, {"KV cache"}});
+  Table table(std::move(columns));
   long long last = 0;
   for (const Cell& cell : cells) {
     if (last != 0 && last != cell.context)
       table.add_rule();
     last = cell.context;
-    table.add_row({std::to_string(cell.context), std::to_string(cell.batch),
-                   figure(cell.ttft_s, 1e3), std::string(cell.prompt_binding),
-                   figure(cell.tpot_s, 1e3), std::string(cell.binding),
-                   fmt::format("{:.4g}", static_cast<double>(cell.batch) / cell.tpot_s),
-                   figure(cell.joules, 1), cell.fits ? "fits" : "does not fit"});
+    const bool known = cell.fits || !compiled;
+    std::vector<std::string> row = {std::to_string(cell.context), std::to_string(cell.batch)};
+    if (compiled)
+      row.push_back(known ? std::to_string(cell.chips) : "-");
+    row.push_back(known ? figure(cell.ttft_s, 1e3) : "-");
+    row.emplace_back(cell.prompt_binding);
+    row.push_back(known ? figure(cell.tpot_s, 1e3) : "-");
+    if (compiled) {
+      row.push_back(known ? figure(cell.scheduled_s, 1e3) : "-");
+      row.push_back(known ? figure(cell.published_s, 1e3) : "-");
+    } else {
+      row.emplace_back(cell.binding);
+    }
+    row.push_back(known ? fmt::format("{:.4g}", static_cast<double>(cell.batch) / cell.tpot_s)
+                        : "-");
+    row.push_back(known ? figure(cell.joules, 1) : "-");
+    row.emplace_back(cell.fits ? "fits" : "does not fit");
+    table.add_row(std::move(row));
+  }
+  if (compiled) {
+    fmt::print(out, "{}\n",
+               "Schedules compiled for that context and as many streams (docs/lpu-chips.md). TPOT: "
+               "the schedule's, and what published\nspeeds show a layer takes beyond it; beside it "
+               "the schedule's alone, and published speeds' alone.\n");
+  } else if (!pool.no_schedule.empty()) {
+    fmt::print(out, "By published speeds, not a compiled schedule: {}\n\n",
+               printable(pool.no_schedule));
   }
   fmt::print(out, "{}", table.text());
   fmt::print(out,

@@ -68,6 +68,12 @@ void print_fleet(const Study& study, std::FILE* out) {
   }
   if (table.rows() > 0)
     fmt::print(out, "{}\n", table.text());
+  for (std::size_t p = 0; p < study.pools.types.size(); ++p) {
+    const Pool& pool = study.pools.types[p].pool;
+    if (const std::string text = perf::schedule_text(pool); plan.replicas[p] > 0 && !text.empty()) {
+      fmt::print(out, "{}: {}\n", pool.name, printable(text));
+    }
+  }
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
     const int owned = plan.owned_of(place), more = count - owned;
@@ -257,27 +263,48 @@ std::string disagreement_of(const Study& study) {
 
 }  // namespace
 
-int tell_conflict(const data::Requirements& requirements, const std::vector<double>& safety,
+int tell_conflict(const data::Requirements& requirements, const plan::Proven* proven,
                   const data::Catalog& catalog, std::string_view what, bool json, std::FILE* out,
                   std::FILE* err) {
-  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog, safety);
+  using Ground = plan::Conflict::Ground;
+  const Result<plan::Conflict> conflict = plan::conflict_in(requirements, catalog, proven);
   if (!conflict.ok())
     return complain(conflict.error(), err);
-  fmt::print(err, "medley plan: no fleet can {}\n", what);
+  fmt::print(err, "medley plan: no fleet can {}{}\n", what,
+             conflict->ground == Ground::kHard        ? ", however few requests there were"
+             : conflict->ground == Ground::kSimulated ? ", and simulation agrees"
+                                                      : " by the estimate; nothing was simulated");
   if (json) {
     fmt::print(out, "{}\n", plan::to_json(requirements, *conflict));
     return 3;
   }
-  fmt::print(out, "These cannot be together; without any one of them the rest can:\n");
+  if (conflict->nearest) {
+    Table kept({{"demand"}, {"asked", Align::kRight}, {"simulated", Align::kRight}});
+    for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+      const data::Demand& demand = requirements.demands[g];
+      kept.add_row({demand.name, percent(demand.attain), percent(conflict->nearest->kept[g])});
+    }
+    fmt::print(out,
+               "Of the fleets that the limits leave this one comes nearest: {}, {} {} a year.\n",
+               conflict->nearest->fleet, short_money(conflict->nearest->cost),
+               requirements.frame.site.currency);
+    fmt::print(out, "What it keeps at the least:\n\n{}\n", kept.text());
+  }
+  fmt::print(out, "These cannot be together{}; without any one of them the rest can:\n",
+             conflict->ground == Ground::kHard        ? ", however few requests there were"
+             : conflict->ground == Ground::kSimulated ? ""
+                                                      : " by the estimate");
   for (const std::string& element : conflict->elements)
     fmt::print(out, "  {}\n", printable(element));
   if (!conflict->reason.empty())
     fmt::print(out, "since {}\n", printable(conflict->reason));
   Table table({{"what would help, the cheapest first"},
-               {requirements.frame.site.currency + " a year", Align::kRight}});
+               {requirements.frame.site.currency + " a year", Align::kRight},
+               {"by"}});
   for (const plan::Relaxation& relaxation : conflict->relaxations) {
-    table.add_row(
-        {relaxation.what, relaxation.cost ? short_money(*relaxation.cost) : "not enough alone"});
+    table.add_row({relaxation.what,
+                   relaxation.cost ? short_money(*relaxation.cost) : relaxation.none,
+                   relaxation.simulated ? "simulation" : "estimate"});
   }
   fmt::print(out, "\n{}", table.text());
   return 3;
@@ -315,8 +342,8 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     return 1;
   }
   if (plan.outcome == Plan::Outcome::kInfeasible) {
-    return tell_conflict(study.requirements, study.chosen.safety, *catalog, "meet all of it",
-                         options.json, out, err);
+    return tell_conflict(study.requirements, options.no_proof ? nullptr : &study.chosen, *catalog,
+                         "meet all of it", options.json, out, err);
   }
   const std::string disagreement = options.no_proof ? "" : disagreement_of(study);
   if (!options.write_fleet.empty()) {

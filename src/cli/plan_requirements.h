@@ -8,6 +8,7 @@
 
 #include "data/catalog.h"
 #include "data/requirements_file.h"
+#include "plan/proof.h"
 
 namespace medley::cli {
 
@@ -25,10 +26,10 @@ struct PlanRequirementsOptions {
 // 1 a file could not be written, 2 unusable input, 3 no fleet can be, 6 simulation does not agree.
 int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out, std::FILE* err);
 
-// What cannot be together and what would help, JSON on `out` where it was asked for, when no fleet
-// can do `what`. `safety`: how much larger each demand counts. Exit status 3; 1 or 2 where the
-// conflict could not be found.
-int tell_conflict(const data::Requirements& requirements, const std::vector<double>& safety,
+// What cannot be together, how that is known and what would help, JSON on `out` where it was asked
+// for, when no fleet can do `what`. `proven`: as of plan::conflict_in(). Exit status 3; 1 or 2
+// where the conflict could not be found.
+int tell_conflict(const data::Requirements& requirements, const plan::Proven* proven,
                   const data::Catalog& catalog, std::string_view what, bool json, std::FILE* out,
                   std::FILE* err);
 

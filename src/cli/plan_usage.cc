@@ -9,6 +9,7 @@
 #include "cli/table.h"
 #include "data/fleet_file.h"
 #include "data/json.h"
+#include "lpu/chip/pool_schedule.h"
 #include "plan/replan.h"
 #include "plan/study_json.h"
 
@@ -251,6 +252,9 @@ int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* e
   auto fleet = data::read_fleet(options.fleet, *catalog, {.resolve_secrets = false});
   if (!fleet.ok())
     return complain(fleet.error(), err);
+  if (const Status scheduled = lpu::chip::schedule_pools(*fleet, catalog->folder());
+      !scheduled.ok())
+    return complain(scheduled.error(), err);
   input.fleet = *std::move(fleet);
   if (!options.asked.empty()) {
     auto asked =
@@ -279,7 +283,7 @@ int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* e
     return 1;
   }
   if (planned.outcome == Plan::Outcome::kInfeasible) {
-    const int status = tell_conflict(made->usage.requirements, made->planned.safety, *catalog,
+    const int status = tell_conflict(made->usage.requirements, &made->planned, *catalog,
                                      "serve what was recorded", options.json, out, err);
     if (!options.json && status == 3)
       print_notes(made->usage, out);

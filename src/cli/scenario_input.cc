@@ -11,6 +11,7 @@
 #include "cli/table.h"
 #include "data/catalog.h"
 #include "data/yaml.h"
+#include "lpu/chip/pool_schedule.h"
 
 namespace medley::cli {
 namespace {
@@ -34,10 +35,10 @@ Result<double> error_share(std::string_view flag, const std::optional<std::strin
 }  // namespace
 
 Result<data::Scenario> read_scenario(const SimulateOptions& options) {
-  MEDLEY_TRY(
-      data::Scenario scenario,
-      data::read_scenario(options.scenario, options.catalog.empty() ? data::default_catalog_folder()
-                                                                    : options.catalog));
+  const std::string folder =
+      options.catalog.empty() ? data::default_catalog_folder() : options.catalog;
+  MEDLEY_TRY(data::Scenario scenario, data::read_scenario(options.scenario, folder));
+  MEDLEY_TRY_STATUS(lpu::chip::schedule_pools(scenario.fleet, folder));
   if (options.trace.empty())
     return scenario;
   // In the place of a trace, or of a generated workload with its classes, labels and models.

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 #include <random>
+#include <utility>
 
 #include "cli/decision_log_file.h"
 #include "cli/table.h"
@@ -16,6 +17,7 @@
 #include "data/fleet_file.h"
 #include "engine/asio_loop.h"
 #include "engine/measure.h"
+#include "lpu/chip/pool_schedule.h"
 #include "net/http_server.h"
 #include "serve/gateway.h"
 
@@ -61,10 +63,13 @@ Result<Fleet> read_the_fleet(const ServeOptions& options) {
   const std::string folder =
       options.catalog.empty() ? data::default_catalog_folder() : options.catalog;
   MEDLEY_TRY(const data::Catalog catalog, data::read_catalog(folder));
-  if (!options.fleet.empty())
-    return data::read_fleet(options.fleet, catalog);
-  MEDLEY_TRY(const data::Node node, data::parse_yaml(kDefaultFleet, "the default fleet"));
-  return data::read_fleet(node, catalog);
+  if (options.fleet.empty()) {
+    MEDLEY_TRY(const data::Node node, data::parse_yaml(kDefaultFleet, "the default fleet"));
+    return data::read_fleet(node, catalog);
+  }
+  MEDLEY_TRY(Fleet fleet, data::read_fleet(options.fleet, catalog));
+  MEDLEY_TRY_STATUS(lpu::chip::schedule_pools(fleet, folder));
+  return fleet;
 }
 
 bool is_loopback(const std::string& host) {
@@ -79,6 +84,10 @@ void print_pools(const Fleet& fleet, std::FILE* err) {
                    std::to_string(pool.replicas)});
   }
   std::fputs(table.text().c_str(), err);
+  for (const Pool& pool : fleet.pools) {
+    if (const std::string text = perf::schedule_text(pool); !text.empty())
+      fmt::print(err, "{}: {}\n", printable(pool.name), printable(text));
+  }
 }
 
 // The usage file: a line whenever a span of the clock is over, and one at the end.
@@ -158,8 +167,11 @@ class Service {
   Status start(std::FILE* out, std::FILE* err) {
     MEDLEY_TRY(const net::HostPort address, net::parse_host_port(options_.listen));
     MEDLEY_TRY(fleet_, read_the_fleet(options_));
-    for (Pool& pool : fleet_.pools)
-      MEDLEY_TRY_STATUS(engine::measure(pool));
+    std::vector<std::shared_ptr<engine::Preloaded>> preloaded;
+    for (Pool& pool : fleet_.pools) {
+      MEDLEY_TRY(std::shared_ptr<engine::Preloaded> loaded, engine::measure(pool));
+      preloaded.push_back(std::move(loaded));
+    }
     Result<perf::PerfModel> perf = perf::make_perf_model(fleet_);
     if (!perf.ok()) {
       Error error = perf.error();
@@ -168,7 +180,8 @@ class Service {
       return error;
     }
     perf_ = std::move(*perf);
-    MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines, make_engines());
+    MEDLEY_TRY(std::vector<std::unique_ptr<engine::Engine>> engines,
+               make_engines(std::move(preloaded)));
     driver_.emplace(loop_, fleet_, perf_, std::move(engines),
                     serve::make_threaded_price_solver(loop_));
     driver_->warn_to(
@@ -230,7 +243,9 @@ class Service {
   }
 
  private:
-  Result<std::vector<std::unique_ptr<engine::Engine>>> make_engines() {
+  // `preloaded`: by pool, for the first of its replicas.
+  Result<std::vector<std::unique_ptr<engine::Engine>>> make_engines(
+      std::vector<std::shared_ptr<engine::Preloaded>> preloaded) {
     std::vector<std::unique_ptr<engine::Engine>> engines;
     for (std::size_t i = 0; i < fleet_.pools.size(); ++i) {
       const Pool& pool = fleet_.pools[i];
@@ -240,7 +255,8 @@ class Service {
                                             perf_.pools[i],
                                             ReplicaId(engines.size()),
                                             static_cast<std::size_t>(replica),
-                                            options_.seed};
+                                            options_.seed,
+                                            std::exchange(preloaded[i], nullptr)};
         MEDLEY_TRY(std::unique_ptr<engine::Engine> made, engine::make_engine(context));
         engines.push_back(std::move(made));
       }

@@ -156,6 +156,10 @@ void print_tables(const simulate::Report& report, const Fleet& fleet, std::FILE*
                    per_thousand(pool.money, pool.output_tokens)});
   }
   fmt::print(out, "{}\n", pools.text());
+  for (const Pool& pool : fleet.pools) {
+    if (const std::string text = perf::schedule_text(pool); !text.empty())
+      fmt::print(out, "{}: {}\n", printable(pool.name), printable(text));
+  }
   fmt::print(out,
              "energy {}, of which requests {}; {} {:.4g} (energy at the tariff, metered prices; no "
              "capital)\n",

@@ -595,6 +595,8 @@ class CatalogReader {
     d.tokens_per_pass =
         static_cast<int>(fields.whole("prefill_tokens_per_stage", d.tokens_per_pass, {1, 1 << 20}));
     d.throughput_error_bar = fields.number("throughput_error_bar", d.throughput_error_bar);
+    if (const auto beyond = fields.number("beyond_schedule_layer_us", Bounds{}))
+      d.beyond_schedule_layer_s = *beyond / 1e6;
     catalog_.dataflow_.push_back(std::move(entry));
   }
 

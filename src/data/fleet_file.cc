@@ -35,6 +35,7 @@ const std::vector<std::string> kMetricsNames = {"none",         "vllm", "sglang"
                                                 "tensorrt_llm", "tgi",  "llama_cpp"};
 const std::vector<std::string> kTableNames = {"vidur_tables", "splitwise_perf_model",
                                               "vllm_layer_profile"};
+const std::vector<std::string> kScheduleNames = {"compiled", "published"};
 const std::vector<std::string> kClassNames = {"guaranteed", "standard", "flex", "batch"};
 
 void close(Fields& parent, Fields& child) {
@@ -542,6 +543,8 @@ class FleetReader {
     pool.max_context = fields.whole("max_context", Whole{2, kMaxTokens});
     pool.prefill_tokens_per_s =
         fields.number("prefill_tokens_per_s", Bounds{.max = 1e9, .above_min = true});
+    if (const auto law = fields.choice("schedule", kScheduleNames))
+      pool.schedule_law = *law == 0 ? ScheduleLaw::kCompiled : ScheduleLaw::kPublished;
     pool.shared = fields.flag("shared", pool.shared);
     read_place(fields, pool);
     read_measured_speed(fields, pool);
@@ -594,10 +597,17 @@ class FleetReader {
     if (pool.engine.type == EngineType::kOpenaiHttp && pool.engine.upstream_model.empty()) {
       pool.engine.upstream_model = pool.model.id;
     }
-    if (pool.prefill_tokens_per_s &&
-        (pool.table || !pool.accelerator || !pool.statically_scheduled())) {
+    const bool of_chips = !pool.table && pool.accelerator && pool.statically_scheduled();
+    if (pool.prefill_tokens_per_s && !of_chips) {
       return node.find("prefill_tokens_per_s")
           ->key_error("only for pools of statically scheduled devices, which have such a lane");
+    }
+    if (pool.schedule_law != ScheduleLaw::kAny && !of_chips) {
+      return node.find("schedule")->key_error("only for pools of statically scheduled devices");
+    }
+    if (pool.schedule_law == ScheduleLaw::kCompiled && pool.prefill_tokens_per_s) {
+      return node.find("prefill_tokens_per_s")
+          ->key_error("not with schedule: compiled, whose prompts have a rate of their own");
     }
     return pool;
   }

@@ -365,6 +365,12 @@ TEST(FleetFile, SaysWhatIsWrongAndWhere) {
        "fleet.yaml:2:73: pools[0].prefix_caching: expected false: a statically scheduled device "
        "passes "
        "every prompt through its lane whole"},
+      {head + ", schedule: compiled}\n",
+       "fleet.yaml:2:54: pools[0].schedule: only for pools of statically scheduled devices"},
+      {"pools:\n  - {name: a, device: groq_lpu_v1, model: llama-3.1-8b, schedule: compiled, "
+       "prefill_tokens_per_s: 9}\n",
+       "fleet.yaml:2:77: pools[0].prefill_tokens_per_s: not with schedule: compiled, whose prompts "
+       "have a rate of their own"},
       {head + ", engine: llama_embedded, batching: {kind: token_budget, prefix_caching: true}}\n",
        "fleet.yaml:2:125: pools[0].batching.prefix_caching: expected false: engine llama_embedded "
        "computes all of every prompt"},

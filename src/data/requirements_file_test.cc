@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+
+#include "data/testing_shared.h"
 
 namespace medley::data {
 namespace {
@@ -222,7 +225,8 @@ TEST(RequirementsFile, AJobIsDoneOnceOrComesBack) {
 }
 
 TEST(RequirementsFile, ATraceGivesRatesAndLengths) {
-  const std::string folder = testing::TempDir();
+  const std::string folder = own_temporary("requirements");
+  std::filesystem::create_directories(folder);
   {
     std::ofstream out(folder + "/day.csv");
     out << "arrived_s,prompt_tokens,output_tokens\n";

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
+#include <vector>
 
 namespace medley::data {
 
@@ -19,9 +21,20 @@ inline std::string shared_folder() {
   return std::filesystem::is_directory(folder) ? folder : "";
 }
 
-// A path for this process alone: ctest runs each test in a process of its own, several at once.
+// A path for this process alone (ctest runs each test in a process of its own, several at once);
+// what is there when the process ends, file or folder, is removed then.
 inline std::string own_temporary(const std::string& name) {
-  return testing::TempDir() + std::to_string(getpid()) + "_" + name;
+  struct Paths {
+    ~Paths() {
+      for (const std::string& path : all) {
+        std::error_code ignored;
+        std::filesystem::remove_all(path, ignored);
+      }
+    }
+    std::vector<std::string> all;
+  };
+  static Paths paths;
+  return paths.all.emplace_back(testing::TempDir() + std::to_string(getpid()) + "_" + name);
 }
 
 }  // namespace medley::data

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "domain/accelerator.h"
+#include "domain/compiled_schedule.h"
 #include "domain/ids.h"
 #include "domain/model.h"
 #include "domain/placement_policy.h"
@@ -131,6 +132,11 @@ struct Pool {
       max_context;  // tokens of one sequence at most; the model and the memory may allow fewer
   // Statically scheduled devices: the rate of the lane for prompts, in place of the step model's.
   std::optional<double> prefill_tokens_per_s;
+  // Of statically scheduled devices: the law that was asked for; the compiled schedule, where that
+  // is what times it (lpu/chip/pool_schedule.h); else why not, where one was looked for.
+  ScheduleLaw schedule_law = ScheduleLaw::kAny;
+  std::optional<CompiledSchedule> schedule;
+  std::string no_schedule;
   std::string zone;
   Jurisdiction jurisdiction;
   Batching batching;

@@ -47,6 +47,9 @@ struct DataflowConstants {
   double weight_bytes_per_parameter = 1;      // as the chips hold them
   std::optional<BytesPerSecond> weight_feed;  // as fitted; else the accelerator's
   double throughput_error_bar = 0.5;          // of tokens per second of a full replica
+  // What a layer takes beyond its compiled schedule (lpu/chip), as published speeds say: `medley
+  // perf schedule`. Empty: no schedule is believed.
+  std::optional<double> beyond_schedule_layer_s;
 };
 
 // A deployment timed as a whole: when its engine starts, or from outside by `medley perf measure`.

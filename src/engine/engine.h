@@ -101,6 +101,13 @@ class Engine {
   virtual bool emulated() const = 0;
 };
 
+// What was loaded to measure a pool (measure.h): one replica may be made of it, without reading the
+// model again.
+class Preloaded {
+ public:
+  virtual ~Preloaded() = default;
+};
+
 struct EngineContext {
   Loop& loop;                    // outlives the engine
   const Pool& pool;              // outlives the engine
@@ -108,6 +115,7 @@ struct EngineContext {
   ReplicaId replica;
   std::size_t replica_in_pool = 0;  // which url of an openai_http pool
   std::uint64_t seed = 1;
+  std::shared_ptr<Preloaded> preloaded{};  // of this pool, for this replica alone; may be null
 };
 
 // Starts the engine that the pool asks for. An error says what is missing.

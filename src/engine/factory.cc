@@ -55,12 +55,23 @@ Pool reader_of(const Pool& pool) {
   return reader;
 }
 
+struct PreloadedSchedule final : Preloaded {
+  std::unique_ptr<TextCodec> codec;
+  std::shared_ptr<Preloaded> machine, reader;
+};
+
 // Its tokens are libllama's, so that both serve the same text.
 Result<std::unique_ptr<Engine>> make_static_schedule(const EngineContext& context) {
-  MEDLEY_TRY(std::unique_ptr<TextCodec> codec,
-             llama_embedded::make_llama_codec(context.pool.model_path));
+  PreloadedSchedule kept;
+  if (auto* preloaded = dynamic_cast<PreloadedSchedule*>(context.preloaded.get()))
+    kept = std::move(*preloaded);
+  if (!kept.codec) {
+    MEDLEY_TRY(kept.codec, llama_embedded::make_llama_codec(context.pool.model_path));
+  }
+  EngineContext scheduled = context;
+  scheduled.preloaded = std::move(kept.machine);
   MEDLEY_TRY(std::unique_ptr<Engine> engine,
-             static_schedule::make_static_engine(context, std::move(codec)));
+             static_schedule::make_static_engine(scheduled, std::move(kept.codec)));
   const std::optional<PrefillSpec>& prefill = context.pool.engine.prefill;
   if (!prefill)
     return engine;
@@ -72,7 +83,8 @@ Result<std::unique_ptr<Engine>> make_static_schedule(const EngineContext& contex
                                                 .pool = pool,
                                                 .model = model,
                                                 .replica = context.replica,
-                                                .seed = context.seed}));
+                                                .seed = context.seed,
+                                                .preloaded = std::move(kept.reader)}));
   return std::unique_ptr<Engine>(std::make_unique<PrefilledEngine>(
       std::move(reader), std::move(engine), prefill->from_tokens));
 }
@@ -113,8 +125,8 @@ Result<std::unique_ptr<Stepper>> make_stepper(const StepperOptions& options) {
 
 namespace {
 
-Status measure_llama(Pool& pool) {
-  MEDLEY_TRY(const llama_embedded::MeasuredSpeed speed, llama_embedded::measure(pool));
+Result<std::shared_ptr<Preloaded>> measure_llama(Pool& pool) {
+  MEDLEY_TRY(llama_embedded::MeasuredSpeed speed, llama_embedded::measure(pool));
   // What `medley perf measure` said of it is better: it looked longer.
   if (!pool.measured) {
     pool.measured = LinearConstants{.step_s = speed.per_step.value(),
@@ -127,11 +139,14 @@ Status measure_llama(Pool& pool) {
   pool.batching.max_running = speed.max_running;
   pool.batching.chunk_tokens = speed.prefill_chunk;
   pool.model.max_context = speed.max_context;
-  return Done{};
+  return std::move(speed.preloaded);
 }
 
-Status measure_static(Pool& pool) {
-  MEDLEY_TRY(const static_schedule::MeasuredPace pace, static_schedule::measure(pool));
+Result<std::shared_ptr<Preloaded>> measure_static(Pool& pool) {
+  auto kept = std::make_shared<PreloadedSchedule>();
+  MEDLEY_TRY(static_schedule::MeasuredPace pace, static_schedule::measure(pool));
+  MEDLEY_TRY(kept->codec, llama_embedded::make_llama_codec(pool.model_path));
+  kept->machine = std::move(pace.preloaded);
   pool.measured = pace.rotation;
   pool.slots = pace.slots;
   pool.model.max_context = pace.context;
@@ -144,18 +159,19 @@ Status measure_static(Pool& pool) {
                       prefill->from_tokens, pace.context),
           "prefill"};
     }
-    MEDLEY_TRY(const llama_embedded::ReadingSpeed speed,
+    MEDLEY_TRY(llama_embedded::ReadingSpeed speed,
                llama_embedded::measure_reading(reader_of(pool), pace.context));
     pool.measured_prefill = LinearConstants{.step_s = speed.per_step.value(),
                                             .prompt_token_s = speed.per_token.value()};
+    kept->reader = std::move(speed.preloaded);
   }
-  return Done{};
+  return std::shared_ptr<Preloaded>(std::move(kept));
 }
 
 }  // namespace
 
-Status measure(Pool& pool) {
-  Status measured = Done{};
+Result<std::shared_ptr<Preloaded>> measure(Pool& pool) {
+  Result<std::shared_ptr<Preloaded>> measured = std::shared_ptr<Preloaded>();
   if (pool.engine.type == EngineType::kLlamaEmbedded)
     measured = measure_llama(pool);
   if (pool.engine.type == EngineType::kStaticSchedule)
@@ -164,7 +180,7 @@ Status measure(Pool& pool) {
     return Error{measured.error().code,
                  fmt::format("pool '{}': {}", pool.name, measured.error().message)};
   }
-  return Done{};
+  return measured;
 }
 
 }  // namespace medley::engine

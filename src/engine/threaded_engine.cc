@@ -102,6 +102,7 @@ class ThreadedEngine::Inbox : public std::enable_shared_from_this<ThreadedEngine
     return signal;
   }
   long long kv_tokens() const { return live_.empty() ? 0 : gauges_.kv_tokens; }
+  const Beats& beats() const { return beats_; }
 
  private:
   // Sinks may start, cancel and even destroy the engine from inside.
@@ -114,6 +115,11 @@ class ThreadedEngine::Inbox : public std::enable_shared_from_this<ThreadedEngine
       if (std::holds_alternative<Admitted>(happening.what)) {
         found->second.running = true;
       } else if (const auto* text = std::get_if<NewText>(&happening.what)) {
+        if (happening.keeps_beat_until) {
+          ++beats_.all;
+          if (Clock::now() > *happening.keeps_beat_until)
+            ++beats_.missed;
+        }
         live.sink->on_tokens(live.request, text->text, text->count);
       } else if (const auto* read = std::get_if<PromptRead>(&happening.what)) {
         remove(live.request);
@@ -164,6 +170,7 @@ class ThreadedEngine::Inbox : public std::enable_shared_from_this<ThreadedEngine
   std::unordered_map<std::uint64_t, Live> live_;  // by job
   std::unordered_map<RequestId, std::uint64_t> jobs_;
   Gauges gauges_;
+  Beats beats_;
 };
 
 ThreadedEngine::ThreadedEngine(const EngineContext& context, long long kv_capacity_tokens)
@@ -173,6 +180,8 @@ ThreadedEngine::ThreadedEngine(const EngineContext& context, long long kv_capaci
       inbox_(std::make_shared<Inbox>(context.loop)) {}
 
 ThreadedEngine::~ThreadedEngine() { MEDLEY_CHECK(!thread_.joinable(), "stop() was not called"); }
+
+ThreadedEngine::Beats ThreadedEngine::beats() const { return inbox_->beats(); }
 
 void ThreadedEngine::begin(std::unique_ptr<Worker> worker) {
   worker_ = std::move(worker);

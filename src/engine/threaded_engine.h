@@ -39,6 +39,8 @@ struct Happening {
   std::variant<Admitted, NewText, PromptRead, Ending, Error> what;
   // When it is to be heard; empty: at once. Of one job never before what it said earlier.
   std::optional<std::chrono::steady_clock::time_point> due{};
+  // Of a token that has a beat: heard later than this, it has missed it.
+  std::optional<std::chrono::steady_clock::time_point> keeps_beat_until{};
 };
 
 // What a step processed; both 0: nothing to do.
@@ -80,6 +82,12 @@ class ThreadedEngine : public Engine {
  protected:
   ThreadedEngine(const EngineContext& context, long long kv_capacity_tokens);
   ~ThreadedEngine() override;
+
+  // Tokens that had a beat, by when sinks heard them.
+  struct Beats {
+    unsigned long long all = 0, missed = 0;
+  };
+  Beats beats() const;
 
   void begin(std::unique_ptr<Worker> worker);
   void stop();

@@ -9,6 +9,7 @@
 #include "perf/dataflow.h"
 #include "perf/linear.h"
 #include "perf/roofline.h"
+#include "perf/scheduled.h"
 
 namespace medley::perf {
 namespace {
@@ -60,6 +61,29 @@ PoolModel metered_model(const Pool& pool) {
   return result;
 }
 
+void set_slotted_errors(PoolModel& result, const StepConstants& constants) {
+  result.ttft_error = result.tpot_error = constants.class_default ? constants.error_bar : kLpuError;
+}
+
+Result<PoolModel> scheduled_model(const Pool& pool) {
+  const CompiledSchedule& schedule = *pool.schedule;
+  if (pool.slots.value_or(0) > schedule.streams) {
+    return at_pool(pool, fmt::format("its schedule holds {} streams of {} tokens, not {} slots",
+                                     schedule.streams, schedule.context, *pool.slots));
+  }
+  auto steps = std::make_shared<const ScheduledModel>(schedule, pool.slots.value_or(0));
+  PoolModel result;
+  result.kind = ServingKind::kSlotted;
+  result.max_running = steps->slots();
+  result.max_context =
+      std::min(pool.model.max_context.value_or(schedule.context), schedule.context);
+  result.kv_tokens = schedule.context * result.max_running;
+  set_slotted_errors(result, pool.constants);
+  result.steps = std::move(steps);
+  return result;
+}
+
+// By published speeds alone.
 Result<PoolModel> slotted_model(const Pool& pool) {
   auto steps = DataflowModel::make({.accelerator = *pool.accelerator,
                                     .model = pool.model,
@@ -77,11 +101,7 @@ Result<PoolModel> slotted_model(const Pool& pool) {
   // Where not one typical context fits, one stream still runs, with what context there is.
   const long long typical = std::min(DataflowModel::kTypicalContext, result.max_context);
   result.max_running = pool.slots.value_or(std::max(1, steps->slots(typical)));
-  if (pool.constants.class_default) {
-    result.ttft_error = result.tpot_error = pool.constants.error_bar;
-  } else {
-    result.ttft_error = result.tpot_error = kLpuError;
-  }
+  set_slotted_errors(result, pool.constants);
   result.steps = std::make_shared<const DataflowModel>(*std::move(steps));
   return result;
 }
@@ -292,6 +312,8 @@ Result<PoolModel> modelled(const Pool& pool) {
   }
   if (pool.slots && *pool.slots < 1)
     return at_pool(pool, "slots must be at least 1");
+  if (pool.schedule)
+    return scheduled_model(pool);
   if (pool.statically_scheduled())
     return pool.accelerator ? slotted_model(pool) : Result<PoolModel>(rotation_model(pool));
   if (const std::string_view wrong = complaint(pool.batching); !wrong.empty()) {
@@ -316,6 +338,38 @@ Result<PerfModel> make_perf_model(const Fleet& fleet) {
     result.pools.push_back(std::move(model));
   }
   return result;
+}
+
+std::optional<double> published_token_s(const Pool& pool) {
+  const auto steps =
+      DataflowModel::make({.accelerator = *pool.accelerator,
+                           .model = pool.model,
+                           .precision = pool.precision,
+                           .chips = pool.schedule ? pool.schedule->chips : pool.chips,
+                           .constants = pool.constants.dataflow});
+  return steps ? std::optional(steps->token_time().value()) : std::nullopt;
+}
+
+std::string schedule_text(const Pool& pool) {
+  if (!pool.schedule && pool.no_schedule.empty())
+    return {};
+  const auto us = [](double seconds) { return fmt::format("{:.0f} us", seconds * 1e6); };
+  const std::optional<double> published_s = published_token_s(pool);
+  const std::string by_published = published_s ? us(*published_s) : std::string("unknown");
+  if (!pool.schedule) {
+    return fmt::format("token window {} by published speeds, not a compiled schedule: {}",
+                       by_published, pool.no_schedule);
+  }
+  const CompiledSchedule& s = *pool.schedule;
+  const ScheduledModel steps(s, pool.slots.value_or(0));
+  const double window_s = steps.token_window().value();
+  const double waits_s = window_s - s.token_s - s.beyond_s();
+  return fmt::format(
+      "token window {}: {} compiled for {} on {} chips, {} more as published speeds show{}; "
+      "{} slots of {} tokens, {} prompt tokens a window; by published speeds alone {}",
+      us(window_s), us(s.token_s), s.target, s.chips, us(s.beyond_s()),
+      waits_s > 5e-7 ? fmt::format(", {} for who else is there", us(waits_s)) : "", steps.slots(),
+      s.context, steps.chunks_a_window() * s.chunk_tokens, by_published);
 }
 
 }  // namespace medley::perf

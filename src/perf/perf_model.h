@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -39,5 +41,13 @@ long long longest_sequence(const Batching& batching, long long blocks);
 Result<PerfModel> make_perf_model(const Fleet& fleet);
 // One pool of it.
 Result<PoolModel> make_pool_model(const Pool& pool);
+
+// What a token takes on a pool of chips by published speeds alone (dataflow.h), whatever times it;
+// empty where that is unknown. Precondition: it has an accelerator.
+std::optional<double> published_token_s(const Pool& pool);
+// Where the token window of a pool of chips comes from, in one line: what its compiled schedule
+// takes and what published speeds show beyond it, or why there is no schedule; with the same by
+// published speeds alone. Empty for pools that no schedule was looked for.
+std::string schedule_text(const Pool& pool);
 
 }  // namespace medley::perf

@@ -48,6 +48,8 @@ double spread_of(const data::LengthLaw& law) {
   return std::max(0.0, square / (mean * mean) - 1);
 }
 
+constexpr double kLongShare = 0.999;
+
 // What all formulas ask of a demand.
 struct Asked {
   double prompt, output, long_prompt, spread;
@@ -269,6 +271,13 @@ std::optional<Fastest> fastest(const PoolModel& model, const data::Demand& deman
   if (model.kind == perf::ServingKind::kSlotted)
     return Fastest{1 / seconds, model.steps->idle_power().value() * seconds};
   return Fastest{1 / seconds, alone.energy.value()};
+}
+
+double long_request(const data::Demand& demand) {
+  double output = 0;
+  for (const data::OutputRange& range : demand.output_tokens)
+    output = std::max(output, length_at(range.tokens, kLongShare));
+  return length_at(demand.prompt_tokens, kLongShare) + output;
 }
 
 }  // namespace medley::plan

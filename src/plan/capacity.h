@@ -60,4 +60,7 @@ struct Fastest {
 };
 std::optional<Fastest> fastest(const perf::PoolModel& model, const data::Demand& demand);
 
+// Tokens of prompt and answer that all but one in a thousand of each stay below.
+double long_request(const data::Demand& demand);
+
 }  // namespace medley::plan

@@ -17,8 +17,10 @@ std::map<std::string, PoolType> types_for(const std::string& demand, const std::
   const auto pools = pool_types(*asked, test_catalog());
   EXPECT_TRUE(pools.ok()) << (pools.ok() ? "" : pools.error().message);
   std::map<std::string, PoolType> types;
-  for (const PoolType& type : pools->types)
-    types.emplace(type.pool.name, type);
+  for (const auto* list : {&pools->types, &pools->beaten}) {
+    for (const PoolType& type : *list)
+      types.emplace(type.pool.name, type);
+  }
   return types;
 }
 
@@ -47,16 +49,19 @@ TEST(PlanCapacity, WhatGpusDoNotReachIsSaidWithTheirBest) {
   const Use& gpu = types.at("h100_sxm-llama-3.1-70b-x4").uses[0];
   EXPECT_EQ(gpu.obstacle, Obstacle::kTpot);
   EXPECT_NE(gpu.why.find("at best, 5 ms asked"), std::string::npos) << gpu.why;
-  const Use& lpu = types.at("groq_lpu_v1-llama-3.1-70b-int8").uses[0];
+  const PoolType& type = types.at("groq_lpu_v1-llama-3.1-70b-int8-4x1024");
+  const Use& lpu = type.uses[0];
   ASSERT_TRUE(lpu.ok()) << lpu.why;
-  EXPECT_NEAR(lpu.operation.tpot_s, 1 / 284.0, 1e-4);  // hardware.md 1.3
+  const CompiledSchedule& schedule = *type.pool.schedule;
+  EXPECT_DOUBLE_EQ(lpu.operation.tpot_s, schedule.token_s + schedule.beyond_s());
+  EXPECT_NEAR(lpu.operation.tpot_s * 250, 1, 0.15);  // published of Llama-3.1-70B: 250 a second
   EXPECT_EQ(lpu.operation.joules_per_request, 0);
 }
 
 TEST(PlanCapacity, AStateStaysWithinTheSlotsAndTheLane) {
   const auto types =
       types_for("prompt_tokens: 2000, output_tokens: 100, tpot_s: 5ms, ttft_s: 2", kBoth);
-  const PoolType& lpu = types.at("groq_lpu_v1-llama-3.1-70b-int8");
+  const PoolType& lpu = types.at("groq_lpu_v1-llama-3.1-70b-int8-8x4096");
   ASSERT_TRUE(lpu.uses[0].ok()) << lpu.uses[0].why;
   const Operation& state = lpu.uses[0].operation;
   EXPECT_LE(state.sequences, lpu.model.max_running + 1e-9);
@@ -64,6 +69,31 @@ TEST(PlanCapacity, AStateStaysWithinTheSlotsAndTheLane) {
   perf::StepShape shape;
   shape.chunks = {&prompt, 1};
   EXPECT_LE(state.requests_per_s * lpu.model.steps->step(shape).time.value(), 1);
+}
+
+// A candidate for each number of streams that chips hold; each has the chips of its schedule.
+TEST(PlanCapacity, LpusAreSizedByTheScheduleCompiledForStreamsAndContext) {
+  const auto types = types_for("prompt_tokens: 600, output_tokens: 200, tpot_s: 5ms", kBoth);
+  EXPECT_EQ(types.count("groq_lpu_v1-llama-3.1-70b-int8"), 0U) << "by published speeds alone";
+  int last = 0;
+  for (const int streams : {1, 4, 8, 16, 32}) {
+    const PoolType& type = types.at(fmt::format("groq_lpu_v1-llama-3.1-70b-int8-{}x1024", streams));
+    EXPECT_EQ(type.devices, type.pool.schedule->chips);
+    EXPECT_GE(type.devices, last);
+    EXPECT_EQ(type.model.max_running, streams);
+    EXPECT_EQ(type.model.max_context, 1024);
+    last = type.devices;
+  }
+}
+
+TEST(PlanCapacity, LpusWhoseLaneIsStatedAreTimedByPublishedSpeeds) {
+  const auto types = types_for(
+      "prompt_tokens: 600, output_tokens: 200, tpot_s: 5ms",
+      "  - {device: groq_lpu_v1, price: 20000, precisions: [int8], prefill_tokens_per_s: 20000}\n");
+  ASSERT_EQ(types.size(), 1U);
+  const PoolType& type = types.at("groq_lpu_v1-llama-3.1-70b-int8");
+  EXPECT_FALSE(type.pool.schedule);
+  EXPECT_NEAR(type.uses[0].operation.tpot_s, 1 / 284.0, 1e-4);  // hardware.md 1.3
 }
 
 TEST(PlanCapacity, AModelThatDoesNotFitIsNoPool) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <utility>
 
 #include "plan/study.h"
 
@@ -58,27 +59,49 @@ constexpr PlanOptions kRough{.gap = 1e-2, .time_limit_s = 3};
 
 class Analysis {
  public:
-  Analysis(const Requirements& requirements, const data::Catalog& catalog,
-           const std::vector<double>& safety)
-      : asked_(requirements), catalog_(catalog), solver_(solve::make_integer_solver()) {
-    for (std::size_t g = 0; g < safety.size(); ++g)
-      safety_[requirements.demands[g].name] = safety[g];
+  Analysis(const Requirements& requirements, const data::Catalog& catalog, const Proven* proven,
+           const ProofOptions& proof)
+      : asked_(requirements),
+        catalog_(catalog),
+        proven_(proven),
+        proof_(proof),
+        solver_(solve::make_integer_solver()) {
+    // What helps is told of the one plan, and simulated as any plan is.
+    proof_.loosen = ProofOptions::Loosen::kNot;
+    proof_.neighbours = proof_.fresh = false;
   }
 
   Result<Conflict> run() {
+    MEDLEY_TRY(const PoolTypes pools, pool_types(asked_, catalog_));
+    Conflict conflict;
+    Factors filtered;
+    count_for(kNextToNothing, filtered);
+    MEDLEY_TRY(const Plan least, plan_for(asked_, filtered));
+    if (least.outcome == Plan::Outcome::kInfeasible) {
+      conflict.ground = Conflict::Ground::kHard;
+      count_for(1, factors_);
+    } else if (proven_ != nullptr && proven_->nearest) {
+      conflict.ground = Conflict::Ground::kSimulated;
+      const auto& [plan, proof, misses_by] = *proven_->nearest;
+      conflict.nearest = {fleet_name(asked_, pools.types, plan), plan.total(),
+                          least_kept(asked_, proof)};
+      MEDLEY_TRY_STATUS(learn_sizes());
+      filtered = factors_;
+    } else {
+      count_for(1, factors_);
+      filtered = factors_;
+    }
     std::vector<Element> kept;
     Requirements left = asked_;
     // Demands are taken out by name, so that places stay right.
-    MEDLEY_TRY_STATUS(filter(demands(), left, kept));
-    MEDLEY_TRY_STATUS(filter(jobs(), left, kept));
+    MEDLEY_TRY_STATUS(filter(demands(), filtered, left, kept));
+    MEDLEY_TRY_STATUS(filter(jobs(), filtered, left, kept));
     MEDLEY_TRY(const std::vector<Element> targets, targets_of(left));
-    MEDLEY_TRY_STATUS(filter(targets, left, kept));
-    MEDLEY_TRY_STATUS(filter(deadlines(left), left, kept));
-    MEDLEY_TRY_STATUS(filter(limits(), left, kept));
-    Conflict conflict;
+    MEDLEY_TRY_STATUS(filter(targets, filtered, left, kept));
+    MEDLEY_TRY_STATUS(filter(deadlines(left), filtered, left, kept));
+    MEDLEY_TRY_STATUS(filter(limits(), filtered, left, kept));
     for (const Element& element : kept)
       conflict.elements.push_back(element.name);
-    MEDLEY_TRY(const PoolTypes pools, pool_types(asked_, catalog_));
     // Of a demand in the conflict; one that is not has a conflict of its own.
     Requirements others = asked_;
     for (std::size_t g = 0; g < asked_.demands.size(); ++g) {
@@ -100,7 +123,7 @@ class Analysis {
       return std::any_of(left.jobs.begin(), left.jobs.end(),
                          [&](const data::TrainingJob& of) { return of.name == job.name; });
     });
-    MEDLEY_TRY(const Plan rest, plan_for(others));
+    MEDLEY_TRY(const Plan rest, plan_for(others, filtered));
     if (rest.outcome == Plan::Outcome::kInfeasible) {
       conflict.reason += fmt::format(
           "{}without what is named here there is another conflict, which shows when this one is "
@@ -120,17 +143,90 @@ class Analysis {
   }
 
  private:
-  // By the factors that the plan was searched with.
-  Result<Plan> plan_for(const Requirements& requirements) {
+  using Factors = std::map<std::string, double>;  // by demand: how much larger it counts
+
+  void count_for(double factor, Factors& factors) const {
+    for (const Demand& demand : asked_.demands)
+      factors[demand.name] = factor;
+  }
+
+  static std::vector<double> in_order(const Requirements& requirements, const Factors& factors) {
+    std::vector<double> safety;
+    for (const Demand& demand : requirements.demands)
+      safety.push_back(factors.at(demand.name));
+    return safety;
+  }
+
+  Result<Plan> plan_for(const Requirements& requirements, const Factors& factors) {
     if (requirements.demands.empty() && requirements.jobs.empty())
       return Plan{.outcome = Plan::Outcome::kFound};
     MEDLEY_TRY(const PoolTypes pools, pool_types(requirements, catalog_));
     PlanOptions options = kRough;
-    for (const Demand& demand : requirements.demands) {
-      const auto found = safety_.find(demand.name);
-      options.safety.push_back(found == safety_.end() ? 1 : found->second);
-    }
+    options.safety = in_order(requirements, factors);
     return cheapest(requirements, pools.types, *solver_, options);
+  }
+
+  // The same, and simulated where plans are.
+  struct Tried {
+    Plan plan;
+    Factors factors;
+    bool agreed = true;  // simulation does with that plan; else with none that was tried
+  };
+  Result<Tried> proven_for(const Requirements& requirements) {
+    if (proven_ == nullptr || requirements.demands.empty()) {
+      MEDLEY_TRY(Plan plan, plan_for(requirements, factors_));
+      return Tried{std::move(plan), factors_, true};
+    }
+    MEDLEY_TRY(const PoolTypes pools, pool_types(requirements, catalog_));
+    PlanOptions options = kRough;
+    options.safety = in_order(requirements, factors_);
+    MEDLEY_TRY(Proven proven,
+               cheapest_proven(requirements, catalog_, pools.types, *solver_, options, proof_));
+    Tried tried{std::move(proven.plan), factors_, proven.agreed};
+    for (std::size_t g = 0; g < requirements.demands.size(); ++g)
+      tried.factors[requirements.demands[g].name] = proven.safety[g];
+    return tried;
+  }
+  // Whether simulation agrees with what the program found.
+  Result<bool> agreed(const Requirements& requirements, const Plan& plan) {
+    if (proven_ == nullptr || requirements.demands.empty())
+      return true;
+    MEDLEY_TRY(const PoolTypes pools, pool_types(requirements, catalog_));
+    MEDLEY_TRY(const Proof proof, prove(requirements, catalog_, pools.types, plan, proof_));
+    const std::vector<bool> shortfall = falls_short(requirements, proof);
+    return std::find(shortfall.begin(), shortfall.end(), true) == shortfall.end();
+  }
+
+  // What a fleet within the limits keeps says nothing of what would do: that is found where there
+  // are none, and raised until the program, too, finds no fleet within them.
+  Status learn_sizes() {
+    count_for(1, factors_);
+    Requirements free = asked_;
+    for (auto& [zone, spec] : free.zones) {
+      spec.power_limit_kw.reset();
+      spec.racks.reset();
+    }
+    for (DeviceOffer& offer : free.devices)
+      offer.stock.reset();
+    free.money.budget.reset();
+    const auto loosen = std::exchange(proof_.loosen, ProofOptions::Loosen::kAlike);
+    MEDLEY_TRY(const Tried unlimited, proven_for(free));
+    proof_.loosen = loosen;
+    if (unlimited.plan.outcome != Plan::Outcome::kFound || !unlimited.agreed)
+      return Done{};
+    constexpr double kStep = 1.06;
+    for (Factors factors = unlimited.factors;;) {
+      MEDLEY_TRY(const Plan within, plan_for(asked_, factors));
+      if (within.outcome == Plan::Outcome::kInfeasible) {
+        factors_ = std::move(factors);
+        return Done{};
+      }
+      if (std::none_of(factors.begin(), factors.end(),
+                       [](const auto& of) { return of.second < 1; }))
+        return Done{};
+      for (auto& [name, factor] : factors)
+        factor *= kStep;
+    }
   }
 
   // Why a job cannot be done on any device; empty where it can.
@@ -164,12 +260,12 @@ class Analysis {
   }
 
   // Takes away what the conflict does not need; the rest joins `kept`.
-  Status filter(const std::vector<Element>& elements, Requirements& left,
+  Status filter(const std::vector<Element>& elements, const Factors& factors, Requirements& left,
                 std::vector<Element>& kept) {
     for (const Element& element : elements) {
       Requirements without = left;
       element.lift(without);
-      MEDLEY_TRY(const Plan plan, plan_for(without));
+      MEDLEY_TRY(const Plan plan, plan_for(without, factors));
       // Not known within the time counts as there may be one: the filter then keeps what it has.
       if (plan.outcome != Plan::Outcome::kInfeasible) {
         kept.push_back(element);
@@ -434,54 +530,84 @@ class Analysis {
   // is told was tried. Nothing where no answer came in time.
   Result<std::optional<Relaxation>> relaxed(const Element& element) {
     using Outcome = Plan::Outcome;
+    const bool simulated = proven_ != nullptr;
     Requirements lifted = asked_;
     element.lift(lifted);
-    MEDLEY_TRY(const Plan without, plan_for(lifted));
-    if (without.outcome == Outcome::kUnknown)
+    MEDLEY_TRY(const Tried without, proven_for(lifted));
+    if (without.plan.outcome == Outcome::kUnknown)
       return std::optional<Relaxation>();
-    if (without.outcome == Outcome::kInfeasible)
-      return std::optional(Relaxation{element.lifted, std::nullopt});
-    Relaxation best{element.lifted, without.total()};
+    if (without.plan.outcome == Outcome::kInfeasible || !without.agreed) {
+      return std::optional(Relaxation{element.lifted, std::nullopt, simulated,
+                                      without.plan.outcome == Outcome::kInfeasible
+                                          ? "not enough alone"
+                                          : "no fleet was found that keeps enough"});
+    }
+    Relaxation best{element.lifted, without.plan.total(), simulated, {}};
     if (!element.farthest)
       return std::optional(best);
-    const double is = element.is, farthest = element.farthest(without);
+    const double is = element.is, farthest = element.farthest(without.plan);
     const auto value = [&](double way) {
       return element.round(is > 0 && farthest > 0 ? is * std::pow(farthest / is, way)
                                                   : is + (farthest - is) * way);
     };
+    if (element.limit)  // that plan is there still within what it takes
+      best.what = element.set(lifted, value(1));
+    struct Step {
+      Relaxation relaxation;
+      Requirements changed;
+      Plan plan;
+    };
+    std::vector<Step> steps;
     double low = 0, high = 1;
     for (int step = 0; step < 5; ++step) {
       const double way = step == 0 ? 1 : (low + high) / 2;
+      double to = value(way);
       Requirements changed = asked_;
-      std::string what = element.set(changed, value(way));
-      MEDLEY_TRY(const Plan plan, plan_for(changed));
+      element.set(changed, to);
+      MEDLEY_TRY(Plan plan, plan_for(changed, without.factors));
       if (plan.outcome == Outcome::kFound) {
         high = way;
-        // Often it takes less than it is given.
-        if (element.limit)
-          what = element.set(changed, std::min(value(way), element.round(element.farthest(plan))));
-        if (value(way) > 0)
-          best = {what, plan.total()};
+        if (element.limit)  // often it takes less than it is given
+          to = std::min(to, element.round(element.farthest(plan)));
+        if (to > 0) {
+          std::string what = element.set(changed, to);
+          steps.push_back({{std::move(what), plan.total(), simulated, {}},
+                           std::move(changed),
+                           std::move(plan)});
+        }
       } else if (step == 0) {
         break;  // only without it
       } else {
         low = way;
       }
     }
+    for (; !steps.empty(); steps.pop_back()) {
+      MEDLEY_TRY(const bool enough, agreed(steps.back().changed, steps.back().plan));
+      if (enough)
+        return std::optional(std::move(steps.back().relaxation));
+    }
     return std::optional(best);
   }
 
   const Requirements& asked_;
   const data::Catalog& catalog_;
-  std::map<std::string, double> safety_;  // by demand
+  const Proven* proven_;
+  ProofOptions proof_;
+  Factors factors_;  // by which what helps is told
   std::unique_ptr<solve::IntegerSolver> solver_;
 };
 
 }  // namespace
 
+std::string_view name_of(Conflict::Ground ground) {
+  return ground == Conflict::Ground::kHard        ? "hard"
+         : ground == Conflict::Ground::kSimulated ? "simulated"
+                                                  : "estimated";
+}
+
 Result<Conflict> conflict_in(const Requirements& requirements, const data::Catalog& catalog,
-                             const std::vector<double>& safety) {
-  return Analysis(requirements, catalog, safety).run();
+                             const Proven* proven, const ProofOptions& proof) {
+  return Analysis(requirements, catalog, proven, proof).run();
 }
 
 }  // namespace medley::plan

@@ -150,8 +150,7 @@ TEST(PlanConflict, ADeadlineAndAStockThatCannotBeTogetherAreNamed) {
 }
 
 // Seventeen replicas at least, on nodes of two.
-Conflict many(const std::string& device, const std::string& more,
-              const std::vector<double>& safety = {}) {
+Conflict many(const std::string& device, const std::string& more) {
   const auto asked = data::parse_requirements(
       "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 300, prompt_tokens: 500, "
       "output_tokens: 200, ttft_s: 3, tpot_s: 60ms}]\n"
@@ -159,7 +158,7 @@ Conflict many(const std::string& device, const std::string& more,
           device + "}]\n" + more,
       "buy.yaml", test_catalog());
   EXPECT_TRUE(asked.ok());
-  return *conflict_in(*asked, test_catalog(), safety);
+  return *conflict_in(*asked, test_catalog());
 }
 std::string what_helps(const Conflict& conflict, const std::string& element) {
   for (const Relaxation& of : conflict.relaxations) {
@@ -177,9 +176,21 @@ TEST(PlanConflict, WhatWouldHelpIsWhatCanBeBought) {
   EXPECT_EQ(devices % 2, 0);
   EXPECT_EQ(what_helps(many("", "money: {budget: 200000}\n"), "budget"),
             fmt::format("budget: {} in place of 200000", devices * 28000));
-  // By factors that simulation found it takes less.
-  EXPECT_EQ(what_helps(many(", stock: 7", "", {0.5}), "stock"),
-            fmt::format("stock of h100_sxm: {} devices in place of 7", (devices / 2 + 1) / 2 * 2));
+}
+
+TEST(PlanConflict, WhatIsNoMatterOfSizeIsToldApartFromWhatTheEstimateRefuses) {
+  using Ground = Conflict::Ground;
+  // Not even one replica.
+  const Conflict hard = many("", "money: {budget: 50000}\n");
+  EXPECT_EQ(hard.ground, Ground::kHard);
+  EXPECT_EQ(hard.elements, (Strings{"demand desk (300 requests/s at its peak)", "budget (50000)"}));
+  // What would help is of the size that was asked for.
+  EXPECT_EQ(what_helps(hard, "budget"), "budget: 448000 in place of 50000");
+  const Conflict small = many("", "money: {budget: 60000}\n");
+  EXPECT_EQ(small.ground, Ground::kEstimated);
+  EXPECT_FALSE(small.nearest.has_value());
+  for (const Relaxation& of : small.relaxations)
+    EXPECT_FALSE(of.simulated) << of.what;
 }
 
 TEST(PlanConflict, TimesAreSaidInTheirUnits) {

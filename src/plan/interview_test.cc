@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
+#include "data/testing_shared.h"
 #include "plan/testing_requirements.h"
 
 namespace medley::plan {
@@ -54,7 +56,8 @@ TEST(PlanInterview, ADeviceWithoutAKnownPriceIsAskedFor) {
 }
 
 TEST(PlanInterview, ATraceTakesThePlaceOfRatesAndLengths) {
-  const std::string folder = testing::TempDir();
+  const std::string folder = data::own_temporary("interview");
+  std::filesystem::create_directories(folder);
   {
     std::ofstream out(folder + "/t.csv");
     out << "arrived_s,prompt_tokens,output_tokens\n0,10,5\n1,10,5\n2,10,5\n";

@@ -8,6 +8,7 @@
 
 #include "data/fleet_file.h"
 #include "data/yaml.h"
+#include "lpu/chip/pool_schedule.h"
 #include "perf/dataflow.h"
 
 namespace medley::plan {
@@ -30,7 +31,26 @@ std::string target_text(const std::optional<Duration>& target) {
   return fmt::format("{:.9g}", std::chrono::duration<double>(*target).count());
 }
 
-std::string frame_text(const Requirements& requirements) {
+// The limit of the site's power, where all devices stand there: a scheduler counts those of other
+// zones against it, too, and the plan has kept it anyway.
+std::string power_text(const Requirements& requirements, const std::vector<PoolType>& types,
+                       const std::vector<int>& replicas) {
+  const Site& site = requirements.frame.site;
+  const auto found = requirements.zones.find(site.zone);
+  if (found == requirements.zones.end() || !found->second.power_limit_kw)
+    return {};
+  for (std::size_t p = 0; p < types.size(); ++p) {
+    if (replicas[p] > 0 && types[p].device && types[p].pool.zone != site.zone)
+      return {};
+  }
+  const double limit = *found->second.power_limit_kw;
+  const auto& hours = site.power_limit_kw;
+  const bool as_stated = hours && *std::min_element(hours->begin(), hours->end()) == limit;
+  return fmt::format("  power_limit_kw: {}\n",
+                     as_stated ? hours_text(*hours) : fmt::format("{:.9g}", limit));
+}
+
+std::string frame_text(const Requirements& requirements, const std::string& power) {
   const Fleet& frame = requirements.frame;
   const Site& site = frame.site;
   std::string out = fmt::format("site:\n  zone: {}\n", quoted(site.zone));
@@ -46,8 +66,7 @@ std::string frame_text(const Requirements& requirements) {
   }
   out += fmt::format("  tariff: {{currency: {}, per_kwh: {}}}\n  pue: {:.9g}\n",
                      quoted(site.currency), hours_text(site.tariff_per_kwh), site.pue);
-  if (site.power_limit_kw)
-    out += fmt::format("  power_limit_kw: {}\n", hours_text(*site.power_limit_kw));
+  out += power;
   if (site.carbon_g_per_kwh)
     out += fmt::format("  carbon_g_per_kwh: {}\n", hours_text(*site.carbon_g_per_kwh));
   out += "classes:\n";
@@ -143,7 +162,30 @@ struct Draft {
   std::string name, text;
   std::optional<std::size_t> device, service, standing;
   int width = 0;  // devices a replica; 0: what the model needs
+  // Of chips with a schedule compiled for so many streams: the draft that stands for all of these
+  // where none can be.
+  std::optional<std::size_t> in_place_of;
 };
+
+// Streams that schedules are compiled for: each has its chips. Fewer are slots left empty.
+constexpr int kStreams[] = {1, 4, 8, 16, 32};
+// A schedule takes its whole context for every token, so there is one for each length that some
+// demand needs.
+constexpr long long kLeastContext = 1024, kMostContext = 1 << 20;
+
+std::vector<long long> contexts_for(const Requirements& requirements, const std::string& model) {
+  std::vector<long long> contexts;
+  for (const data::Demand& demand : requirements.demands) {
+    if (std::find(demand.models.begin(), demand.models.end(), model) == demand.models.end())
+      continue;
+    long long context = kLeastContext;
+    while (context < kMostContext && static_cast<double>(context) < long_request(demand))
+      context *= 2;
+    if (std::find(contexts.begin(), contexts.end(), context) == contexts.end())
+      contexts.push_back(context);
+  }
+  return contexts;
+}
 
 // The number formats in which a model stands on an offer's device: what answers are is not changed
 // by moving it.
@@ -235,7 +277,27 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
               draft.text +=
                   fmt::format(", prefill_tokens_per_s: {:.9g}", *offer.prefill_tokens_per_s);
             }
-            drafts.push_back(std::move(draft));
+            drafts.push_back(draft);
+            if (!is_scheduled(offer) || width > 0 || offer.prefill_tokens_per_s)
+              continue;
+            const std::size_t base = drafts.size() - 1;
+            for (const long long context : contexts_for(requirements, model)) {
+              for (const int streams : kStreams) {
+                if (offer.slots && streams != kStreams[0])
+                  continue;  // the file says how many
+                Draft scheduled = draft;
+                scheduled.in_place_of = base;
+                const std::string name =
+                    fmt::format("{}-{}x{}", draft.name, offer.slots.value_or(streams), context);
+                scheduled.text.replace(scheduled.text.find(quoted(draft.name)),
+                                       quoted(draft.name).size(), quoted(name));
+                scheduled.name = name;
+                scheduled.text +=
+                    fmt::format("{}, max_context: {}, schedule: compiled",
+                                offer.slots ? "" : fmt::format(", slots: {}", streams), context);
+                drafts.push_back(std::move(scheduled));
+              }
+            }
           }
         }
       }
@@ -335,6 +397,8 @@ std::string quoted(std::string_view text) {
 int devices_of(const Pool& pool) {
   if (!pool.statically_scheduled())
     return pool.tensor_parallel;
+  if (pool.schedule)
+    return std::max(pool.chips, pool.schedule->chips);
   return pool.chips > 0 ? pool.chips
                         : perf::chips_needed(*pool.accelerator, pool.model, pool.precision,
                                              pool.constants.dataflow);
@@ -345,12 +409,25 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
   PoolTypes result;
   if (drafts.empty())
     return result;
-  std::string text = frame_text(requirements) + "pools:\n";
+  std::string text = frame_text(requirements, "") + "pools:\n";
   for (const Draft& draft : drafts)
     text += "  - {" + draft.text + "}\n";
   MEDLEY_TRY(const data::Node node, data::parse_yaml(text, "candidates of " + requirements.file));
-  MEDLEY_TRY(const Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+  MEDLEY_TRY(Fleet fleet, data::read_fleet(node, catalog, {.resolve_secrets = false}));
+  std::vector<bool> replaced(drafts.size(), false);
   for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (!drafts[i].in_place_of)
+      continue;
+    // That no chips hold so many streams is no news; that none hold one, the draft it stands for
+    // says.
+    const bool can_be = lpu::chip::schedule_pool(fleet.pools[i], catalog.folder()).ok();
+    replaced[can_be ? *drafts[i].in_place_of : i] = true;
+  }
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (replaced[i])
+      continue;
+    if (!drafts[i].in_place_of && !drafts[i].standing)
+      MEDLEY_TRY_STATUS(lpu::chip::schedule_pool(fleet.pools[i], catalog.folder()));
     PoolType type;
     type.standing = drafts[i].standing;
     type.pool = type.standing ? requirements.standing[*type.standing].pool : fleet.pools[i];
@@ -423,7 +500,7 @@ std::string fleet_text(const Requirements& requirements, const std::vector<PoolT
   std::istringstream lines(note);
   for (std::string line; std::getline(lines, line);)
     out += "# " + line + "\n";
-  out += frame_text(requirements) + "pools:\n";
+  out += frame_text(requirements, power_text(requirements, types, replicas)) + "pools:\n";
   for (std::size_t i = 0; i < types.size(); ++i) {
     if (replicas[i] > 0 && types[i].service)
       out += fmt::format("  - {{{}}}\n", types[i].text);

@@ -570,6 +570,32 @@ TEST(PoolTypes, WhatIsWrittenIsReadByTheFleetReaderAsItWas) {
             asked.frame.policy(ServiceClass::kStandard).targets);
 }
 
+TEST(PoolTypes, AFleetIsHeldToTheLimitOfItsSiteAloneAndToWhatIsChangedOfIt) {
+  auto asked = requirements(
+      "site: {zone: here, power_limit_kw: 9}\nzones: {there: {}}\n"
+      "labels: {any: {zones: any}}\ndefault_label: any\n"
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 5, "
+      "output_tokens: 5}]\n"
+      "devices: [{device: h100_sxm, price: 30000, widths: [1], zones: [here, there]}]\n");
+  const auto pools = pool_types(asked, test_catalog());
+  ASSERT_TRUE(pools.ok());
+  ASSERT_EQ(pools->types.size(), 2U);
+  const auto text = [&](const std::string& zone) {
+    std::vector<int> replicas;
+    for (const PoolType& type : pools->types)
+      replicas.push_back(zone == "both" || type.pool.zone == zone ? 1 : 0);
+    return fleet_text(asked, pools->types, replicas, "");
+  };
+  EXPECT_NE(text("here").find("power_limit_kw: 9\n"), std::string::npos);
+  // The scheduler would count what stands there against it.
+  EXPECT_EQ(text("there").find("power_limit_kw"), std::string::npos);
+  EXPECT_EQ(text("both").find("power_limit_kw"), std::string::npos);
+  asked.zones["here"].power_limit_kw = 12;
+  EXPECT_NE(text("here").find("power_limit_kw: 12\n"), std::string::npos);
+  asked.zones["here"].power_limit_kw.reset();
+  EXPECT_EQ(text("here").find("power_limit_kw"), std::string::npos);
+}
+
 TEST(Tco, PaysBackWithInterest) {
   EXPECT_NEAR(capital_recovery(0.1, 4), 0.31547,
               1e-5);  // hardware.md 7.2: 2.21 USD/h of 2 x 30,625

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/prng.h"
 #include "data/fleet_file.h"
@@ -567,11 +568,14 @@ class Calibration {
 
   Result<Proven> run() {
     MEDLEY_TRY_STATUS(tighten());
-    if (out_.plan.outcome == Plan::Outcome::kInfeasible || (estimate_refused_ && !out_.agreed))
-      return refused();
+    if (estimate_refused_ && !out_.agreed) {
+      out_.nearest = std::move(nearest_);
+      out_.plan = {.outcome = Plan::Outcome::kInfeasible};
+    }
     if (out_.plan.outcome != Plan::Outcome::kFound)
       return std::move(out_);
-    if (out_.agreed && proof_.loosen && !requirements_.demands.empty())
+    if (out_.agreed && proof_.loosen != ProofOptions::Loosen::kNot &&
+        !requirements_.demands.empty())
       MEDLEY_TRY_STATUS(loosen());
     if (out_.agreed && proof_.neighbours) {
       for (const int by : {-1, 1}) {
@@ -581,6 +585,8 @@ class Calibration {
         }
       }
     }
+    if (!proof_.fresh)
+      return std::move(out_);
     ProofOptions fresh = proof_;
     for (std::uint64_t& seed : fresh.seeds)
       seed += 1000;
@@ -599,38 +605,73 @@ class Calibration {
   void take(std::vector<double> safety, Plan plan, Proof proof) {
     out_.agreed = !any(falls_short(requirements_, proof));
     out_.rounds.push_back({safety, plan.total(), least_kept(requirements_, proof), out_.agreed});
+    double misses_by = -1;
+    for (std::size_t g = 0; g < requirements_.demands.size(); ++g)
+      misses_by = std::max(
+          misses_by, requirements_.demands[g].attain - out_.rounds.back().kept[g].value_or(1));
+    if (!nearest_ || misses_by < nearest_->misses_by)
+      nearest_ = {plan, proof, misses_by};
     out_.safety = std::move(safety);
     out_.plan = std::move(plan);
     out_.proof = std::move(proof);
   }
 
+  // A fleet that the estimate calls too small may be far too small. Its queues would take minutes
+  // to simulate, so a short look at it comes first.
+  Result<Proof> proof_of(const Plan& plan) {
+    if (estimate_refused_) {
+      ProofOptions look = proof_;
+      look.seeds.resize(1);
+      look.requests /= 10;
+      look.failures = false;
+      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, look));
+      for (std::size_t g = 0; g < proof.whole.size(); ++g) {
+        constexpr double kFar = 0.1, kDeviations = 4;
+        const std::optional<double> kept = proof.whole[g].share();
+        const double asked = requirements_.demands[g].attain;
+        const double chance = kDeviations * std::sqrt(asked * (1 - asked) /
+                                                      static_cast<double>(proof.whole[g].requests));
+        if (kept && *kept < asked - kFar - chance)
+          return proof;
+      }
+    }
+    return prove(requirements_, catalog_, types_, plan, proof_);
+  }
+
   // Counts what falls short for more until one replica more is bought, or batch that falls short is
   // given other hours, and again until nothing does, or nothing larger can be. Where the limits
-  // leave no fleet, what does not fall short is counted for less: estimates refuse nobody.
+  // leave no fleet, what did not fall short is counted for less: estimates refuse nobody.
   Status tighten() {
-    constexpr int kMostRounds = 32, kMostSqueezes = 3;
-    int squeezes = 0;
+    constexpr int kMostRounds = 32;
     std::vector<double> safety = out_.safety;
-    std::vector<bool> grow;
-    for (int round = 0; round < kMostRounds && !out_.agreed; ++round) {
-      Plan plan;
+    // What fell short when it counted for less than this.
+    std::vector<double> least(safety.size(), 0);
+    MEDLEY_TRY(Plan plan, plan_with(safety));
+    estimate_refused_ = plan.outcome == Plan::Outcome::kInfeasible;
+    if (estimate_refused_) {
+      MEDLEY_TRY(plan, squeezed(least, safety));
+    }
+    if (plan.outcome != Plan::Outcome::kFound) {
+      estimate_refused_ = false;
+      out_.plan = std::move(plan);
+      return Done{};
+    }
+    for (int round = 0; round < kMostRounds; ++round) {
+      MEDLEY_TRY(Proof proof, proof_of(plan));
+      std::vector<bool> grow = falls_short(requirements_, proof);
+      take(safety, std::move(plan), std::move(proof));
+      if (out_.agreed)
+        break;
       do {
-        if (!grow.empty() && !count_more(grow, safety))
+        if (!count_more(grow, safety, least))
           return Done{};
         MEDLEY_TRY(plan, plan_with(safety));
-        if (plan.outcome == Plan::Outcome::kInfeasible && squeezes++ < kMostSqueezes) {
-          estimate_refused_ = estimate_refused_ || round == 0;
-          MEDLEY_TRY_STATUS(squeeze(grow, safety, plan));
+        if (plan.outcome == Plan::Outcome::kInfeasible) {
+          MEDLEY_TRY(plan, squeezed(least, safety));
         }
-        if (plan.outcome != Plan::Outcome::kFound) {
-          if (round == 0)
-            out_.plan = std::move(plan);
+        if (plan.outcome != Plan::Outcome::kFound)
           return Done{};
-        }
-      } while (!grow.empty() && fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
-      MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
-      grow = falls_short(requirements_, proof);
-      take(safety, std::move(plan), std::move(proof));
+      } while (fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
     }
     return Done{};
   }
@@ -638,13 +679,15 @@ class Calibration {
   // Counts some demands for a step more. Where that went as far as it goes and bought nothing, it
   // is not their size that is missing: others come to where they are served, so all that may be
   // served there are counted for more in their place. Answers whether there is a step.
-  bool count_more(std::vector<bool>& some, std::vector<double>& safety) const {
+  bool count_more(std::vector<bool>& some, std::vector<double>& safety,
+                  std::vector<double>& least) const {
     constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
     const auto step = [&] {
       bool any_more = false;
       for (std::size_t g = 0; g < some.size(); ++g) {
         if (some[g] && safety[g] < kMostCounted) {
           safety[g] *= kStep;
+          least[g] = safety[g];
           any_more = true;
         }
       }
@@ -669,87 +712,47 @@ class Calibration {
     return step();
   }
 
-  // Whether any fleet was found within the limits, whatever it costs.
-  Result<bool> possible(const std::vector<double>& safety) {
+  // Whether there is any fleet within the limits, whatever it costs.
+  Result<Plan::Outcome> possible(const std::vector<double>& safety) {
     PlanOptions with = options_;
     with.safety = safety;
     with.gap = 1;
     MEDLEY_TRY(const Plan found, cheapest(requirements_, types_, solver_, with));
-    return found.outcome == Plan::Outcome::kFound;
+    return found.outcome;
   }
 
-  // Counts demands, but for some, for just so much less that there is a fleet; without one, `plan`
-  // stays what it is.
-  Status squeeze(const std::vector<bool>& but, std::vector<double>& safety, Plan& plan) {
-    constexpr double kClose = 1.005;        // less than a replica of most fleets
-    constexpr double kLeastSqueezed = 0.5;  // our choice: half is no matter of care
+  // The most that the limits leave: demands count for so much less, all alike and none for less
+  // than `least`, as it takes for a fleet to be there, and those whose size is not in the way for
+  // what they did. Where there is none even for next to nothing, size is in nobody's way: that
+  // outcome is the answer.
+  Result<Plan> squeezed(const std::vector<double>& least, std::vector<double>& safety) {
+    constexpr double kClose = 1.005;  // less than a replica of most fleets
     const std::vector<double> from = safety;
-    const auto tried = [&](double factor) -> Result<bool> {
+    const auto counted = [&](double factor) {
       std::vector<double> with = from;
-      for (std::size_t g = 0; g < with.size(); ++g) {
-        if (but.empty() || !but[g])
-          with[g] = std::max(with[g] * factor, std::min(with[g], kLeastCounted));
-      }
-      if (with == from)
-        return false;
-      MEDLEY_TRY(const bool found, possible(with));
-      if (found)
-        safety = std::move(with);
-      return found;
+      for (std::size_t g = 0; g < with.size(); ++g)
+        with[g] = std::max(with[g] * factor, std::min(with[g], least[g]));
+      return with;
     };
-    double low = kLeastSqueezed, high = 1;
-    MEDLEY_TRY(const bool at_all, tried(low));
-    while (at_all && high / low > kClose) {
+    double low = kNextToNothing, high = 1;
+    MEDLEY_TRY(const Plan::Outcome at_all, possible(counted(low)));
+    if (at_all != Plan::Outcome::kFound)
+      return Plan{.outcome = at_all};
+    while (high / low > kClose) {
       const double middle = std::sqrt(low * high);
-      MEDLEY_TRY(const bool there, tried(middle));
-      (there ? low : high) = middle;
+      MEDLEY_TRY(const Plan::Outcome there, possible(counted(middle)));
+      (there == Plan::Outcome::kFound ? low : high) = middle;
     }
-    if (!at_all)
-      return Done{};
-    MEDLEY_TRY(plan, plan_with(safety));
-    return Done{};
-  }
-
-  // No fleet within the limits keeps everything. What would, is told by the factors that
-  // simulation finds where there are no limits.
-  Result<Proven> refused() {
-    if (out_.rounds.empty()) {
-      // Far too little for any factors: the estimate tells what would do.
-      out_.safety.assign(requirements_.demands.size(), 1);
-      return std::move(out_);
-    }
-    Requirements free = requirements_;
-    for (auto& [zone, spec] : free.zones)
-      spec = {};
-    for (DeviceOffer& offer : free.devices)
-      offer.stock.reset();
-    free.money.budget.reset();
-    Calibration unlimited(free, catalog_, types_, solver_, options_, proof_);
-    unlimited.all_alike_ = true;  // no fleet is bought by it
-    MEDLEY_TRY_STATUS(unlimited.tighten());
-    if (unlimited.out_.agreed && proof_.loosen && !free.demands.empty())
-      MEDLEY_TRY_STATUS(unlimited.loosen());
-    out_ = {};
-    out_.plan.outcome = Plan::Outcome::kInfeasible;
-    out_.safety.assign(requirements_.demands.size(), 1);
-    if (!unlimited.out_.agreed)
-      return std::move(out_);
-    // By the factors of another fleet there may be one that simulation refused.
-    constexpr double kStep = 1.06;
-    std::vector<double> safety = unlimited.out_.safety;
-    for (bool some_less = true; some_less;) {
-      MEDLEY_TRY(const bool found, possible(safety));
-      if (!found) {
-        out_.safety = std::move(safety);
-        break;
-      }
-      some_less = false;
-      for (double& of : safety) {
-        some_less = some_less || of < 1;
-        of *= kStep;
+    safety = counted(low);
+    for (std::size_t g = 0; g < safety.size() && safety.size() > 1; ++g) {
+      const double less = std::exchange(safety[g], from[g]);
+      if (less < from[g]) {
+        MEDLEY_TRY(const Plan::Outcome there, possible(safety));
+        if (there != Plan::Outcome::kFound)
+          safety[g] = less;
       }
     }
-    return std::move(out_);
+    return plan_with(safety);
   }
 
   // Whether some of these demands are planned for other hours than they were.
@@ -812,7 +815,7 @@ class Calibration {
       if (any(group) && std::find(groups.begin(), groups.end(), group) == groups.end())
         groups.push_back(std::move(group));
     };
-    if (all_alike_)
+    if (proof_.loosen == ProofOptions::Loosen::kAlike)
       return groups;
     for (std::size_t p = 0; p < types_.size(); ++p) {
       std::vector<bool> served(demands, false);
@@ -920,7 +923,7 @@ class Calibration {
   const PlanOptions& options_;
   const ProofOptions& proof_;
   Proven out_;
-  bool all_alike_ = false;         // loosens all demands together only
+  std::optional<Proven::Nearest> nearest_;  // of all rounds
   bool estimate_refused_ = false;  // by the program with all demands as they are there is no fleet
   std::vector<std::pair<std::vector<int>, std::vector<std::vector<int>>>> refused_;
 };

@@ -42,8 +42,11 @@ struct ProofOptions {
   // in which a demand has too few to tell its share to within a point is repeated on other seeds.
   double requests = 24000;
   bool failures = true;
-  bool loosen = true;      // also count demands for less, while that is cheaper and keeps all
+  // Also count demands for less, while that is cheaper and keeps all: all alike, or each, too.
+  enum class Loosen { kNot, kAlike, kEach };
+  Loosen loosen = Loosen::kEach;
   bool neighbours = true;  // also look at one replica less and one more
+  bool fresh = true;       // also on fresh seeds
 };
 
 // Where nobody asks for anything (jobs alone) there is nothing to simulate and the proof is empty.
@@ -77,6 +80,9 @@ struct BelowPromise {
 std::vector<BelowPromise> below_promise(const data::Requirements& requirements,
                                         const Proof& promise, const Proof& fresh);
 
+// Counted for so much less, a demand takes a replica and no more of any size.
+inline constexpr double kNextToNothing = 1e-6;
+
 // The cheapest plan, with fewer kinds of pools where that costs next to nothing (half a percent): a
 // spare of another kind saves watts and makes work. Replicas that are held are left alone.
 Result<Plan> cheapest_of_few_kinds(const data::Requirements& requirements,
@@ -86,12 +92,19 @@ Result<Plan> cheapest_of_few_kinds(const data::Requirements& requirements,
 // A plan and the program that it is the cheapest of, calibrated by simulation (decision 0072): each
 // demand is counted for more, until what the program finds keeps every promise, and then for less,
 // as long as what it finds is cheaper and still does. Where limits leave no fleet, demands are
-// counted for less before that is said: the outcome is kInfeasible where simulation agrees with
-// none of what there is then, and the factors are those of the fleet that would do without limits,
-// by which what is in the way is told (infeasible.h). The factors are of demands, not of devices,
-// so they say as much of fleets that were not simulated: comparisons are made by this program.
+// counted for just so much less that they leave one, and simulation decides of it (decision 0078).
+// The factors are of demands, not of devices, so they say as much of fleets that were not
+// simulated: comparisons are made by this program.
 struct Proven {
   Plan plan;
+  // Where no fleet can be and simulation said so: of the fleets that the limits leave the one that
+  // comes nearest. Empty where they leave none, however few requests there were.
+  struct Nearest {
+    Plan plan;
+    Proof proof;
+    double misses_by = 0;  // of the demand that it keeps least of: what is asked less what is kept
+  };
+  std::optional<Nearest> nearest;
   Proof proof;                 // on the seeds it was made with
   Proof fresh;                 // on seeds of its own
   std::vector<double> safety;  // by demand: how much larger than it is the program takes it to be

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "data/testing_shared.h"
 #include "plan/infeasible.h"
 #include "plan/proof.h"
 #include "plan/study.h"
@@ -73,6 +74,7 @@ TEST(PlanProof, WhatComesWhereADemandIsServedWhenSomethingIsLostCountsForMoreToo
 site: {zone: hq, pue: 1.4}
 zones: {edge: {power_limit_kw: 2}}
 labels: {public: {zones: any}, patient: {zones: [edge]}}
+default_label: public
 demands:
   - {name: ward, label: patient, model: llama-3.1-8b, rate_per_s: 0.5, ttft_s: 2, tpot_s: 80ms, prompt_tokens: {median: 500, sigma: 0.5, max: 2000}, output_tokens: {median: 100, sigma: 0.5, max: 400}}
   - {name: web, label: public, model: llama-3.1-8b, rate_per_s: 4, ttft_s: 2, tpot_s: 80ms, prompt_tokens: {median: 500, sigma: 0.5, max: 2000}, output_tokens: {median: 100, sigma: 0.5, max: 400}}
@@ -116,14 +118,90 @@ devices: [{device: h100_sxm, price: 28000, widths: [1]STOCK}]
   }
   const Made less = with("", fmt::format(", stock: {}", replicas - 1), "");
   EXPECT_EQ(less.proven.plan.outcome, Plan::Outcome::kInfeasible);
-  // What is in the way is told by the factors with which there would be a fleet.
-  const auto conflict = conflict_in(less.requirements, test_catalog(), less.proven.safety);
+  // All that the limit leaves was simulated.
+  ASSERT_TRUE(less.proven.nearest.has_value());
+  EXPECT_EQ(less.proven.nearest->plan.replicas[0], replicas - 1);
+  const auto conflict = conflict_in(less.requirements, test_catalog(), &less.proven);
   ASSERT_TRUE(conflict.ok());
-  EXPECT_TRUE(std::any_of(
-      conflict->relaxations.begin(), conflict->relaxations.end(), [&](const Relaxation& of) {
-        return of.what ==
-               fmt::format("stock of h100_sxm: {} devices in place of {}", replicas, replicas - 1);
-      }));
+  EXPECT_EQ(conflict->ground, Conflict::Ground::kSimulated);
+  EXPECT_LT(conflict->nearest->kept[0].value_or(1), 0.9);
+  bool told = false;
+  for (const Relaxation& of : conflict->relaxations) {
+    EXPECT_TRUE(of.simulated) << of.what;
+    told = told || of.what == fmt::format("stock of h100_sxm: {} devices in place of {}", replicas,
+                                          replicas - 1);
+  }
+  EXPECT_TRUE(told);
+}
+
+TEST(PlanProof, WhereFewPromisesAreAskedForAFleetMayBeFarSmallerThanItsEstimate) {
+  const auto with = [](const std::string& attain, int stock) {
+    return made(
+        "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 300, prompt_tokens: 500, "
+        "output_tokens: 200, ttft_s: 3, tpot_s: 60ms, attain: " +
+            attain + "}]\ndevices: [{device: h100_sxm, price: 28000, widths: [1], stock: " +
+            std::to_string(stock) + "}]\n",
+        {.neighbours = false});
+  };
+  const Made few = with("0.1", 3);
+  ASSERT_EQ(few.proven.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_TRUE(few.proven.agreed);
+  EXPECT_LT(few.proven.safety[0], 0.4);
+  EXPECT_LE(few.proven.plan.replicas[0], 3);
+  // And of all of them no such fleet keeps enough, which is simulated and not believed.
+  const Made most = with("0.9", 3);
+  ASSERT_EQ(most.proven.plan.outcome, Plan::Outcome::kInfeasible);
+  ASSERT_TRUE(most.proven.nearest.has_value());
+  EXPECT_EQ(most.proven.nearest->plan.replicas[0], 3);
+  EXPECT_LT(most.proven.nearest->proof.whole[0].share().value_or(1), 0.9);
+}
+
+TEST(PlanProof, ADemandThatHasRoomIsNotCountedForLessBesideOneThatHasNone) {
+  // Only the one in the small room is in its limit's way.
+  const Made plan = made(R"(
+site: {zone: here}
+zones: {room: {power_limit_kw: 1.6}}
+labels: {free: {zones: [here]}, held: {zones: [room]}}
+default_label: free
+demands:
+  - {name: wide, label: free, model: llama-3.1-8b, rate_per_s: 60, prompt_tokens: 500, output_tokens: 200, ttft_s: 3, tpot_s: 60ms}
+  - {name: tight, label: held, model: llama-3.1-8b, rate_per_s: 100, prompt_tokens: 500, output_tokens: 200, ttft_s: 3, tpot_s: 60ms}
+devices: [{device: h100_sxm, price: 28000, widths: [1], zones: [here, room]}]
+)",
+                         {.neighbours = false});
+  ASSERT_EQ(plan.proven.plan.outcome, Plan::Outcome::kInfeasible);
+  ASSERT_TRUE(plan.proven.nearest.has_value());
+  EXPECT_GE(plan.proven.nearest->proof.whole[0].share().value_or(0), 0.97);
+  EXPECT_LT(plan.proven.nearest->proof.whole[1].share().value_or(1), 0.97);
+}
+
+TEST(PlanProof, WhatIsSaidToHelpDoes) {
+  const std::string desk =
+      "site: {zone: here, power_limit_kw: POWER}\n"
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 60, attain: 0.95, ttft_s: 3, "
+      "tpot_s: 60ms, prompt_tokens: {median: 500, sigma: 0.5, max: 4000}, "
+      "output_tokens: {median: 200, sigma: 0.5, max: 1000}}]\n"
+      "devices: [{device: h100_sxm, price: 28000, widths: [1]}]\n"
+      "money: {budget: 1000000}\nredundancy: replica\n";
+  const auto with = [&](const std::string& power) {
+    std::string text = desk;
+    text.replace(text.find("POWER"), 5, power);
+    return made(text, {.neighbours = false});
+  };
+  const Made none = with("1.5");
+  ASSERT_EQ(none.proven.plan.outcome, Plan::Outcome::kInfeasible);
+  const auto conflict = conflict_in(none.requirements, test_catalog(), &none.proven);
+  ASSERT_TRUE(conflict.ok());
+  double power = 0;
+  for (const Relaxation& of : conflict->relaxations) {
+    EXPECT_TRUE(of.simulated) << of.what;
+    if (of.cost)
+      std::sscanf(of.what.c_str(), "power in here: %lf kW", &power);
+  }
+  ASSERT_GT(power, 1.5);
+  const Made enough = with(fmt::format("{}", power));
+  EXPECT_EQ(enough.proven.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_TRUE(enough.proven.agreed);
 }
 
 TEST(PlanProof, NoReplicaCouldBeSpared) {
@@ -337,7 +415,7 @@ TEST(PlanProof, BatchThatDoesNotKeepPaceIsSeen) {
 }
 
 TEST(PlanProof, ATraceOfDaysIsSimulatedAtTheRateOfTheHour) {
-  const std::string path = testing::TempDir() + "/plan_proof_two_days.csv";
+  const std::string path = data::own_temporary("plan_proof_two_days.csv");
   std::string trace = "arrived_s,prompt_tokens,output_tokens\n";
   for (int at = 0; at <= 2 * 86400; at += at / 3600 % 24 >= 8 && at / 3600 % 24 < 18 ? 1 : 60)
     trace += fmt::format("{},300,50\n", at);

@@ -52,6 +52,8 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
       }
       pool["lent_by_hour"] = std::move(lent);
     }
+    if (const std::string text = perf::schedule_text(type.pool); !text.empty())
+      pool["token_window"] = text;
     pools.push_back(std::move(pool));
   }
   for (const auto& [place, count] : plan.nodes) {
@@ -286,14 +288,29 @@ std::string to_json(const data::Requirements& requirements, const Conflict& conf
   for (const std::string& element : conflict.elements)
     elements.push_back(json::value(element));
   for (const Relaxation& of : conflict.relaxations)
-    relaxations.push_back({{"what", of.what}, {"a_year", or_null(of.cost)}});
+    relaxations.push_back({{"what", of.what},
+                           {"a_year", or_null(of.cost)},
+                           {"none", of.none.empty() ? json::value(nullptr) : json::value(of.none)},
+                           {"simulated", of.simulated}});
   json::object out{{"name", requirements.name},
                    {"currency", requirements.frame.site.currency},
                    {"found", false},
+                   {"because", name_of(conflict.ground)},
                    {"conflict", std::move(elements)},
                    {"relaxations", std::move(relaxations)}};
   if (!conflict.reason.empty())
     out["reason"] = conflict.reason;
+  if (conflict.nearest) {
+    json::array demands;
+    for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
+      demands.push_back({{"demand", requirements.demands[g].name},
+                         {"asked", requirements.demands[g].attain},
+                         {"kept", or_null(conflict.nearest->kept[g])}});
+    }
+    out["nearest"] = json::object{{"fleet", conflict.nearest->fleet},
+                                  {"a_year", conflict.nearest->cost},
+                                  {"demands", std::move(demands)}};
+  }
   return json::serialize(out);
 }
 

@@ -158,12 +158,18 @@ devices:
   EXPECT_FALSE(truth.batched->reaches());
   ASSERT_TRUE(truth.scheduled->reaches());
   // One user alone pays for all slots; as planned they are neither empty nor full.
-  const PoolType& lpu = made.pools.types[0];
-  EXPECT_NEAR(truth.scheduled->joules_alone, lpu.idle_w / truth.scheduled->fastest, 1e-9);
+  double alone_w = 0, planned_w = 0;
+  for (std::size_t p = 0; p < made.pools.types.size(); ++p) {
+    const PoolType& type = made.pools.types[p];
+    if (type.pool.name == truth.scheduled->pool)
+      alone_w = type.idle_w;
+    if (type.pool.device == "groq_lpu_v1")
+      planned_w += type.idle_w * made.chosen.plan.replicas[p];
+  }
+  EXPECT_NEAR(truth.scheduled->joules_alone, alone_w / truth.scheduled->fastest, 1e-9);
   EXPECT_GT(truth.scheduled->joules_alone, 5 * *truth.scheduled->joules_full);
   ASSERT_TRUE(truth.scheduled->joules_planned.has_value());
-  EXPECT_NEAR(*truth.scheduled->joules_planned,
-              lpu.idle_w * made.chosen.plan.replicas[0] / (10 * 200), 1e-6);
+  EXPECT_NEAR(*truth.scheduled->joules_planned, planned_w / (10 * 200), 1e-6);
 }
 
 TEST(PlanStudy, JobsAloneHaveNothingToSimulate) {

@@ -145,6 +145,8 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"steps", pool.steps},
         {"extrapolated_steps", pool.extrapolated_steps},
         {"reused_prompt_tokens", pool.reused_tokens}});
+    if (const std::string text = perf::schedule_text(facts); !text.empty())
+      pools.back().as_object()["token_window"] = text;
   }
   out["pools"] = std::move(pools);
   return data::json_text(out);

@@ -24,6 +24,33 @@ test('a schedule adds up and is the same twice', async (t) => {
   assert.ok(Math.abs(report.joules_per_token - (report.watts * report.token_window_s) / report.streams) < 1e-9);
 });
 
+test('a fleet that names device and model is timed by its compiled schedule', async (t) => {
+  const files = folder(t);
+  const compiled = JSON.parse((await medley('compile', 'llama-3.1-8b', '--target', 'groqchip1', '-o', 'json')).out);
+  const pools = 'pools: [{name: voice, device: groq_lpu_v1, model: llama-3.1-8b, precision: int8}]';
+  const scenario = files.write('s.yaml', `${pools}
+workload: {requests: 20, rate_per_s: 2, prompt_tokens: 100, output_tokens: 50}
+mix: {model: llama-3.1-8b}
+`);
+  const run = await medley('simulate', scenario, '-o', 'json');
+  assert.equal(run.status, 0, run.err);
+  const report = JSON.parse(run.out);
+  assert.ok(compiled.fleet_token_s > compiled.token_s);
+  assert.ok(Math.abs(report.tpot_s.p50 / compiled.fleet_token_s - 1) < 1e-6, `${report.tpot_s.p50} ${compiled.fleet_token_s}`);
+  assert.match(report.pools[0].token_window, /compiled for groqchip1 on 72 chips, .* by published speeds alone 1339 us/);
+  assert.match((await medley('simulate', scenario)).out, /^voice: token window 1283 us: 201 us compiled for groqchip1/m);
+});
+
+test("a processor's schedule is drawn by operation and time", async (t) => {
+  const files = folder(t);
+  const run = await medley('compile', 'builtin', '--target', 'cpu', '--context', '64', '--svg', files.file('cpu.svg'));
+  assert.equal(run.status, 0, run.err);
+  const picture = fs.readFileSync(files.file('cpu.svg'), 'utf8');
+  for (const what of ['layers', 'computes', 'attend', 'gate, up', 'one token: ', 'choose'])
+    assert.ok(picture.includes(what), what);
+  assert.match(picture, /layer \d+ of \d+: [\d.]+ µs/);
+});
+
 test('chips that find no use are told', async () => {
   const line = ['compile', 'llama-3.2-1b', '--target', 'groqchip1', '--chips', '1000'];
   const report = JSON.parse((await medley(...line, '-o', 'json')).out);

@@ -5,6 +5,7 @@
 #include "engine/emulated/filler.h"
 #include "engine/manual_loop.h"
 #include "perf/linear.h"
+#include "perf/perf_model.h"
 
 namespace medley::engine {
 namespace {
@@ -112,6 +113,44 @@ TEST_F(EmulatedEngineTest, TokensComeWhenTheVirtualReplicaSays) {
   EXPECT_TRUE(heard.told == expected);
   EXPECT_EQ(heard.endings.size(), 5U);
   EXPECT_EQ(heard.endings.at(RequestId(1)).output_tokens, Tokens(6));
+}
+
+// A token of 1.5 ms, of which 0.5 ms are beyond the schedule; a prompt of three chunks.
+TEST_F(EmulatedEngineTest, AChipReplaysTheWindowOfItsCompiledSchedule) {
+  pool_.accelerator.emplace();
+  pool_.accelerator->kind = AcceleratorKind::kLpu;
+  CompiledSchedule schedule;
+  schedule.chips = 8;
+  schedule.streams = 4;
+  schedule.context = 1024;
+  schedule.layers = 10;
+  schedule.token_s = 1e-3;
+  schedule.interval_s = 1e-4;
+  schedule.chunk_tokens = 16;
+  schedule.chunk_s = 1.2e-3;
+  schedule.chunk_interval_s = 3e-4;
+  schedule.beyond_layer_s = 5e-5;
+  pool_.schedule = schedule;
+  auto model = perf::make_pool_model(pool_);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  model_ = *std::move(model);
+  const double window_s = model_.steps->step({.decodes = 1}).time.value();
+  EXPECT_DOUBLE_EQ(window_s, 1.5e-3);
+
+  EmulatedEngine emulated = engine();
+  Heard heard(loop_);
+  emulated.start(generation(1, 40, 5), heard);
+  loop_.call_at(Instant(4ms), replica::Phase::kArrival, 2,
+                [&] { emulated.start(generation(2, 100, 3), heard); });
+  EXPECT_TRUE(loop_.run_until_idle());
+  std::vector<double> first;
+  for (const Told& told : heard.told) {
+    if (told.request == RequestId(1))
+      first.push_back(told.at_s);
+  }
+  ASSERT_EQ(first.size(), 5U);
+  for (std::size_t i = 1; i < first.size(); ++i)
+    EXPECT_NEAR(first[i] - first[i - 1], window_s, 1e-8) << "whoever else is there";
 }
 
 // Rings two milliseconds late, as a busy machine does.

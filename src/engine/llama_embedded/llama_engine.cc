@@ -48,10 +48,20 @@ ContextShape shape_of(const Pool& pool, const Capacity& capacity) {
           .half_kv = !pool.engine.full_kv};
 }
 
+struct PreloadedModel final : Preloaded {
+  explicit PreloadedModel(ModelHandle of) : model(std::move(of)) {}
+  ModelHandle model;
+};
+
 class LlamaEngine final : public ThreadedEngine {
  public:
   static Result<std::unique_ptr<Engine>> make(const EngineContext& context) {
-    MEDLEY_TRY(ModelHandle model, load_model(context.pool.model_path));
+    ModelHandle model;
+    if (auto* preloaded = dynamic_cast<PreloadedModel*>(context.preloaded.get())) {
+      model = std::move(preloaded->model);
+    } else {
+      MEDLEY_TRY(model, load_model(context.pool.model_path));
+    }
     Wishes wishes = wishes_of(context.pool);
     if (const int most = context.model.max_running; most > 0) {
       wishes.sequences = std::min(wishes.sequences, most);
@@ -178,10 +188,10 @@ Result<std::unique_ptr<Engine>> make_llama_engine(const EngineContext& context) 
 
 Result<MeasuredSpeed> measure(const Pool& pool) {
   using std::chrono::milliseconds;
-  MEDLEY_TRY(const ModelHandle model, load_model(pool.model_path));
+  MEDLEY_TRY(ModelHandle model, load_model(pool.model_path));
   const Capacity capacity = fit_capacity(wishes_of(pool), *model);
   const ContextShape shape = shape_of(pool, capacity);
-  MEDLEY_TRY(const ContextHandle context, make_context(*model, shape, nullptr, nullptr));
+  MEDLEY_TRY(ContextHandle context, make_context(*model, shape, nullptr, nullptr));
   Bench bench(*model, *context, shape);
 
   // The first step of each shape builds its graph; a short one also tells how long a prompt we can
@@ -210,6 +220,7 @@ Result<MeasuredSpeed> measure(const Pool& pool) {
   const double per_sequence = std::max(std::min(slope, 0.99 * together / sequences), 0.01 * alone);
   const double per_step = std::max(alone - per_sequence, 0.01 * alone);
   const double whole_prompt = summarise(std::move(prefill_s)).p50;
+  context.reset();  // before its model may go
   return MeasuredSpeed{
       .per_step = Seconds(per_step),
       .per_sequence_step = Seconds(per_sequence),
@@ -217,17 +228,18 @@ Result<MeasuredSpeed> measure(const Pool& pool) {
       .max_running = capacity.sequences,
       .max_context = capacity.context_tokens,
       .prefill_chunk = shape.step_tokens,
+      .preloaded = std::make_shared<PreloadedModel>(std::move(model)),
   };
 }
 
 Result<ReadingSpeed> measure_reading(const Pool& pool, long long context_tokens) {
   using std::chrono::milliseconds;
-  MEDLEY_TRY(const ModelHandle model, load_model(pool.model_path));
+  MEDLEY_TRY(ModelHandle model, load_model(pool.model_path));
   Wishes wishes = wishes_of(pool);
   wishes.context_tokens = context_tokens;
   const Capacity capacity = fit_capacity(wishes, *model);
   const ContextShape shape = shape_of(pool, capacity);
-  MEDLEY_TRY(const ContextHandle context, make_context(*model, shape, nullptr, nullptr));
+  MEDLEY_TRY(ContextHandle context, make_context(*model, shape, nullptr, nullptr));
   Bench bench(*model, *context, shape);
   MEDLEY_TRY(const double short_s, bench.decode_step(1, milliseconds(20)));
   std::vector<double> per_token;
@@ -240,8 +252,10 @@ Result<ReadingSpeed> measure_reading(const Pool& pool, long long context_tokens)
     MEDLEY_CHECK(state.positions == read);
     per_token.push_back(std::chrono::duration<double>(Clock::now() - begin).count() / read);
   }
+  context.reset();  // before its model may go
   return ReadingSpeed{.per_step = Seconds(short_s),
-                      .per_token = Seconds(summarise(std::move(per_token)).p50)};
+                      .per_token = Seconds(summarise(std::move(per_token)).p50),
+                      .preloaded = std::make_shared<PreloadedModel>(std::move(model))};
 }
 
 }  // namespace medley::engine::llama_embedded

@@ -31,6 +31,7 @@ struct MeasuredSpeed {
   int max_running = 0;          // sequences at once
   long long max_context = 0;    // tokens of one, prompt and answer
   long long prefill_chunk = 0;  // tokens that one step takes at most
+  std::shared_ptr<Preloaded> preloaded;
 };
 
 // Loads the model and runs a few steps: at most a third of a second where a step takes
@@ -42,6 +43,7 @@ Result<MeasuredSpeed> measure(const Pool& pool);
 // per_token.
 struct ReadingSpeed {
   Seconds per_step, per_token;
+  std::shared_ptr<Preloaded> preloaded;
 };
 
 // The same for a pool that only reads, with a cache of that many tokens: about a third of a second.

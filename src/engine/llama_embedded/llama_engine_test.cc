@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -184,7 +183,7 @@ std::string error_for(const std::string& path) {
 }
 
 std::string written(const std::string& name, const std::string& bytes) {
-  const std::string path = testing::TempDir() + std::to_string(getpid()) + "_" + name;
+  const std::string path = data::own_temporary(name);
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "engine/stepper.h"
 #include "engine/testing_local.h"
@@ -59,7 +58,6 @@ struct File {
     const Status written = lpu::synthesise(shape, path);
     MEDLEY_CHECK(written.ok(), written.ok() ? "" : written.error().message);
   }
-  ~File() { std::remove(path.c_str()); }
   std::string path;
 };
 

@@ -12,11 +12,10 @@ namespace medley::engine::static_schedule {
 
 using lpu::cpu::Machine;
 
-Rotation::Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace, Beats& beats)
+Rotation::Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace)
     : machine_(machine),
       codec_(codec),
       pace_(std::move(pace)),
-      beats_(beats),
       slots_(static_cast<std::size_t>(machine.slots())),
       logits_(static_cast<std::size_t>(machine.vocabulary())) {
   MEDLEY_CHECK(pace_.window.count() > 0 && pace_.ahead >= 1);
@@ -121,11 +120,8 @@ void Rotation::decode(std::size_t slot, std::vector<Happening>& happenings) {
   const Clock::time_point due = stream.due;
   stream.due += pace_.window;
   machine_.run(static_cast<int>(slot), *stream.next, stream.fed++);
-  choose(slot, due, happenings);
   // The beat stays where it was due, whatever comes late.
-  beats_.all.fetch_add(1, std::memory_order_relaxed);
-  if (pace_.now() > due)
-    beats_.missed.fetch_add(1, std::memory_order_relaxed);
+  choose(slot, due, happenings);
 }
 
 std::optional<std::size_t> Rotation::next_prompt() const {
@@ -191,6 +187,7 @@ std::optional<Rotation::Clock::time_point> Rotation::first_due() const {
 void Rotation::choose(std::size_t slot, std::optional<Clock::time_point> due,
                       std::vector<Happening>& happenings) {
   Stream& stream = *slots_[slot];
+  const bool has_beat = stream.next.has_value();
   int token = 0;
   if (stream.temperature <= 0) {
     token = machine_.choice();
@@ -206,6 +203,8 @@ void Rotation::choose(std::size_t slot, std::optional<Clock::time_point> due,
   const bool over = stream.answer.add(piece, happenings);
   for (std::size_t i = said; i < happenings.size(); ++i) {
     happenings[i].due = due;
+    if (has_beat)
+      happenings[i].keeps_beat_until = *due + pace_.window;
     if (auto* ending = std::get_if<Ending>(&happenings[i].what))
       ending->handed_over = stream.handed_over;
   }

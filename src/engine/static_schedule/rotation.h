@@ -3,8 +3,8 @@
 //
 // Tokens are told with the beat that they are due on, and computed up to `ahead` windows before it:
 // what takes the core away for less than that delays none. Whoever hears them lets them go when
-// their time has come (engine/threaded_engine.h). A token that is computed after its beat has
-// missed it; that is counted, and it comes as soon as it is there.
+// their time has come (engine/threaded_engine.h). A token that is computed after its beat comes as
+// soon as it is there. Who hears it within the window that its beat begins has it in time.
 #pragma once
 
 #include <chrono>
@@ -17,14 +17,13 @@
 
 #include "base/prng.h"
 #include "engine/answer.h"
-#include "engine/static_schedule/beats.h"
 #include "engine/text_codec.h"
 #include "engine/threaded_engine.h"
 #include "lpu/cpu/machine.h"
 
 namespace medley::engine::static_schedule {
 
-// Not thread-safe, but for the counts of `beats`.
+// Not thread-safe.
 class Rotation final : public Worker {
  public:
   using Clock = std::chrono::steady_clock;
@@ -36,7 +35,7 @@ class Rotation final : public Worker {
     std::function<Clock::time_point()> now = &Clock::now;
   };
   // All references outlive it.
-  Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace, Beats& beats);
+  Rotation(lpu::cpu::Machine& machine, const TextCodec& codec, Pace pace);
 
   void enter() override { machine_.enter(); }
   void add(Job job, std::vector<Happening>& happenings) override;
@@ -84,7 +83,8 @@ class Rotation final : public Worker {
   int read_prompt(std::size_t slot, Clock::time_point end, std::vector<Happening>& happenings);
   // Of the first token of a stream, which is there now. Empty: nobody else has a beat to share.
   std::optional<Clock::time_point> first_due() const;
-  // The token that follows, due then. Frees the slot where it is the last.
+  // The token that follows, due then; the first of a stream has no beat to keep. Frees the slot
+  // where it is the last.
   void choose(std::size_t slot, std::optional<Clock::time_point> due,
               std::vector<Happening>& happenings);
   void release(std::size_t slot);
@@ -92,7 +92,6 @@ class Rotation final : public Worker {
   lpu::cpu::Machine& machine_;
   const TextCodec& codec_;
   const Pace pace_;
-  Beats& beats_;
   std::deque<Waiting> waiting_;
   std::vector<std::optional<Stream>> slots_;
   std::size_t running_ = 0;

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "engine/static_schedule/kv_copy.h"
 #include "lpu/testing_models.h"
 
 namespace medley::engine::static_schedule {
@@ -55,12 +56,13 @@ class RotationTest : public testing::Test {
                       Rotation::Pace{.window = milliseconds(10),
                                      .prompt_token = milliseconds(1),
                                      .ahead = 4,
-                                     .now = [this] { return now_ += tick_; }},
-                      beats_);
+                                     .now = [this] { return now_ += tick_; }});
   }
 
-  void add(std::uint64_t number, std::size_t prompt_tokens, long long max_tokens) {
+  void add(std::uint64_t number, std::size_t prompt_tokens, long long max_tokens,
+           std::shared_ptr<const KvState> read = nullptr) {
     Job job{.number = number};
+    job.generation.read = std::move(read);
     job.generation.prompt.assign(prompt_tokens, 'a');
     job.generation.max_tokens = Tokens(max_tokens);
     std::vector<Happening> happenings;
@@ -82,8 +84,15 @@ class RotationTest : public testing::Test {
     for (const Happening& happening : happenings) {
       if (std::holds_alternative<NewText>(happening.what))
         dues_[happening.job].push_back(happening.due ? milliseconds_at(*happening.due) : -1);
-      if (std::holds_alternative<Ending>(happening.what))
+      if (std::holds_alternative<NewText>(happening.what) && happening.keeps_beat_until) {
+        EXPECT_EQ(*happening.keeps_beat_until, *happening.due + milliseconds(10)) << "a window";
+        ++beats_;
+        missed_ += now_ > *happening.keeps_beat_until ? 1 : 0;
+      }
+      if (const auto* ending = std::get_if<Ending>(&happening.what)) {
         ended_.push_back(happening.job);
+        handed_over_ = ending->handed_over;
+      }
     }
   }
   // The first stream's first token comes at 0 and is told at once.
@@ -94,12 +103,13 @@ class RotationTest : public testing::Test {
   Time now_;
   milliseconds tick_{0};  // from one look at the clock to the next
   SlowCodec codec_{now_, microseconds(100)};
-  Beats beats_;
+  int beats_ = 0, missed_ = 0;  // as if each token were heard as soon as it is told
   std::unique_ptr<lpu::TestModel> model_ = lpu::test_model({});
   std::unique_ptr<Machine> machine_;
   std::optional<Rotation> rotation_;
   std::map<std::uint64_t, std::vector<double>> dues_;  // of each token; -1: at once
   std::vector<std::uint64_t> ended_;
+  std::optional<Tokens> handed_over_;  // of the last that ended
 };
 
 TEST_F(RotationTest, ComputesTokensAheadAndTellsEachWithItsBeat) {
@@ -111,8 +121,8 @@ TEST_F(RotationTest, ComputesTokensAheadAndTellsEachWithItsBeat) {
   now_ = *rotation_->rests_until();
   work();
   EXPECT_EQ(dues_[1].back(), 50);
-  EXPECT_EQ(beats_.all, 5U);
-  EXPECT_EQ(beats_.missed, 0U);
+  EXPECT_EQ(beats_, 5) << "all but the first, which comes with its prompt";
+  EXPECT_EQ(missed_, 0);
 }
 
 TEST_F(RotationTest, MissesNoBeatWhileTheCoreIsAwayForLessThanItIsAhead) {
@@ -120,16 +130,16 @@ TEST_F(RotationTest, MissesNoBeatWhileTheCoreIsAwayForLessThanItIsAhead) {
   work();
   now_ += milliseconds(39);
   work();
-  EXPECT_EQ(beats_.missed, 0U);
+  EXPECT_EQ(missed_, 0);
   EXPECT_EQ(dues_[1].size(), 8U);
 }
 
-TEST_F(RotationTest, CountsEachTokenThatComesAfterItsBeat) {
+TEST_F(RotationTest, TellsEachTokenThatComesAfterItsBeatAtOnce) {
   add(1, 3, 100);
   work();  // up to 40 ms
   now_ = Time(milliseconds(65));
   work();
-  EXPECT_EQ(beats_.missed, 2U) << "50 and 60";
+  EXPECT_EQ(missed_, 1) << "50; there is still time for 60";
   EXPECT_EQ(dues_[1].back(), 100) << "the beat stays where it was";
 }
 
@@ -172,6 +182,37 @@ TEST_F(RotationTest, ReadsNoMoreOfAPromptThanEndsBeforeAStreamGoesOn) {
   // Looks at 2, 4 (6 ms are left until 10), 6, 8 (2 ms) and 10 ms.
   EXPECT_EQ(step().prompt_tokens, 8);
   EXPECT_EQ(step().decodes, 1);
+}
+
+TEST_F(RotationTest, GoesOnFromACacheOfAnotherEngine) {
+  add(1, 3, 200);
+  work();
+  add(2, 100, 2, std::make_shared<const KvState>(read_kv(*machine_, 0, 99)));
+  tick_ = milliseconds(2);
+  now_ = Time(milliseconds(0));
+  // By pieces, as prompts are read: 6 ms are left, then 2, until the other stream goes on.
+  EXPECT_EQ(step().prompt_tokens, 0);
+  EXPECT_EQ(step().decodes, 1);
+  int read = 0;
+  while (ended_.empty())
+    read += step().prompt_tokens;
+  EXPECT_EQ(read, 1) << "the last token is its own";
+  EXPECT_EQ(handed_over_, Tokens(99));
+  EXPECT_EQ(dues_[2].size(), 2U);
+}
+
+TEST_F(RotationTest, ReadsItselfWhatACacheIsNoPartOf) {
+  KvState deeper = read_kv(*machine_, 0, 19);
+  ++deeper.layers;
+  const KvState whole = read_kv(*machine_, 0, 20);  // nothing is left to begin the answer with
+  for (const KvState& state : {deeper, whole}) {
+    add(1, 20, 1, std::make_shared<const KvState>(state));
+    int read = 0;
+    while (!rotation_->idle())
+      read += step().prompt_tokens;
+    EXPECT_EQ(read, 20);
+    EXPECT_FALSE(handed_over_);
+  }
 }
 
 TEST_F(RotationTest, TakesWhoWaitsAsSoonAsASlotIsFree) {

@@ -57,6 +57,11 @@ struct Loaded {
   double token_s = 0, prompt_token_s = 0;  // with a full context
 };
 
+struct PreloadedMachine final : Preloaded {
+  explicit PreloadedMachine(Loaded of) : loaded(std::move(of)) {}
+  Loaded loaded;
+};
+
 // How often a machine is looked at, and how far apart: its neighbours come and go. Large models are
 // looked at less, for no longer than that in all.
 constexpr int kLooks = 5;
@@ -158,7 +163,7 @@ class StaticEngine final : public ThreadedEngine {
     const Rotation::Pace pace{.window = duration(rotation.step_s),
                               .prompt_token = duration(loaded.prompt_token_s),
                               .ahead = context.pool.engine.run_ahead};
-    begin(std::make_unique<Rotation>(*machine_, *codec_, pace, beats_));
+    begin(std::make_unique<Rotation>(*machine_, *codec_, pace));
   }
   ~StaticEngine() override { stop(); }
 
@@ -167,22 +172,26 @@ class StaticEngine final : public ThreadedEngine {
   }
   LoadSignal load() const override {
     LoadSignal signal = ThreadedEngine::load();
-    signal.beats = beats_.all.load(std::memory_order_relaxed);
-    signal.missed_beats = beats_.missed.load(std::memory_order_relaxed);
+    signal.beats = beats().all;
+    signal.missed_beats = beats().missed;
     return signal;
   }
 
  private:
   const std::unique_ptr<Machine> machine_;
   const std::unique_ptr<TextCodec> codec_;
-  Beats beats_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_static_engine(const EngineContext& context,
                                                    std::unique_ptr<TextCodec> codec) {
-  MEDLEY_TRY(Loaded loaded, load(context.pool));
+  Loaded loaded;
+  if (auto* preloaded = dynamic_cast<PreloadedMachine*>(context.preloaded.get())) {
+    loaded = std::move(preloaded->loaded);
+  } else {
+    MEDLEY_TRY(loaded, load(context.pool));
+  }
   if (codec->vocabulary() != loaded.machine->vocabulary()) {
     return Error{
         ErrorCode::kInvalid,
@@ -202,13 +211,17 @@ Result<std::unique_ptr<Engine>> make_static_engine(const EngineContext& context,
 }
 
 Result<MeasuredPace> measure(const Pool& pool) {
-  MEDLEY_TRY(const Loaded loaded, load(pool));
+  MEDLEY_TRY(Loaded loaded, load(pool));
   MEDLEY_TRY(LinearConstants rotation, rotation_of(pool, loaded));
   rotation.ttft_error = pool.constants.error_bar;
   // As much as makes a promised gap (sched/promise.h) a window and that lateness.
   rotation.tpot_error = std::log1p(lateness_s() / rotation.step_s) / kPromiseDeviations;
-  return MeasuredPace{
-      .rotation = rotation, .slots = loaded.machine->slots(), .context = loaded.machine->context()};
+  MeasuredPace pace{.rotation = rotation,
+                    .slots = loaded.machine->slots(),
+                    .context = loaded.machine->context(),
+                    .preloaded = nullptr};
+  pace.preloaded = std::make_shared<PreloadedMachine>(std::move(loaded));
+  return pace;
 }
 
 }  // namespace medley::engine::static_schedule

@@ -24,6 +24,7 @@ struct MeasuredPace {
   LinearConstants rotation;  // perf::in_rotation
   int slots = 0;
   long long context = 0;
+  std::shared_ptr<Preloaded> preloaded;
 };
 Result<MeasuredPace> measure(const Pool& pool);
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 
 #include "engine/measure.h"
@@ -106,6 +107,37 @@ TEST(StaticEngine, MeasuresWhatThePoolCanDo) {
   EXPECT_EQ(rig.pool.measured->step_s, 2);
 }
 
+// The file is gone when the engine is made: it was read once.
+TEST(StaticEngine, IsMadeOfWhatWasLoadedToMeasureIt) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  const std::string copy = data::own_temporary("once.gguf");
+  std::filesystem::copy_file(*path, copy);
+  EngineRig rig(EngineType::kStaticSchedule, copy, 2);
+  rig.pool.engine.prefill = PrefillSpec{.from_tokens = 2};
+  auto preloaded = medley::engine::measure(rig.pool);
+  std::filesystem::remove(copy);
+  ASSERT_TRUE(preloaded.ok()) << preloaded.error().message;
+  EXPECT_FALSE(rig.make().ok());
+  const EngineContext context{.loop = rig.loop,
+                              .pool = rig.pool,
+                              .model = rig.model,
+                              .replica = ReplicaId(0),
+                              .preloaded = *preloaded};
+  auto engine = make_engine(context);
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  TextSink sink;
+  Generation generation = prompt(1, "Once upon a time", 60);
+  generation.prompt_tokens = (*engine)->count_prompt_tokens(generation).value();
+  (*engine)->start(generation, sink);
+  while (sink.over_ == 0)
+    ASSERT_TRUE(rig.pump());
+  EXPECT_EQ(sink.text_[1].substr(0, kStory.size()), kStory);
+  EXPECT_EQ((*engine)->load().prompts_handed_over, 1U);
+}
+
 TEST(StaticEngine, RefusesAWindowThatItsSlotsDoNotFit) {
   std::string why_not;
   const auto path = stories_model(why_not);
@@ -113,7 +145,7 @@ TEST(StaticEngine, RefusesAWindowThatItsSlotsDoNotFit) {
     GTEST_SKIP() << why_not;
   EngineRig rig(EngineType::kStaticSchedule, *path, 64);
   rig.pool.engine.token_window_s = 1e-6;
-  const Status measured = medley::engine::measure(rig.pool);
+  const auto measured = medley::engine::measure(rig.pool);
   ASSERT_FALSE(measured.ok());
   EXPECT_NE(measured.error().message.find("pool 'test': a token_window of 0.001 ms: the tokens of "
                                           "64 slots take"),

@@ -26,11 +26,14 @@ int Builder::allocate(int rows, int bytes, const std::vector<Operand>& avoid) {
   for (int i = 0; i < count; ++i) {
     const int place = (turn_ + i) % count;
     const auto [hemisphere, port, bank] = place_of(place);
-    const bool taken = std::any_of(avoid.begin(), avoid.end(), [&](const Operand& operand) {
+    // clang 14 (make fuzz) captures structured bindings only by name.
+    const auto here = [&, hemisphere = hemisphere, port = port,
+                       bank = bank](const Operand& operand) {
       const Buffer& b = buffers_[static_cast<std::size_t>(operand.buffer)];
       return b.hemisphere == hemisphere && b.bank == bank &&
              b.slice == stripe_slices(target_) + port * kWide;
-    });
+    };
+    const bool taken = std::any_of(avoid.begin(), avoid.end(), here);
     if (!taken) {
       chosen = place;
       break;

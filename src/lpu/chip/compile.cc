@@ -599,6 +599,15 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
         attempt(nodes * target.node_chips);
     }
   }
+  if (!best && options.chips > 0) {
+    // What the last group that was tried needs is no answer where another needs less.
+    CompileOptions fewest = options;
+    fewest.chips = 0;
+    MEDLEY_TRY(const Compiled compiled, compile(shape, target, fewest));
+    return fail(fmt::format("needs {} chips of {} in groups of {}, not {}",
+                            compiled.schedule.chips(), target.id, compiled.schedule.group,
+                            options.chips));
+  }
   if (!best)
     return *error;
   if (fastest.token_cycles < best->compiled().schedule.token_cycles)

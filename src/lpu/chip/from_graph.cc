@@ -1,5 +1,7 @@
 #include "lpu/chip/from_graph.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "lpu/model_file.h"
 
 namespace medley::lpu::chip {
 namespace {
@@ -131,6 +134,28 @@ ModelNumbers numbers_of(const Graph& graph) {
   const Node* embed = find(graph, -1, "embed");
   numbers.embedding_factor = embed != nullptr ? embed->factor : 1;
   return numbers;
+}
+
+Result<Shape> shape_for(const Model& model, const std::string& gguf_path) {
+  MEDLEY_TRY(Shape shape, shape_of(model));
+  if (gguf_path.empty())
+    return shape;
+  MEDLEY_TRY(const ModelFile file, ModelFile::open(gguf_path));
+  // The graph knows no mixtures yet: of those the sizes alone count, as the file states them.
+  if (model.is_mixture()) {
+    shape.head_norms = file.find("blk.0.attn_q_norm.weight") != nullptr;
+    shape.biases = file.find("blk.0.attn_q.bias") != nullptr;
+    return shape;
+  }
+  MEDLEY_TRY(const Graph graph, build_graph(file));
+  if (const Tensor* bias = unsupported_bias(graph)) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("'{}': tensor '{}': schedules for chips have biases of queries, keys "
+                             "and values only",
+                             gguf_path, bias->name),
+                 {}};
+  }
+  return shape_of(graph);
 }
 
 }  // namespace medley::lpu::chip

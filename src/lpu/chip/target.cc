@@ -342,40 +342,56 @@ Result<Target> find_target(const std::string& name, const std::string& catalog) 
   return read_target((folder_of_targets(catalog) / (name + ".yaml")).string());
 }
 
+namespace {
+
+Error at_accelerator(const Target& target, const std::string& message) {
+  return {ErrorCode::kInvalid, fmt::format("{}: {}", target.accelerator_at, message),
+          "accelerator"};
+}
+
+}  // namespace
+
 Status check_accelerator(const Target& target, const data::Catalog& catalog) {
   if (target.accelerator.empty())
     return Done{};
-  const auto refuse = [&](const std::string& message) {
-    return Error{ErrorCode::kInvalid, fmt::format("{}: {}", target.accelerator_at, message),
-                 "accelerator"};
-  };
   const auto found = catalog.accelerator(target.accelerator);
-  if (!found)
-    return refuse(found.error().message);
+  return found ? check_accelerator(target, *found)
+               : Status(at_accelerator(target, found.error().message));
+}
+
+Status check_accelerator(const Target& target, const Accelerator& accelerator) {
   const auto other = [&](const std::string& ours, double theirs) {
-    return refuse(
-        fmt::format("here {}, and '{}' of the catalogue has {:.4g}", ours, found->id, theirs));
+    return at_accelerator(target, fmt::format("here {}, and '{}' of the catalogue has {:.4g}", ours,
+                                              accelerator.id, theirs));
   };
   const auto sram = static_cast<double>(target.sram_bytes());
-  if (const MemoryTier* memory = found->serving_memory();
+  if (const MemoryTier* memory = accelerator.serving_memory();
       memory != nullptr && memory->capacity && differ(sram, memory->capacity->value())) {
     return other(fmt::format("{:.4g} GB of SRAM", sram / 1e9), memory->capacity->value() / 1e9);
   }
   for (const NumberFormat& format : target.formats) {
-    const auto peak = found->peak.find(format.precision);
+    const auto peak = accelerator.peak.find(format.precision);
     const double ours = target.operations_per_second(format);
-    if (peak != found->peak.end() && differ(ours, peak->second.value())) {
+    if (peak != accelerator.peak.end() && differ(ours, peak->second.value())) {
       return other(fmt::format("{:.4g} TOP/s in {}", ours / 1e12, name_of(format.precision)),
                    peak->second.value() / 1e12);
     }
   }
-  if (found->draw_w && target.chip_w.high > 0 &&
-      (target.chip_w.low < found->draw_w->low || target.chip_w.high > found->draw_w->high)) {
-    return refuse(fmt::format("here a chip of {:g} W, and '{}' of the catalogue draws {:g} to {:g}",
-                              target.chip_w.middle(), found->id, found->draw_w->low,
-                              found->draw_w->high));
+  if (accelerator.draw_w && target.chip_w.high > 0 &&
+      (target.chip_w.low < accelerator.draw_w->low ||
+       target.chip_w.high > accelerator.draw_w->high)) {
+    return at_accelerator(
+        target, fmt::format("here a chip of {:g} W, and '{}' of the catalogue draws {:g} to {:g}",
+                            target.chip_w.middle(), accelerator.id, accelerator.draw_w->low,
+                            accelerator.draw_w->high));
   }
   return Done{};
+}
+
+Result<Target> find_target(const std::string& name, const data::Catalog& catalog) {
+  MEDLEY_TRY(Target target, find_target(name, catalog.folder()));
+  MEDLEY_TRY_STATUS(check_accelerator(target, catalog));
+  return target;
 }
 
 }  // namespace medley::lpu::chip

@@ -96,6 +96,10 @@ Result<Target> parse_target(std::string_view text, const std::string& name);
 Result<Target> find_target(const std::string& name, const std::string& catalog);
 // That the accelerator it names is in the catalogue, and one of the same memory, peaks and power.
 Status check_accelerator(const Target& target, const data::Catalog& catalog);
+// That it is one of the same memory, peaks and power as `accelerator`.
+Status check_accelerator(const Target& target, const Accelerator& accelerator);
+// Of that catalogue, and checked against it.
+Result<Target> find_target(const std::string& name, const data::Catalog& catalog);
 // Ids of the files in <catalog>/targets, sorted.
 std::vector<std::string> target_ids(const std::string& catalog);
 

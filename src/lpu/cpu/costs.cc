@@ -179,7 +179,7 @@ class Bench {
   }
 
   Step step_of(const Instruction& in) {
-    Step step;
+    Step step = step_for(graph_, program_, kernels_, in);
     auto* vectors = vectors_.data();
     step.inputs = inputs_.data();
     step.input_count = static_cast<int>(in.inputs.size());
@@ -187,54 +187,10 @@ class Bench {
     step.angles = reinterpret_cast<const float*>(vectors + 4 * vectors_bytes_);
     step.scratch = reinterpret_cast<float*>(vectors + 4 * vectors_bytes_ + program_.angle_bytes);
     step.weights = arena_.data();
-    step.rows = in.rows;
-    step.columns = in.columns;
-    step.size = in.rows;
-    step.streams = in.streams;
-    step.heads = in.heads;
-    step.kv_heads = in.kv_heads;
-    step.kv_together = in.kv_together;
-    step.head_size = program_.head_size;
-    step.context = program_.context;
-    step.half_kv = program_.layout.half_kv;
-    step.rope_dimensions = graph_.rope.dimensions;
-    step.rope_halves = graph_.rope.halves;
-    step.gelu = graph_.activation == Activation::kGelu;
-    step.epsilon = graph_.norm_epsilon;
-    switch (in.operation) {
-      case Operation::kNorm:
-        step.run = kernels_.norm;
-        break;
-      case Operation::kQuantise:
-        step.run = kernels_.quantise;
-        break;
-      case Operation::kMatrix:
-        step.run = kernels_.matrix[static_cast<std::size_t>(in.format)];
-        break;
-      case Operation::kRotate:
-        step.run = kernels_.rotate;
-        if (in.weights.size == 0)
-          step.weights = nullptr;
-        break;
-      case Operation::kStore:
-        step.run = kernels_.store;
-        break;
-      case Operation::kAttend:
-        step.run = kernels_.attend;
-        break;
-      case Operation::kGate:
-        step.run = kernels_.gate;
-        break;
-      case Operation::kAdd:
-        step.run = kernels_.add;
-        break;
-      case Operation::kChoose:
-        step.run = kernels_.choose;
-        break;
-      case Operation::kEmbed:
-      case Operation::kMeet:
-        break;
-    }
+    step.size = in.rows;  // of one that was resized, too
+    step.kv_offset = 0;
+    if (in.operation == Operation::kRotate && in.weights.size == 0)
+      step.weights = nullptr;
     MEDLEY_CHECK(step.run != nullptr, name_of(in.operation));
     return step;
   }
@@ -331,7 +287,7 @@ Result<Costs> Costs::measure(const Graph& graph, const Program& program, Isa isa
     const auto [operation, format] = key;
     if (operation == Operation::kEmbed || operation == Operation::kMeet)
       continue;
-    const auto ends = [&](auto of) {
+    const auto ends = [&, &list = list](auto of) {  // clang 14 captures it only by name
       int low = std::numeric_limits<int>::max(), high = 0;
       for (const Instruction* in : list) {
         low = std::min(low, of(*in));

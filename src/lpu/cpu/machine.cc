@@ -61,6 +61,62 @@ CpuLayout layout_of(Isa isa, bool half_kv) {
   return {.dot_columns = k.dot_columns, .offset_weights = k.offset_weights, .half_kv = half_kv};
 }
 
+Step step_for(const Graph& graph, const Program& program, const Kernels& kernels,
+              const Instruction& from) {
+  Step step;
+  step.rows = from.rows;
+  step.columns = from.columns;
+  step.size = from.node == kNoNode ? 0 : graph.nodes[static_cast<std::size_t>(from.node)].size;
+  step.streams = from.streams;
+  step.heads = from.heads;
+  step.kv_heads = from.kv_heads;
+  step.kv_together = from.kv_together;
+  step.head_size = graph.head_size;
+  step.context = program.context;
+  step.kv_offset = from.kv_offset;
+  step.half_kv = program.layout.half_kv;
+  step.rope_dimensions = graph.rope.dimensions;
+  step.rope_halves = graph.rope.halves;
+  step.gelu = graph.activation == Activation::kGelu;
+  step.epsilon = graph.norm_epsilon;
+  switch (from.operation) {
+    case Operation::kNorm:
+      step.run = kernels.norm;
+      break;
+    case Operation::kQuantise:
+      step.run = kernels.quantise;
+      step.size = from.rows;
+      break;
+    case Operation::kMatrix:
+      step.run = kernels.matrix[static_cast<std::size_t>(from.format)];
+      step.many = kernels.many[static_cast<std::size_t>(from.format)];
+      break;
+    case Operation::kRotate:
+      step.run = kernels.rotate;
+      break;
+    case Operation::kStore:
+      step.run = kernels.store;
+      break;
+    case Operation::kAttend:
+      step.run = kernels.attend;
+      break;
+    case Operation::kGate:
+      step.run = kernels.gate;
+      break;
+    case Operation::kAdd:
+      step.run = kernels.add;
+      break;
+    case Operation::kChoose:
+      step.run = kernels.choose;
+      step.size = from.rows;
+      break;
+    case Operation::kEmbed:
+    case Operation::kMeet:
+      break;
+  }
+  return step;
+}
+
 Machine::Machine(const Program& program, const Options& options)
     : program_(program),
       kernels_(kernels(options.isa)),
@@ -176,7 +232,7 @@ void Machine::bind_step(const Graph& graph, int unit, int together, const Instru
     return reinterpret_cast<float*>(buffers + slot.offset) + operand.offset;
   };
   Unit& owner = *units_[static_cast<std::size_t>(unit)];
-  Step step;
+  Step step = step_for(graph, program_, kernels_, from);
   step.inputs = owner.inputs.data() + owner.inputs.size();
   for (const Operand& input : from.inputs)
     owner.inputs.push_back(address(input));
@@ -190,63 +246,15 @@ void Machine::bind_step(const Graph& graph, int unit, int together, const Instru
   if (from.bias.size > 0)
     step.bias = reinterpret_cast<const float*>(owner.weights.data() + from.bias.offset);
   step.angles = reinterpret_cast<const float*>(common_.data() + program_.embedding_bytes);
-  step.rows = from.rows;
-  step.columns = from.columns;
-  step.size = from.node == kNoNode ? 0 : graph.nodes[static_cast<std::size_t>(from.node)].size;
-  step.streams = from.streams;
-  step.heads = from.heads;
-  step.kv_heads = from.kv_heads;
-  step.kv_together = from.kv_together;
-  step.head_size = graph.head_size;
-  step.context = program_.context;
-  step.kv_offset = from.kv_offset;
-  step.half_kv = program_.layout.half_kv;
-  step.rope_dimensions = graph.rope.dimensions;
-  step.rope_halves = graph.rope.halves;
-  step.gelu = graph.activation == Activation::kGelu;
-  step.epsilon = graph.norm_epsilon;
-  switch (from.operation) {
-    case Operation::kEmbed:
-      step.run = run_embed;
-      step.weights = common_.data();
-      step.row_bytes = static_cast<std::int64_t>(program_.embedding->row_bytes());
-      step.embedding_format = static_cast<std::uint32_t>(program_.embedding->format);
-      step.factor = graph.nodes[static_cast<std::size_t>(from.node)].factor;
-      break;
-    case Operation::kNorm:
-      step.run = kernels_.norm;
-      break;
-    case Operation::kQuantise:
-      step.run = kernels_.quantise;
-      step.size = from.rows;
-      break;
-    case Operation::kMatrix:
-      step.run = kernels_.matrix[static_cast<std::size_t>(from.format)];
-      step.many = kernels_.many[static_cast<std::size_t>(from.format)];
-      break;
-    case Operation::kRotate:
-      step.run = kernels_.rotate;
-      break;
-    case Operation::kStore:
-      step.run = kernels_.store;
-      break;
-    case Operation::kAttend:
-      step.run = kernels_.attend;
-      break;
-    case Operation::kGate:
-      step.run = kernels_.gate;
-      break;
-    case Operation::kAdd:
-      step.run = kernels_.add;
-      break;
-    case Operation::kMeet:
-      step.run = meet;
-      step.meeting = from.meeting;
-      break;
-    case Operation::kChoose:
-      step.run = kernels_.choose;
-      step.size = from.rows;
-      break;
+  if (from.operation == Operation::kEmbed) {
+    step.run = run_embed;
+    step.weights = common_.data();
+    step.row_bytes = static_cast<std::int64_t>(program_.embedding->row_bytes());
+    step.embedding_format = static_cast<std::uint32_t>(program_.embedding->format);
+    step.factor = graph.nodes[static_cast<std::size_t>(from.node)].factor;
+  } else if (from.operation == Operation::kMeet) {
+    step.run = meet;
+    step.meeting = from.meeting;
   }
   owner.steps[static_cast<std::size_t>(together)].push_back(step);
 }

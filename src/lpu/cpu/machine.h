@@ -23,6 +23,11 @@ namespace medley::lpu::cpu {
 // The layout that an instruction set reads.
 CpuLayout layout_of(Isa isa, bool half_kv);
 
+// An instruction's kernel and sizes; addresses are for the caller to fill in. kEmbed and kMeet are
+// no kernel's work.
+Step step_for(const Graph& graph, const Program& program, const Kernels& kernels,
+              const Instruction& instruction);
+
 class Machine {
  public:
   struct Options {
