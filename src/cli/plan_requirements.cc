@@ -88,10 +88,8 @@ void print_fleet(const Study& study, std::FILE* out) {
             offer.lead_weeks > 0 ? fmt::format(", {:g} weeks to wait", offer.lead_weeks) : "");
     }
   }
-  for (const auto& [place, devices] : plan.trainers) {
-    fmt::print(out, "{} device{} of {} in {} only train{}\n", devices, devices == 1 ? "" : "s",
-               study.requirements.devices[place.first].name, place.second, devices == 1 ? "s" : "");
-  }
+  if (const std::string train = plan::trainers_in_words(study.requirements, plan); !train.empty())
+    fmt::print(out, "{}\n", printable(train));
   std::vector<Column> columns;
   for (const std::string& title : plan::training_titles())
     columns.push_back({title});
@@ -139,6 +137,7 @@ void print_candidates(const Study& study, std::FILE* out) {
   fmt::print(out, "\n{}\n{}{}\n", table.text(), kept.text(), plan::kKeptNote);
   if (const std::string single = plan::single_kind_in_words(study); !single.empty())
     fmt::print(out, "{}\n", printable(single));
+  fmt::print(out, "{}\n", plan::kProgramOnlyNote);
 }
 
 void print_proof(const Study& study, std::FILE* out) {

@@ -122,8 +122,8 @@ void print_costs(const Replan& of, std::FILE* out) {
         {name, money_text(plan.total()), money_text(plan.capital),
          money_text(costs.maintenance + costs.staff), money_text(costs.rent + costs.metered),
          money_text(costs.energy), fmt::format("{:.1f}", plan.kwh / 1000),
-         requirements.frame.site.carbon_g_per_kwh ? fmt::format("{:.1f}", plan.carbon_kg / 1000)
-                                                  : "unknown"});
+         carbon_is_known(requirements, plan) ? fmt::format("{:.1f}", plan.carbon_kg / 1000)
+                                             : "unknown"});
   };
   row("as it stands", of.standing);
   row("planned", of.planned.plan);
@@ -154,18 +154,20 @@ json::value number_or_null(const std::optional<double>& value) {
   return value ? json::value(*value) : json::value();
 }
 
-json::value plan_json(const Plan& plan, bool carbon) {
+json::value plan_json(const data::Requirements& requirements, const Plan& plan) {
   if (plan.outcome != Plan::Outcome::kFound)
     return nullptr;
-  return json::object{{"a_year", plan.total()},
-                      {"capital", plan.capital},
-                      {"maintenance", plan.costs.maintenance},
-                      {"staff", plan.costs.staff},
-                      {"rent", plan.costs.rent},
-                      {"metered", plan.costs.metered},
-                      {"energy", plan.costs.energy},
-                      {"kwh", plan.kwh},
-                      {"carbon_kg", carbon ? json::value(plan.carbon_kg) : json::value()}};
+  return json::object{
+      {"a_year", plan.total()},
+      {"capital", plan.capital},
+      {"maintenance", plan.costs.maintenance},
+      {"staff", plan.costs.staff},
+      {"rent", plan.costs.rent},
+      {"metered", plan.costs.metered},
+      {"energy", plan.costs.energy},
+      {"kwh", plan.kwh},
+      {"carbon_kg",
+       carbon_is_known(requirements, plan) ? json::value(plan.carbon_kg) : json::value()}};
 }
 
 std::string to_json(const Replan& of) {
@@ -209,7 +211,6 @@ std::string to_json(const Replan& of) {
   }
   for (const std::string& note : of.usage.notes)
     notes.push_back(json::string(note));
-  const bool carbon = requirements.frame.site.carbon_g_per_kwh.has_value();
   json::value quiet;
   if (of.quiet) {
     quiet = json::object{{"from_hour", of.quiet->from_hour},
@@ -227,8 +228,8 @@ std::string to_json(const Replan& of) {
                                       {"agreed", of.planned.agreed},
                                       {"pools", std::move(pools)},
                                       {"demands", std::move(demands)},
-                                      {"as_it_stands", plan_json(of.standing, carbon)},
-                                      {"planned", plan_json(of.planned.plan, carbon)},
+                                      {"as_it_stands", plan_json(requirements, of.standing)},
+                                      {"planned", plan_json(requirements, of.planned.plan)},
                                       {"quiet_hours", std::move(quiet)},
                                       {"unknown", std::move(notes)}});
 }

@@ -44,18 +44,6 @@ void close(Fields& parent, Fields& child) {
     parent.fail(std::move(status).error());
 }
 
-// A market's hour may be negative, but a scheduler that is paid for burning energy would burn it.
-constexpr Bounds kEnergyPrice{.max = 1000};
-
-Result<Jurisdiction> read_jurisdiction(const Node& node) {
-  Fields fields(node);
-  Jurisdiction jurisdiction;
-  jurisdiction.place = fields.text("place");
-  jurisdiction.operated_by = fields.text("operator");
-  MEDLEY_TRY_STATUS(fields.finish());
-  return jurisdiction;
-}
-
 Result<Site> read_site(const Node& node) {
   Fields fields(node);
   Site site;
@@ -74,11 +62,11 @@ Result<Site> read_site(const Node& node) {
       fields.take(site.tariff_per_kwh, read_hours(*tariff, kEnergyPrice));
     }
   }
-  site.pue = fields.number("pue", site.pue, {.min = 1, .max = 10});
+  site.pue = fields.number("pue", site.pue, kPue);
   if (const auto limit = fields.child("power_limit_kw"))
     fields.take(site.power_limit_kw, read_hours(*limit, kPositive));
   if (const auto carbon = fields.child("carbon_g_per_kwh"))
-    fields.take(site.carbon_g_per_kwh, read_hours(*carbon, {.max = 5000}));
+    fields.take(site.carbon_g_per_kwh, read_hours(*carbon, kCarbon));
   MEDLEY_TRY_STATUS(fields.finish());
   return site;
 }
@@ -837,6 +825,15 @@ Result<Id> place_named(const std::vector<T>& all, std::string_view noun, const s
 }
 
 }  // namespace
+
+Result<Jurisdiction> read_jurisdiction(const Node& node) {
+  Fields fields(node);
+  Jurisdiction jurisdiction;
+  jurisdiction.place = fields.text("place");
+  jurisdiction.operated_by = fields.text("operator");
+  MEDLEY_TRY_STATUS(fields.finish());
+  return jurisdiction;
+}
 
 Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds) {
   std::array<double, 24> hours{};

@@ -43,6 +43,10 @@ void read_fleet_keys(Fields& fields, const Catalog& catalog, const FleetOptions&
 void read_frame_keys(Fields& fields, Fleet& fleet);
 // 24 numbers for the hours of the day, or one for all of them.
 Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds);
+// What a place may state. A market's hour may be negative, but a scheduler that is paid for burning
+// energy would burn it.
+inline constexpr Bounds kEnergyPrice{.max = 1000}, kPue{.min = 1, .max = 10}, kCarbon{.max = 5000};
+Result<Jurisdiction> read_jurisdiction(const Node& node);
 // The map under `metered`.
 Result<Metered> read_metered(const Node& node);
 

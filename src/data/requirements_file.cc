@@ -171,8 +171,39 @@ class Reader {
       }
       if (const auto racks = fields.whole("racks", Whole{0, 1'000'000}))
         zone.racks = static_cast<int>(*racks);
+      for (const char* key : {"pue", "tariff", "carbon_g_per_kwh", "jurisdiction"}) {
+        if (const auto node_of = fields.child(key); node_of && name == site.zone)
+          fields.fail(node_of->key_error("the site states its own, under `site`"));
+      }
+      zone.pue = fields.number("pue", kPue);
+      if (const auto tariff = fields.child("tariff")) {
+        zone.tariff_per_kwh.emplace();
+        fields.take(*zone.tariff_per_kwh, read_zone_tariff(*tariff));
+      }
+      if (const auto carbon = fields.child("carbon_g_per_kwh")) {
+        zone.carbon_g_per_kwh.emplace();
+        fields.take(*zone.carbon_g_per_kwh, read_hours(*carbon, kCarbon));
+      }
+      if (const auto jurisdiction = fields.child("jurisdiction")) {
+        zone.jurisdiction.emplace();
+        fields.take(*zone.jurisdiction, read_jurisdiction(*jurisdiction));
+      }
       check(fields.finish());
     }
+  }
+
+  // As the site's, but in its currency.
+  static Result<std::array<double, 24>> read_zone_tariff(const Node& node) {
+    if (!node.is_map())
+      return read_hours(node, kEnergyPrice);
+    Fields fields(node);
+    std::array<double, 24> hours{};
+    if (const auto currency = fields.child("currency"))
+      fields.fail(currency->key_error("money is counted in the site's: leave it out"));
+    if (const auto price = fields.required("per_kwh"))
+      fields.take(hours, read_hours(*price, kEnergyPrice));
+    MEDLEY_TRY_STATUS(fields.finish());
+    return hours;
   }
 
   // A label that names a place which is nowhere else is a slip of the pen, or a wish that nobody
@@ -337,6 +368,13 @@ class Reader {
     };
     offer.stock = optional_int("stock", {0, 1'000'000});
     offer.per_rack = optional_int("per_rack", {1, 1'000'000});
+    if (offer.per_rack && *offer.per_rack < offer.per_node) {
+      fields.fail(fields.child("per_rack")
+                      ->error(fmt::format("a node of {} devices (per_node) does not fit a rack of "
+                                          "{}: nodes are not split over "
+                                          "racks",
+                                          offer.per_node, *offer.per_rack)));
+    }
     offer.slots = optional_int("slots", {1, 1 << 24});
     offer.max_running = optional_int("max_running", {1, 1 << 20});
     offer.lead_weeks = fields.number("lead_weeks", 0, {.max = 1000});
@@ -667,6 +705,21 @@ std::optional<Duration> Demand::deadline_left() const {
   if (!targets.deadline)
     return std::nullopt;
   return *targets.deadline - std::chrono::hours(hours_to_serve() - 1);
+}
+
+double Requirements::pue(const std::string& zone) const {
+  return zones.at(zone).pue.value_or(frame.site.pue);
+}
+
+const std::array<double, 24>& Requirements::tariff_per_kwh(const std::string& zone) const {
+  const auto& stated = zones.at(zone).tariff_per_kwh;
+  return stated ? *stated : frame.site.tariff_per_kwh;
+}
+
+const std::optional<std::array<double, 24>>& Requirements::carbon_g_per_kwh(
+    const std::string& zone) const {
+  const auto& stated = zones.at(zone).carbon_g_per_kwh;
+  return stated ? stated : frame.site.carbon_g_per_kwh;
 }
 
 double Requirements::growth() const { return std::pow(1 + growth_per_year, growth_years); }

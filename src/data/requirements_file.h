@@ -73,12 +73,12 @@ struct DeviceOffer {
   Deal deal = Deal::kBuy;
   Range price;  // of one device: to buy, or of an hour; the site's currency
   bool price_from_catalogue = false;
-  int per_node = 1;          // devices that are bought and lost together
-  double host_w = 0;         // of the node, by device
-  std::optional<int> stock;  // devices that can be had
-  double lead_weeks = 0;     // until they stand
-  std::optional<int> per_rack;
-  int owned = 0;  // devices that are there already: no capital is spent on them
+  int per_node = 1;             // devices that are bought and lost together
+  double host_w = 0;            // of the node, by device
+  std::optional<int> stock;     // devices that can be had
+  double lead_weeks = 0;        // until they stand
+  std::optional<int> per_rack;  // devices; a whole node at least
+  int owned = 0;                // devices that are there already: no capital is spent on them
   std::vector<std::string> zones;
   std::vector<std::string> precisions;  // number formats to try; empty: each model's own
   std::vector<int> widths;              // tensor_parallel, or chips; empty: what fits, to per_node
@@ -94,6 +94,8 @@ struct DeviceOffer {
     const int fit = replicas_on_node(width);
     return fit > 0 ? (replicas + fit - 1) / fit : replicas * ((width + per_node - 1) / per_node);
   }
+  // Nodes that stand in one rack, whole. Precondition: per_rack is known.
+  int nodes_in_rack() const { return *per_rack / per_node; }
   // Replicas of one pool that are lost with a node, which holds no other pool then.
   int replicas_lost(int width) const { return std::max(1, replicas_on_node(width)); }
 };
@@ -110,9 +112,14 @@ struct StandingPool {
   double slower = 1;                  // observed step times by those of its step model
 };
 
+// What is empty is the site's.
 struct ZoneSpec {
-  std::optional<double> power_limit_kw;  // at the meter, PUE included
-  std::optional<int> racks;
+  std::optional<double> power_limit_kw;  // at the meter, PUE included; empty: no limit
+  std::optional<int> racks;              // empty: no limit
+  std::optional<double> pue;
+  std::optional<std::array<double, 24>> tariff_per_kwh;  // in the site's currency, by hour of day
+  std::optional<std::array<double, 24>> carbon_g_per_kwh;
+  std::optional<Jurisdiction> jurisdiction;
 };
 
 struct MoneySpec {
@@ -156,6 +163,10 @@ struct Requirements {
   double utilisation = 0.85;  // of a replica's throughput that is planned with
 
   double growth() const;  // factor on all rates
+  // Of a zone, else the site's; carbon is empty where nobody knows it.
+  double pue(const std::string& zone) const;
+  const std::array<double, 24>& tariff_per_kwh(const std::string& zone) const;
+  const std::optional<std::array<double, 24>>& carbon_g_per_kwh(const std::string& zone) const;
 };
 
 // Of a demand in its busiest hour, requests a second: less is a slip of the pen, and nothing that a

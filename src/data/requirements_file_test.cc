@@ -145,6 +145,8 @@ TEST(RequirementsFile, WhatNoProgramCanCarryIsRefusedWhereItStands) {
       {"precisions: [int8]", "precisions: [int8, int8]", "'int8' stands in the list already"},
       {"zones: [cloud-eu]}", "zones: [cloud-eu, cloud-eu]}",
        "'cloud-eu' stands in the list already"},
+      {"per_rack: 32", "per_rack: 4",
+       "devices[0].per_rack: a node of 8 devices (per_node) does not fit a rack of 4"},
       {"price: 30000", "price: unknown",
        "devices[0].price: expected a price as 30000, or the range"},
       {"price: 30000", "price: [1, 2, 3]", "expected a price as 30000, or the range it lies in"},
@@ -181,6 +183,36 @@ TEST(RequirementsFile, ARecordMayTakeThePlaceOfDemands) {
   EXPECT_FALSE(parse_requirements("money: {per_usd: 0}\n", "buy.yaml", catalog(),
                                   Completeness::kWithoutDemands)
                    .ok());
+}
+
+TEST(RequirementsFile, AZoneStatesItsOwnEnergyOrHasTheSites) {
+  const std::string file =
+      "site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, carbon_g_per_kwh: 300}\n"
+      "zones: {edge: {pue: 1.1, tariff: {per_kwh: 0.1}, carbon_g_per_kwh: 50, jurisdiction: "
+      "{place: AT}}, bare: {}}\n"
+      "jobs: [{name: tune, device_hours: {h100_sxm: 40}}]\n"
+      "devices: [{device: h100_sxm, price: 1}]\n";
+  const auto read = parse_requirements(file, "buy.yaml", catalog());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->pue("edge"), 1.1);
+  EXPECT_EQ(read->tariff_per_kwh("edge")[7], 0.1);
+  EXPECT_EQ((*read->carbon_g_per_kwh("edge"))[7], 50);
+  EXPECT_EQ(read->zones.at("edge").jurisdiction->place, "AT");
+  for (const char* zone : {"here", "bare"}) {
+    EXPECT_EQ(read->pue(zone), 1.3);
+    EXPECT_EQ(read->tariff_per_kwh(zone)[7], 0.2);
+    EXPECT_EQ((*read->carbon_g_per_kwh(zone))[7], 300);
+  }
+  const std::tuple<std::string, std::string, std::string> cases[] = {
+      {"bare: {}", "here: {pue: 1.2}", "zones.here.pue: the site states its own, under `site`"},
+      {"pue: 1.1", "pue: 0.9", "zones.edge.pue: expected a number from 1"},
+      {"{per_kwh: 0.1}", "{currency: USD, per_kwh: 0.1}",
+       "zones.edge.tariff.currency: money is counted in the site's: leave it out"},
+      {"{per_kwh: 0.1}", "[0.1, 0.2]", "expected one number, or 24 for the hours of the day"}};
+  for (const auto& [what, by, message] : cases) {
+    const std::string said = error(file, what, by);
+    EXPECT_NE(said.find(message), std::string::npos) << by << ": " << said;
+  }
 }
 
 TEST(RequirementsFile, AJobIsDoneOnceOrComesBack) {

@@ -77,7 +77,8 @@ class Compiler {
     bool placed = false;
     int slot = -1;
     std::vector<int> offsets{};  // by unit, in numbers; empty: 0
-    bool partial = false;        // every unit has a summand of it
+    bool partial = false;        // every unit has a summand of it …
+    bool met = false;            // … and all have come to a meeting since
     int quantised = -1;          // slot with its blocks; -1: not made yet
   };
 
@@ -154,6 +155,8 @@ class Compiler {
         return lower_add(index);
       case NodeKind::kChoose:
         return lower_choose(index);
+      case NodeKind::kRoute:
+        return lower_route(index);
       case NodeKind::kNorm:
       case NodeKind::kRotate:
       case NodeKind::kGate:
@@ -191,6 +194,7 @@ class Compiler {
           made.inputs.push_back(operand(input, u));
       }
       made.output = operand(index, u);
+      made.chosen = n.chosen;
       if (n.weight != nullptr) {
         const int size = static_cast<int>(n.weight->columns);
         made.weights = take(u, std::int64_t{4} * rounded_up(size, kGroup));
@@ -238,7 +242,7 @@ class Compiler {
     for (int i = index; i < static_cast<int>(graph_.nodes.size()); ++i) {
       const Node& n = node(i);
       if (n.kind != NodeKind::kMatrix || n.inputs[0] != first.inputs[0] || n.split != first.split ||
-          held(n) != format) {
+          n.chosen != first.chosen || held(n) != format) {
         break;
       }
       fused.push_back(i);
@@ -264,6 +268,7 @@ class Compiler {
           return 4 * rows;
         },
         by_columns && units() > 1);
+    std::map<int, std::vector<int>> offsets;  // by node, then unit
     for (int u = 0; u < units(); ++u) {
       const Range columns = by_columns ? part(node(input), u) : Range{0, node(input).size};
       Instruction made = make(Operation::kMatrix, index, u);
@@ -286,20 +291,27 @@ class Compiler {
         made.rows += rounded_up(rows.size(), kGroup);
         made.macs += std::int64_t{rows.size()} * columns.size();
       }
-      made.weights = take(u, made.rows / kGroup * group_bytes(format, made.columns));
+      for (const Piece& piece : made.pieces)
+        offsets[piece.node].push_back(piece.out_row);
+      const std::int64_t bytes = made.rows / kGroup * group_bytes(format, made.columns);
+      if (first.chosen < 0) {
+        made.weights = take(u, bytes);
+      } else {
+        take_experts(first, u, bytes, made);
+      }
       if (has_bias)
         made.bias = take(u, std::int64_t{4} * made.rows);
       made.inputs = {is_quantised(format) ? Operand{.unit = u, .slot = value(input).quantised}
                                           : operand(input, u)};
+      if (first.chosen >= 0)
+        made.inputs.push_back(operand(first.inputs[1], u));
       made.output = {.unit = u, .slot = slot};
       emit(u, std::move(made));
     }
-    for (std::size_t f = 0; f < fused.size(); ++f) {
-      place_value(fused[f], slot);
-      Value& v = value(fused[f]);
-      v.partial = by_columns && units() > 1;
-      for (int u = 0; u < units(); ++u)
-        v.offsets.push_back(unit(u).instructions.back().pieces[f].out_row);
+    for (const int i : fused) {
+      place_value(i, slot);
+      value(i).partial = by_columns && units() > 1;
+      value(i).offsets = offsets[i];
     }
     if (is_head) {
       for (int u = 0; u < units(); ++u) {
@@ -307,6 +319,32 @@ class Compiler {
         unit(u).logits_begin = part(first, u).begin;
         unit(u).logits_end = part(first, u).end;
       }
+    }
+  }
+
+  // The matrices of all experts, for whichever is chosen: the first instruction takes and packs
+  // them, those for the other chosen ones read the same.
+  void take_experts(const Node& of, int u, std::int64_t bytes, Instruction& made) {
+    made.experts = of.experts;
+    made.chosen = of.chosen;
+    made.expert_bytes = rounded_up<std::int64_t>(bytes, kLine);
+    const auto [at, is_new] = experts_.try_emplace({of.weight, u});
+    if (is_new)
+      at->second = take(u, made.expert_bytes * of.experts);
+    else
+      made.pieces.clear();
+    made.weights = {at->second.offset, bytes};
+  }
+
+  void lower_route(int index) {
+    const Node& n = node(index);
+    place_value(index, add_numbers(n));
+    for (int u = 0; u < units(); ++u) {
+      Instruction made = make(Operation::kRoute, index, u);
+      made.experts = n.experts;
+      made.inputs = {operand(n.inputs[0], u)};
+      made.output = operand(index, u);
+      emit(u, std::move(made));
     }
   }
 
@@ -359,7 +397,7 @@ class Compiler {
     const Node& n = node(index);
     bool partial = false;
     for (const int input : n.inputs)
-      partial = partial || (input != kNoNode && value(input).partial);
+      partial = partial || (input != kNoNode && value(input).partial && !value(input).met);
     if (partial)
       meet();
     place_value(index, add_numbers(n));
@@ -399,6 +437,8 @@ class Compiler {
       emit(u, std::move(made));
     }
     ++program_.meetings;
+    for (Value& v : values_)
+      v.met = v.met || v.placed;
   }
 
   // Offsets by first fit over the time that slots hold something.
@@ -461,6 +501,7 @@ class Compiler {
   int streams_ = 4;
   std::vector<Value> values_;
   std::map<const Tensor*, bool> in_24_bits_;
+  std::map<std::pair<const Tensor*, int>, ByteRange> experts_;  // by the first matrix and unit
 };
 
 }  // namespace

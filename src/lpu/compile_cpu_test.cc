@@ -50,6 +50,33 @@ TEST(CompileCpu, PacksEveryWeightOnce) {
   }
 }
 
+// For whichever is chosen: those of all experts, once, however many are chosen.
+TEST(CompileCpu, PacksEveryExpertOnceAndMeetsOnceForAllOfThem) {
+  const auto model = test_model({.experts = 6, .experts_per_token = 3});
+  const auto dense = test_model({});
+  for (const int units : {1, 2}) {
+    const Program program = compiled(model->graph, {.units = units});
+    EXPECT_EQ(program.meetings, compiled(dense->graph, {.units = units}).meetings);
+    std::map<const Tensor*, long long> covered;
+    int experts = 0;
+    for (const UnitProgram& unit : program.units) {
+      for (const Instruction& i : unit.instructions) {
+        for (const Piece& p : i.pieces) {
+          if (i.operation == Operation::kMatrix && i.chosen >= 0) {
+            covered[p.weight] += static_cast<long long>(p.row_end - p.row_begin) *
+                                 (p.column_end - p.column_begin) * i.experts;
+          }
+        }
+        experts += i.operation == Operation::kMatrix && i.chosen >= 0 ? 1 : 0;
+      }
+    }
+    EXPECT_EQ(experts, units * 2 * 3 * 2) << "gate and up together, down; of each of the chosen";
+    EXPECT_EQ(covered.size(), 2 * 3U);
+    for (const auto& [tensor, numbers] : covered)
+      EXPECT_EQ(numbers, tensor->rows * tensor->columns) << tensor->name;
+  }
+}
+
 // No two slots that hold something at the same time share a byte; everything read was written.
 TEST(CompileCpu, PlacesBuffersApart) {
   const auto model = test_model({.layers = 3});

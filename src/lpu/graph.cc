@@ -15,8 +15,11 @@ constexpr int kInnerGranule = 32;
 // Of any vector: sixteen times that of the largest vocabularies, and in bytes still a whole number.
 constexpr int kMostSize = 1 << 22;
 
-constexpr std::array<std::string_view, 8> kKindNames = {"embed",  "norm", "matrix", "rotate",
-                                                        "attend", "gate", "add",    "choose"};
+// Of mixtures: beyond any that is known.
+constexpr int kMostExperts = 4096, kMostChosen = 32;
+
+constexpr std::array<std::string_view, 9> kKindNames = {
+    "embed", "norm", "matrix", "rotate", "attend", "route", "gate", "add", "choose"};
 
 struct Family {
   std::string_view name;
@@ -24,18 +27,21 @@ struct Family {
   Activation activation = Activation::kSilu;
   bool scaled_embedding = false;  // by the root of the width
   bool head_norms = false;        // of queries and keys
+  bool experts = false;           // may have a mixture in place of its feed-forward
 };
 constexpr Family kFamilies[] = {
-    {"llama"},
+    {"llama", false, Activation::kSilu, false, false, true},
     {"qwen2", true},
     {"qwen3", true, Activation::kSilu, false, true},
+    {"qwen3moe", true, Activation::kSilu, false, true, true},
     {"gemma", true, Activation::kGelu, true},
 };
 
 // Keys that change what is computed, and that we do not know how to follow.
 constexpr std::string_view kUnsupportedKeys[] = {
-    "expert_count",    "logit_scale",         "embedding_scale",        "residual_scale",
-    "attention.scale", "attention.clamp_kqv", "attn_logit_softcapping", "final_logit_softcapping",
+    "expert_shared_count", "expert_group_count",     "logit_scale",
+    "embedding_scale",     "residual_scale",         "attention.scale",
+    "attention.clamp_kqv", "attn_logit_softcapping", "final_logit_softcapping",
 };
 
 std::optional<double> number(const data::Gguf& gguf, const std::string& key) {
@@ -85,11 +91,13 @@ class Builder {
     }
     if (family_ == nullptr) {
       return fail(fmt::format(
-          "architecture '{}' is not supported; supported: llama (and Mistral), qwen2, qwen3, gemma",
+          "architecture '{}' is not supported; supported: llama (Mistral, Mixtral), qwen2, qwen3, "
+          "qwen3moe, gemma",
           model.family));
     }
     graph_.name = model.name;
     graph_.family = model.family;
+    MEDLEY_TRY_STATUS(read_experts(model));
     for (const std::string_view suffix : kUnsupportedKeys) {
       if (const auto value = number(gguf, key(suffix)); value && *value != 0)
         return fail(fmt::format("{} = {} is not supported", key(suffix), *value));
@@ -124,6 +132,30 @@ class Builder {
     }
     graph_.norm_epsilon = static_cast<float>(epsilon);
     return read_rope();
+  }
+
+  // Mixtures whose router's softmax is over the chosen experts alone.
+  Status read_experts(const Model& model) {
+    experts_ = model.experts;
+    chosen_ = model.experts_per_token;
+    if (experts_ == 0)
+      return Done{};
+    const data::Gguf& gguf = file_.gguf();
+    if (!family_->experts)
+      return fail(fmt::format("{} = {} is not supported", key("expert_count"), experts_));
+    if (chosen_ < 1 || chosen_ > kMostChosen || experts_ > kMostExperts) {
+      return fail(fmt::format("{} of {} experts a token: expected 1 to {} of at most {}", chosen_,
+                              experts_, kMostChosen, kMostExperts));
+    }
+    // 1: softmax.
+    if (const auto gating = number(gguf, key("expert_gating_func")); gating && *gating > 1)
+      return fail(fmt::format("{} = {} is not supported", key("expert_gating_func"), *gating));
+    if (const auto scale = number(gguf, key("expert_weights_scale"));
+        scale && *scale != 0 && *scale != 1) {
+      return fail(fmt::format("{} = {} is not supported", key("expert_weights_scale"), *scale));
+    }
+    expert_inner_ = gguf.whole(key("expert_feed_forward_length")).value_or(0);
+    return Done{};
   }
 
   const data::GgufArray* array_of(std::string_view suffix) const {
@@ -298,6 +330,11 @@ class Builder {
 
     const int ffn =
         add_norm("ffn_norm", layer, stream, of_layer(layer, "ffn_norm.weight", 1, width));
+    return experts_ > 0 ? add_experts(layer, stream, ffn) : add_forward(layer, stream, ffn);
+  }
+
+  int add_forward(int layer, int stream, int ffn) {
+    const int width = graph_.width;
     // As the file says; where it does not, as the first layer has it.
     const Tensor* gate_weight = of_layer(layer, "ffn_gate.weight", inner_, width);
     if (gate_weight != nullptr)
@@ -317,10 +354,67 @@ class Builder {
     return add_sum("ffn_add", layer, stream, down);
   }
 
+  int add_experts(int layer, int stream, int ffn) {
+    const int width = graph_.width;
+    // As the file says; where it does not, as the first layer has it.
+    if (expert_inner_ == 0) {
+      const Tensor* stack = file_.find(fmt::format("blk.{}.ffn_gate_exps.weight", layer));
+      expert_inner_ = stack != nullptr ? std::max(1LL, stack->rows / experts_) : 1;
+    }
+    if (expert_inner_ > kMostSize / experts_) {
+      error_ =
+          fmt::format("{} experts of {} numbers are beyond what can be", experts_, expert_inner_);
+      return stream;
+    }
+    const int inner = static_cast<int>(expert_inner_);
+    const int router =
+        add_matrix("router", layer, ffn, "ffn_gate_inp", experts_, width, Split::kRows);
+    const int route = add({.kind = NodeKind::kRoute,
+                           .role = "route",
+                           .layer = layer,
+                           .inputs = {router, kNoNode, kNoNode},
+                           .size = 2 * chosen_,
+                           .experts = experts_});
+    const auto matrix = [&](std::string_view role, int chosen, int input, const char* name,
+                            int rows, int columns, Split split, int granule) {
+      return add({.kind = NodeKind::kMatrix,
+                  .role = role,
+                  .layer = layer,
+                  .inputs = {input, route, kNoNode},
+                  .weight = of_layer(layer, name, 1LL * experts_ * rows, columns),
+                  .size = rows,
+                  .split = split,
+                  .granule = granule,
+                  .experts = experts_,
+                  .chosen = chosen});
+    };
+    std::vector<int> downs;
+    for (int chosen = 0; chosen < chosen_; ++chosen) {
+      const int gate = matrix("gate", chosen, ffn, "ffn_gate_exps.weight", inner, width,
+                              Split::kRows, kInnerGranule);
+      const int up = matrix("up", chosen, ffn, "ffn_up_exps.weight", inner, width, Split::kRows,
+                            kInnerGranule);
+      const int gated = add({.kind = NodeKind::kGate,
+                             .role = "activate",
+                             .layer = layer,
+                             .inputs = {gate, up, route},
+                             .size = inner,
+                             .granule = kInnerGranule,
+                             .chosen = chosen});
+      downs.push_back(
+          matrix("down", chosen, gated, "ffn_down_exps.weight", width, inner, Split::kColumns, 0));
+    }
+    for (const int down : downs)
+      stream = add_sum("ffn_add", layer, stream, down);
+    return stream;
+  }
+
   const ModelFile& file_;
   const Family* family_ = nullptr;
   Graph graph_;
   std::set<std::string> used_;
+  int experts_ = 0, chosen_ = 0;  // 0: no mixture
+  long long expert_inner_ = 0;
   long long inner_ = 0;  // numbers between the matrices of a feed-forward; 0: not known yet
   std::string error_;    // the first
 };

@@ -2,7 +2,7 @@
 //
 // A node's value is a vector; nodes stand in an order in which they can be computed. Nothing here
 // knows a target: the compiler lowers the graph for one, the reference (reference.h) walks it as it
-// is. Families: Llama and Mistral (`llama`), Qwen2, Qwen3, Gemma.
+// is. Families: Llama, Mistral and Mixtral (`llama`), Qwen2, Qwen3 (with experts, too), Gemma.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ enum class NodeKind {
   kMatrix,  // `weight` times the input, plus `bias`
   kRotate,  // for each head: RMS norm times `weight` where there is one, then RoPE by the position
   kAttend,  // inputs q, k, v: k and v join the layer's cache; causal attention over all of it
-  kGate,    // activation(first input) times the second
+  kRoute,   // of the input, by expert: the chosen ones' numbers and shares, one after the other
+  kGate,    // activation(first input) times the second; of an expert times its share
   kAdd,     // the sum of two inputs
   kChoose,  // the index of the largest number of the input
 };
@@ -38,8 +39,9 @@ inline constexpr int kNoNode = -1;
 
 struct Node {
   NodeKind kind = NodeKind::kAdd;
-  std::string_view role;  // of a layer: "q", "k", "v", "attn_out", "gate", "up", "down", …
-  int layer = -1;         // outside the layers: -1
+  std::string_view
+      role;        // of a layer: "q", "k", "v", "attn_out", "gate", "up", "down", "router", …
+  int layer = -1;  // outside the layers: -1
   std::array<int, 3> inputs{kNoNode, kNoNode, kNoNode};
   const Tensor* weight = nullptr;
   const Tensor* bias = nullptr;
@@ -49,6 +51,10 @@ struct Node {
   // head, 32 of the feed-forward (a quantised block of the next matrix). 0: it is not divided.
   int granule = 0;
   float factor = 1;
+  // Of mixtures. kRoute: experts there are. kMatrix of an expert: those stacked in `weight`, of
+  // which a token takes one; `chosen` is its place among the chosen, the last input the route.
+  int experts = 0;
+  int chosen = -1;  // kMatrix, kGate
 };
 
 // Position p turns the i-th pair of a head by p · scale / divisor_i · base^(−2i/dimensions), and

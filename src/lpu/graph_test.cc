@@ -44,6 +44,23 @@ TEST(Graph, KnowsTheFamilies) {
   }
 }
 
+TEST(Graph, AMixtureHasARouteAndMatricesForEachOfTheChosen) {
+  const auto model = test_model({.family = "qwen3moe", .experts = 6, .experts_per_token = 2});
+  const Graph& g = model->graph;
+  // Of a layer: 10 up to the norm of the feed-forward, router, route, 4 for each of the chosen,
+  // and the sums.
+  EXPECT_EQ(g.nodes.size(), 1 + 2 * (10 + 2 + 2 * 4 + 2) + 3U);
+  int stacked = 0;
+  for (const Node& node : g.nodes) {
+    if (node.kind != NodeKind::kMatrix || node.chosen < 0)
+      continue;
+    ++stacked;
+    EXPECT_EQ(node.weight->rows, 6LL * node.size);
+    EXPECT_EQ(g.nodes[static_cast<std::size_t>(node.inputs[1])].kind, NodeKind::kRoute);
+  }
+  EXPECT_EQ(stacked, 2 * 2 * 3);
+}
+
 TEST(Graph, NamesWhatItDoesNotSupport) {
   std::string bytes = *synthesise({});
   const std::size_t at = bytes.find("llama", bytes.find("general.architecture"));
@@ -62,8 +79,8 @@ TEST(Graph, NamesWhatItDoesNotSupport) {
   other.write(append,
               [](std::size_t, const auto& write) { write(std::string(32 * 300 * 4, '\0')); });
   EXPECT_EQ(error_of(file),
-            "m.gguf: architecture 'phi3' is not supported; supported: llama (and Mistral), qwen2, "
-            "qwen3, gemma");
+            "m.gguf: architecture 'phi3' is not supported; supported: llama (Mistral, Mixtral), "
+            "qwen2, qwen3, qwen3moe, gemma");
 }
 
 // The bytes of a small model with a number more among its facts. A fact without meaning beside it

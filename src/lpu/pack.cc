@@ -133,19 +133,17 @@ std::int64_t group_bytes(WeightFormat format, int columns) {
   MEDLEY_CHECK(false, "a weight format that nobody packs");
 }
 
-void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t* weights,
-          float* bias) {
-  if (instruction.operation != Operation::kMatrix) {  // a vector, as F32
-    const Piece& piece = instruction.pieces.at(0);
-    dequantise(piece.weight->format, piece.weight->bytes,
-               {reinterpret_cast<float*>(weights), static_cast<std::size_t>(piece.column_end)});
-    return;
-  }
+namespace {
+
+// A matrix, or an expert's: those of all are stacked in the tensor.
+void pack_matrix(const Instruction& instruction, const CpuLayout& layout, int expert,
+                 std::uint8_t* weights, float* bias) {
   const std::int64_t step = group_bytes(instruction.format, instruction.columns);
   std::vector<float> row;
   for (const Piece& piece : instruction.pieces) {
     const Tensor& tensor = *piece.weight;
     const auto from = static_cast<std::size_t>(piece.column_begin);
+    const long long first = tensor.rows / std::max(1, instruction.experts) * expert;
     if (piece.bias != nullptr) {
       row.resize(static_cast<std::size_t>(piece.bias->columns));
       dequantise(piece.bias->format, piece.bias->bytes, row);
@@ -157,7 +155,7 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
       if (is_quantised(instruction.format)) {
         const std::uint8_t* sources[kGroup] = {};
         for (int r = 0; r < rows; ++r) {
-          sources[r] = tensor.row(begin + r) +
+          sources[r] = tensor.row(first + begin + r) +
                        from / 32 * static_cast<std::size_t>(block_bytes(tensor.format));
         }
         pack_blocks(instruction, layout, sources, out);
@@ -170,7 +168,7 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
           const std::span<float> one = std::span(row).subspan(
               static_cast<std::size_t>(r) * static_cast<std::size_t>(tensor.columns),
               static_cast<std::size_t>(tensor.columns));
-          dequantise(tensor.format, tensor.row(begin + r), one);
+          dequantise(tensor.format, tensor.row(first + begin + r), one);
           sources[r] = one.data() + from;
         }
         pack_whole24(sources, instruction.columns, out);
@@ -178,7 +176,7 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
       }
       row.resize(static_cast<std::size_t>(tensor.columns));
       for (int r = 0; r < rows; ++r) {
-        dequantise(tensor.format, tensor.row(begin + r), row);
+        dequantise(tensor.format, tensor.row(first + begin + r), row);
         for (int c = 0; c < instruction.columns; ++c) {
           const float* number = &row[from + static_cast<std::size_t>(c)];
           const std::int64_t at = std::int64_t{c} * kGroup + r;
@@ -193,6 +191,20 @@ void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t*
       }
     }
   }
+}
+
+}  // namespace
+
+void pack(const Instruction& instruction, const CpuLayout& layout, std::uint8_t* weights,
+          float* bias) {
+  if (instruction.operation != Operation::kMatrix) {  // a vector, as F32
+    const Piece& piece = instruction.pieces.at(0);
+    dequantise(piece.weight->format, piece.weight->bytes,
+               {reinterpret_cast<float*>(weights), static_cast<std::size_t>(piece.column_end)});
+    return;
+  }
+  for (int expert = 0; expert < std::max(1, instruction.experts); ++expert)
+    pack_matrix(instruction, layout, expert, weights + expert * instruction.expert_bytes, bias);
 }
 
 }  // namespace medley::lpu

@@ -11,7 +11,7 @@ constexpr std::array<std::string_view, kWeightFormats> kFormatNames = {"F32",  "
                                                                        "Q8_0", "Q4_0", "whole24"};
 constexpr std::array<std::string_view, kOperations> kOperationNames = {
     "embed",  "norm", "quantise", "matrix", "rotate", "store",
-    "attend", "gate", "add",      "meet",   "choose"};
+    "attend", "gate", "add",      "meet",   "choose", "route"};
 
 }  // namespace
 
@@ -61,7 +61,8 @@ std::uint64_t Program::digest() const {
     for (const Instruction& i : unit.instructions) {
       add(i.operation, i.node, i.layer, i.scratch, i.format, i.weights.offset, i.weights.size,
           i.bias.offset, i.bias.size, i.streams, i.rows, i.columns, i.heads, i.kv_heads,
-          i.kv_together, i.kv_offset, i.macs, i.meeting, i.output.slot, i.output.offset);
+          i.kv_together, i.kv_offset, i.macs, i.meeting, i.experts, i.chosen, i.expert_bytes,
+          i.output.slot, i.output.offset);
       for (const Operand& input : i.inputs)
         add(input.unit, input.slot, input.offset);
       for (const Piece& p : i.pieces)

@@ -38,8 +38,9 @@ enum class Operation {
   kAdd,       // the sum of all inputs, other units' among them → output
   kMeet,      // waits until every unit has come to the meeting of this number
   kChoose,    // the largest number of input 0 and where it is → output
+  kRoute,     // of input 0, by expert: the chosen ones' numbers and shares → output
 };
-inline constexpr int kOperations = 11;
+inline constexpr int kOperations = 12;
 std::string_view name_of(Operation operation);  // "matrix"
 
 // A buffer: written by one instruction of its unit, read by later ones.
@@ -88,6 +89,11 @@ struct Instruction {
   std::int64_t kv_offset = 0;   // kStore, kAttend: the layer's keys in the unit's cache of a stream
   std::int64_t macs = 0;  // multiply-accumulates; of kAttend those for one position of the cache
   int meeting = -1;       // kMeet: its number
+  // Of mixtures: kRoute, kMatrix of an expert: so many there are. The matrices of all lie one after
+  // the other, `expert_bytes` apart, of which `weights` is the first. kMatrix, kGate: `chosen` is
+  // whose place among the chosen it computes, by the route, its last input.
+  int experts = 0, chosen = -1;
+  std::int64_t expert_bytes = 0;
 };
 
 struct UnitProgram {

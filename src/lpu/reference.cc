@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -79,8 +80,14 @@ void Reference::compute(std::size_t index, int token) {
       const std::vector<float>& in = input(0);
       const std::vector<float> bias =
           node.bias != nullptr ? numbers(*node.bias, 0) : std::vector<float>(out.size());
+      const long long first =
+          node.chosen < 0
+              ? 0
+              : static_cast<long long>(input(1)[2 * static_cast<std::size_t>(node.chosen)]) *
+                    node.size;
       for (std::size_t row = 0; row < out.size(); ++row) {
-        const std::vector<float> weights = numbers(*node.weight, static_cast<long long>(row));
+        const std::vector<float> weights =
+            numbers(*node.weight, first + static_cast<long long>(row));
         double sum = static_cast<double>(bias[row]);
         for (std::size_t i = 0; i < in.size(); ++i)
           sum += static_cast<double>(weights[i]) * static_cast<double>(in[i]);
@@ -92,12 +99,17 @@ void Reference::compute(std::size_t index, int token) {
       return rotate(node, out);
     case NodeKind::kAttend:
       return attend(node, out);
-    case NodeKind::kGate:
+    case NodeKind::kRoute:
+      return route(input(0), out);
+    case NodeKind::kGate: {
+      const float share =
+          node.chosen < 0 ? 1 : input(2)[2 * static_cast<std::size_t>(node.chosen) + 1];
       for (std::size_t i = 0; i < out.size(); ++i) {
         out[i] = static_cast<float>(activate(graph_.activation, static_cast<double>(input(0)[i])) *
-                                    static_cast<double>(input(1)[i]));
+                                    static_cast<double>(input(1)[i]) * static_cast<double>(share));
       }
       return;
+    }
     case NodeKind::kAdd:
       for (std::size_t i = 0; i < out.size(); ++i)
         out[i] = input(0)[i] + input(1)[i];
@@ -107,6 +119,23 @@ void Reference::compute(std::size_t index, int token) {
       out[0] = static_cast<float>(std::max_element(in.begin(), in.end()) - in.begin());
       return;
     }
+  }
+}
+
+void Reference::route(const std::vector<float>& scores, std::vector<float>& out) {
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  double sum = 0;
+  const auto weight = [&](std::size_t i) {
+    return std::exp(static_cast<double>(scores[order[i]]) - static_cast<double>(scores[order[0]]));
+  };
+  for (std::size_t i = 0; i < out.size() / 2; ++i)
+    sum += weight(i);
+  for (std::size_t i = 0; i < out.size() / 2; ++i) {
+    out[2 * i] = static_cast<float>(order[i]);
+    out[2 * i + 1] = static_cast<float>(weight(i) / sum);
   }
 }
 

@@ -23,6 +23,7 @@ class Reference {
 
  private:
   void compute(std::size_t index, int token);
+  static void route(const std::vector<float>& scores, std::vector<float>& out);
   void rotate(const Node& node, std::vector<float>& out);
   void attend(const Node& node, std::vector<float>& out);
 

@@ -18,6 +18,7 @@ struct Planned {
   TensorFormat format;
   bool is_norm = false;
   float deviation = 1;
+  long long stacked = 1;  // matrices in it, one after the other
 };
 
 // Four draws of 16 bits a number: near enough to normal, and quick.
@@ -71,8 +72,15 @@ class Synthesis {
     const auto fail = [](std::string message) {
       return Error{ErrorCode::kInvalid, std::move(message), {}};
     };
-    if (s.family != "llama" && s.family != "qwen2" && s.family != "qwen3" && s.family != "gemma") {
-      return fail(fmt::format("family '{}': expected llama, qwen2, qwen3 or gemma", s.family));
+    if (s.family != "llama" && s.family != "qwen2" && s.family != "qwen3" &&
+        s.family != "qwen3moe" && s.family != "gemma") {
+      return fail(
+          fmt::format("family '{}': expected llama, qwen2, qwen3, qwen3moe or gemma", s.family));
+    }
+    if (s.experts != 0 && (s.experts < 2 || s.experts > 1024 || s.experts_per_token < 1 ||
+                           s.experts_per_token > s.experts)) {
+      return fail(fmt::format("{} of {} experts: expected 2 to 1024 of them, and no more chosen",
+                              s.experts_per_token, s.experts));
     }
     for (const auto& [name, value, most] :
          {std::tuple("layers", s.layers, 1024), std::tuple("width", s.width, 1 << 16),
@@ -150,6 +158,11 @@ class Synthesis {
     if (s.attn_factor != 1)
       writer_.entry(s.family + ".rope.scaling.attn_factor", s.attn_factor);
     number("vocab_size", s.vocabulary);
+    if (s.experts > 0) {
+      number("expert_count", s.experts);
+      number("expert_used_count", s.experts_per_token);
+      number("expert_feed_forward_length", s.inner);
+    }
 
     std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
     std::vector<std::int32_t> types = {2, 3, 3};
@@ -175,7 +188,9 @@ class Synthesis {
   void add(Planned tensor) {
     std::vector<std::uint64_t> shape = {static_cast<std::uint64_t>(tensor.columns)};
     if (tensor.rows > 1)
-      shape.push_back(static_cast<std::uint64_t>(tensor.rows));
+      shape.push_back(static_cast<std::uint64_t>(tensor.rows / tensor.stacked));
+    if (tensor.stacked > 1)
+      shape.push_back(static_cast<std::uint64_t>(tensor.stacked));
     writer_.tensor(tensor.name, shape, static_cast<std::uint32_t>(tensor.format),
                    static_cast<std::uint64_t>(tensor.rows) *
                        row_bytes(tensor.format, static_cast<std::size_t>(tensor.columns)));
@@ -183,6 +198,10 @@ class Synthesis {
   }
   void add_matrix(const std::string& name, int columns, int rows) {
     add({name, columns, rows, shape_.format, false, 1 / std::sqrt(static_cast<float>(columns))});
+  }
+  void add_experts(const std::string& name, int columns, int rows) {
+    add({name, columns, 1LL * rows * shape_.experts, shape_.format, false,
+         1 / std::sqrt(static_cast<float>(columns)), shape_.experts});
   }
   void add_norm(const std::string& name, int size) {
     add({name, size, 1, TensorFormat::kF32, true});
@@ -204,12 +223,20 @@ class Synthesis {
                                          std::pair("attn_v.bias", kv)})
           add({blk + name, size, 1, TensorFormat::kF32, false, 0.1F});
       }
-      if (s.family == "qwen3") {
+      if (s.family == "qwen3" || s.family == "qwen3moe") {
         add_norm(blk + "attn_q_norm.weight", s.head_size);
         add_norm(blk + "attn_k_norm.weight", s.head_size);
       }
       add_matrix(blk + "attn_output.weight", q, s.width);
       add_norm(blk + "ffn_norm.weight", s.width);
+      if (s.experts > 0) {
+        add({blk + "ffn_gate_inp.weight", s.width, s.experts, TensorFormat::kF32, false,
+             1 / std::sqrt(static_cast<float>(s.width))});
+        add_experts(blk + "ffn_gate_exps.weight", s.width, s.inner);
+        add_experts(blk + "ffn_up_exps.weight", s.width, s.inner);
+        add_experts(blk + "ffn_down_exps.weight", s.inner, s.width);
+        continue;
+      }
       add_matrix(blk + "ffn_gate.weight", s.width, s.inner);
       add_matrix(blk + "ffn_up.weight", s.width, s.inner);
       add_matrix(blk + "ffn_down.weight", s.inner, s.width);

@@ -10,11 +10,13 @@
 namespace medley::lpu {
 
 struct SynthShape {
-  std::string family = "llama";  // llama, qwen2, qwen3, gemma
+  std::string family = "llama";  // llama, qwen2, qwen3, qwen3moe, gemma
   int layers = 2, width = 64, heads = 4, kv_heads = 2, head_size = 16, inner = 96;
   int vocabulary = 512;  // at least 259: bytes and three control tokens
   int context = 512;
-  bool tied = false;      // no output matrix of its own
+  bool tied = false;  // no output matrix of its own
+  // Of mixtures (llama, qwen3moe): experts of `inner` numbers each; 0: none.
+  int experts = 0, experts_per_token = 2;
   float attn_factor = 1;  // of queries and keys, beside their rotation; 1 is not written
   // Of matrices; vectors are F32. Formats without a quantiser get random blocks.
   TensorFormat format = TensorFormat::kF32;

@@ -475,13 +475,7 @@ class Analysis {
         add(
             "racks in " + zone, *spec.racks, "",
             [this, zone = zone](const Plan& plan) {
-              double racks = 0;
-              for (const auto& [place, count] : plan.nodes) {
-                const DeviceOffer& offer = asked_.devices[place.first];
-                if (place.second == zone && offer.per_rack)
-                  racks += static_cast<double>(count) * offer.per_node / *offer.per_rack;
-              }
-              return std::ceil(racks);
+              return static_cast<double>(racks_of(asked_, plan, zone));
             },
             [zone = zone, whole](Requirements& of, std::optional<double> to) {
               of.zones[zone].racks = whole(to);

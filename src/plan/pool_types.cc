@@ -31,6 +31,22 @@ std::string target_text(const std::optional<Duration>& target) {
   return fmt::format("{:.9g}", std::chrono::duration<double>(*target).count());
 }
 
+// Empty where nothing is known of it.
+std::string jurisdiction_text(const Jurisdiction& of) {
+  std::string parts;
+  if (!of.place.empty())
+    parts = "place: " + quoted(of.place);
+  if (!of.operated_by.empty())
+    parts += (parts.empty() ? "operator: " : ", operator: ") + quoted(of.operated_by);
+  return parts.empty() ? parts : "jurisdiction: {" + parts + "}";
+}
+// Of a pool in a zone that states its own, as the end of the pool's keys.
+std::string zone_text(const Requirements& requirements, const std::string& zone) {
+  const auto& own = requirements.zones.at(zone).jurisdiction;
+  const std::string of = own ? jurisdiction_text(*own) : std::string();
+  return of.empty() ? of : ", " + of;
+}
+
 // The limit of the site's power, where all devices stand there: a scheduler counts those of other
 // zones against it, too, and the plan has kept it anyway.
 std::string power_text(const Requirements& requirements, const std::vector<PoolType>& types,
@@ -54,16 +70,8 @@ std::string frame_text(const Requirements& requirements, const std::string& powe
   const Fleet& frame = requirements.frame;
   const Site& site = frame.site;
   std::string out = fmt::format("site:\n  zone: {}\n", quoted(site.zone));
-  if (!site.jurisdiction.place.empty() || !site.jurisdiction.operated_by.empty()) {
-    out += "  jurisdiction: {";
-    if (!site.jurisdiction.place.empty())
-      out += "place: " + quoted(site.jurisdiction.place);
-    if (!site.jurisdiction.operated_by.empty()) {
-      out += fmt::format("{}operator: {}", out.back() == '{' ? "" : ", ",
-                         quoted(site.jurisdiction.operated_by));
-    }
-    out += "}\n";
-  }
+  if (const std::string of = jurisdiction_text(site.jurisdiction); !of.empty())
+    out += "  " + of + "\n";
   out += fmt::format("  tariff: {{currency: {}, per_kwh: {}}}\n  pue: {:.9g}\n",
                      quoted(site.currency), hours_text(site.tariff_per_kwh), site.pue);
   out += power;
@@ -277,6 +285,7 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
               draft.text +=
                   fmt::format(", prefill_tokens_per_s: {:.9g}", *offer.prefill_tokens_per_s);
             }
+            draft.text += zone_text(requirements, zone);
             drafts.push_back(draft);
             if (!is_scheduled(offer) || width > 0 || offer.prefill_tokens_per_s)
               continue;
@@ -316,7 +325,7 @@ std::vector<Draft> drafts_of(const Requirements& requirements) {
       draft.text += fmt::format(", tokens_per_minute: {}", *metered.tokens_per_minute);
     if (metered.requests_per_day)
       draft.text += fmt::format(", requests_per_day: {}", *metered.requests_per_day);
-    draft.text += "}";
+    draft.text += "}" + zone_text(requirements, offer.zone);
     drafts.push_back(std::move(draft));
   }
   return drafts;

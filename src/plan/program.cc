@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -27,20 +28,39 @@ bool reaches(const Demand& demand, int from, int to) {
   return (to - from + 24) % 24 < demand.hours_to_serve();
 }
 
+double mean_of(const std::array<double, 24>& by_hour, const std::vector<int>& hours) {
+  double sum = 0;
+  for (const int hour : hours)
+    sum += by_hour[static_cast<std::size_t>(hour)];
+  return sum / static_cast<double>(hours.size());
+}
+
+// Tariff and grid of every zone in an hour: where they are the same, energy is.
+std::vector<double> energy_in(const Requirements& requirements, int hour) {
+  std::vector<double> out;
+  for (const auto& [zone, spec] : requirements.zones) {
+    const auto& carbon = requirements.carbon_g_per_kwh(zone);
+    out.push_back(requirements.tariff_per_kwh(zone)[static_cast<std::size_t>(hour)]);
+    out.push_back(carbon ? (*carbon)[static_cast<std::size_t>(hour)] : 0);
+  }
+  return out;
+}
+
 // Hours that training takes as one, the same on every day: those in which the same jobs may run
-// and that ask for the same of what cannot wait, at the same tariff.
+// and that ask for the same of what cannot wait, at the same tariffs.
 struct Shift {
   std::vector<std::size_t> periods;
-  Period mean;  // all of their hours, and what a kWh is in them on average
+  std::vector<int> of_day;  // their hours
   bool trains = false;
-  double hours() const { return static_cast<double>(mean.hours.size()); }
+  double hours() const { return static_cast<double>(of_day.size()); }
 };
 // Of more kinds of hours those are one that are the next in how much is asked for: each shift has
 // whole columns of its own.
 constexpr std::size_t kMostShifts = 4;
 
 std::vector<Shift> shifts_of(const Requirements& requirements, const std::vector<Period>& periods) {
-  using Kind = std::tuple<double, std::vector<double>, double, double>;  // the first to sort by
+  using Kind =
+      std::tuple<double, std::vector<double>, std::vector<double>>;  // the first to sort by
   std::map<std::vector<bool>, std::map<Kind, std::vector<std::size_t>>> kinds;  // by jobs
   for (std::size_t t = 0; t < periods.size(); ++t) {
     std::vector<bool> jobs;
@@ -48,15 +68,14 @@ std::vector<Shift> shifts_of(const Requirements& requirements, const std::vector
       jobs.push_back(job.runs_at(periods[t].hours.front()));
     Kind kind;
     if (std::find(jobs.begin(), jobs.end(), true) != jobs.end()) {
-      auto& [busy, rates, per_kwh, carbon] = kind;
+      auto& [busy, rates, energy] = kind;
       for (std::size_t g = 0; g < requirements.demands.size(); ++g) {
         if (requirements.demands[g].movable())
           continue;
         rates.push_back(periods[t].rate_per_s[g]);
         busy += rates.back() / volume_a_day(periods, g);
       }
-      per_kwh = periods[t].per_kwh;
-      carbon = periods[t].carbon_g_per_kwh;
+      energy = energy_in(requirements, periods[t].hours.front());
     }
     kinds[jobs][kind].push_back(t);
   }
@@ -78,17 +97,9 @@ std::vector<Shift> shifts_of(const Requirements& requirements, const std::vector
       for (const std::size_t t : of) {
         shift.periods.push_back(t);
         before += periods[t].hours.size();
-        for (const int hour : periods[t].hours) {
-          shift.mean.hours.push_back(hour);
-          shift.mean.per_kwh += periods[t].per_kwh;
-          shift.mean.carbon_g_per_kwh += periods[t].carbon_g_per_kwh;
-        }
+        shift.of_day.insert(shift.of_day.end(), periods[t].hours.begin(), periods[t].hours.end());
       }
     }
-  }
-  for (Shift& shift : shifts) {
-    shift.mean.per_kwh /= shift.hours();
-    shift.mean.carbon_g_per_kwh /= shift.hours();
   }
   return shifts;
 }
@@ -156,8 +167,17 @@ class Program {
   }
   // Money for a joule at the meter of the devices, in that period: what is rented comes with its
   // energy.
-  double per_joule(bool owned, const Period& period) const {
-    return owned ? period.per_kwh * requirements_.frame.site.pue / kJoulesAKwh : 0;
+  double per_joule(bool owned, const std::string& zone, const std::vector<int>& hours) const {
+    return owned ? mean_of(requirements_.tariff_per_kwh(zone), hours) * requirements_.pue(zone) /
+                       kJoulesAKwh
+                 : 0;
+  }
+  // For a watt of owned devices in a zone through the year.
+  double per_watt(const std::string& zone) const {
+    double money = 0;
+    for (const Period& period : periods_)
+      money += per_joule(true, zone, period.hours) * period.seconds_a_year();
+    return money;
   }
   int place_of(const PoolType& type) const {
     for (std::size_t i = 0; i < sites_.size(); ++i) {
@@ -180,7 +200,7 @@ class Program {
       drafts_[static_cast<std::size_t>(column)].entries.emplace_back(row, amount);
   }
   bool runs(const data::TrainingJob& job, std::size_t shift) const {
-    return job.runs_at(shifts_[shift].mean.hours.front());
+    return job.runs_at(shifts_[shift].of_day.front());
   }
   bool runs(const data::TrainingJob& job, const Span& span) const {
     return !job.once() || (job.start_day <= span.from_day &&
@@ -214,7 +234,7 @@ class Program {
     const auto rows = power_.find(zone);
     for (std::size_t s = 0; rows != power_.end() && s < shifts_.size(); ++s) {
       if (!shift || s == *shift)
-        entry(column, rows->second[s], watts * requirements_.frame.site.pue / 1000);
+        entry(column, rows->second[s], watts * requirements_.pue(zone) / 1000);
     }
   }
   // Requests of a day that one unit of a column takes from a quota: exactly so many, or more where
@@ -233,6 +253,7 @@ class Program {
   void make_rows();
   void make_columns();
   void stand_on_nodes();
+  void stand_in_racks();
   std::vector<std::vector<std::size_t>> sharing(std::size_t place) const;
   void meet(std::size_t g);
   bool is_small(std::size_t g, std::size_t p) const {
@@ -387,25 +408,20 @@ void Program::make_columns() {
     if (stock_[i] >= 0)
       entry(bought_[i], stock_[i], of.per_node);
   }
-  double energy_hours = 0;  // money for a watt of the site's devices through the year
-  for (const Period& period : periods_)
-    energy_hours += per_joule(true, period) * period.seconds_a_year();
   std::vector<int> owned_nodes;
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const DeviceOffer& of = offer(sites_[i]);
     const bool owned = of.deal == DeviceOffer::Deal::kBuy;
     const Costs costs = yearly_costs(of, requirements_.money);
-    const int made =
-        column({.cost = (costs.maintenance + costs.rent + (owned ? of.host_w * energy_hours : 0)) *
-                        of.per_node,
-                .whole = true});
+    const int made = column({.cost = (costs.maintenance + costs.rent +
+                                      (owned ? of.host_w * per_watt(sites_[i].zone) : 0)) *
+                                     of.per_node,
+                             .whole = true});
     nodes_.push_back(made);
     if (owned)
       entry(made, to_buy[sites_[i].offer], 1);
     else if (stock_[sites_[i].offer] >= 0)
       entry(made, stock_[sites_[i].offer], of.per_node);
-    if (const auto racks = racks_.find(sites_[i].zone); racks != racks_.end() && of.per_rack)
-      entry(made, racks->second, static_cast<double>(of.per_node) / *of.per_rack);
     draw(made, sites_[i].zone, of.host_w * of.per_node);
     if (owned)
       owned_nodes.push_back(made);
@@ -416,7 +432,7 @@ void Program::make_columns() {
       replicas_.push_back(-1);
       continue;
     }
-    IntegerProgram::Column of{.cost = bought(type) ? type.idle_w * energy_hours : 0,
+    IntegerProgram::Column of{.cost = bought(type) ? type.idle_w * per_watt(type.pool.zone) : 0,
                               .most = static_cast<double>(most_[p]),
                               .whole = true};
     if (!options_.replicas.empty() && options_.replicas[p]) {
@@ -430,6 +446,7 @@ void Program::make_columns() {
     draw(made, type.pool.zone, type.most_w);
   }
   stand_on_nodes();
+  stand_in_racks();
   x_.assign(demands,
             std::vector<std::vector<int>>(types_.size(), std::vector<int>(periods_.size(), -1)));
   for (std::size_t g = 0; g < demands; ++g) {
@@ -443,7 +460,8 @@ void Program::make_columns() {
         const Period& period = periods_[t];
         if (unit_[g] <= 0 || (!demand.movable() && period.rate_per_s[g] <= 0))
           continue;
-        double cost = type.uses[g].operation.joules_per_request * per_joule(bought(type), period);
+        double cost = type.uses[g].operation.joules_per_request *
+                      per_joule(bought(type), type.pool.zone, period.hours);
         if (type.service) {
           const Metered& metered = *type.pool.metered;
           cost = (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
@@ -628,6 +646,23 @@ void Program::stand_on_nodes() {
   }
 }
 
+// Whole nodes in whole racks.
+void Program::stand_in_racks() {
+  for (const auto& [zone, limit] : racks_) {
+    for (const std::vector<std::size_t>& group : rack_groups(requirements_, zone)) {
+      const int racks = column({.whole = true});
+      entry(racks, limit, 1);
+      const int held = row(-kUnlimited, 0);
+      entry(racks, held, -1);
+      for (std::size_t i = 0; i < sites_.size(); ++i) {
+        if (sites_[i].zone == zone &&
+            std::find(group.begin(), group.end(), sites_[i].offer) != group.end())
+          entry(nodes_[i], held, 1.0 / offer(sites_[i]).nodes_in_rack());
+      }
+    }
+  }
+}
+
 // All of a demand is served: when it comes, or in the hours it may be moved to.
 void Program::meet(std::size_t g) {
   const Demand& demand = requirements_.demands[g];
@@ -741,7 +776,7 @@ void Program::add_training() {
             const bool owned = of.deal == DeviceOffer::Deal::kBuy;
             const int made =
                 column({.cost = added_w(source) * 3600 * days_a_year(jobs[j], spans_[k]) *
-                                per_joule(owned, shifts_[s].mean)});
+                                per_joule(owned, sites_[i].zone, shifts_[s].of_day)});
             work_.push_back({j, from, s, k, made});
             entry(made, there, 1);
             entry(made, done[j][jobs[j].once() ? 0 : k],
@@ -1019,13 +1054,12 @@ Plan Program::read(const IntegerSolution& solution) const {
   plan.outcome = Plan::Outcome::kFound;
   const double value = std::max(std::abs(solution.value), kLittle);
   plan.gap = std::max(0.0, (solution.value - solution.bound) / value);
-  const double pue = requirements_.frame.site.pue;
   std::map<std::string, std::vector<double>> watts;  // by zone and shift
   const auto draws = [&](const std::string& zone, double of, std::optional<std::size_t> shift) {
     std::vector<double>& shifts = watts[zone];
     shifts.resize(shifts_.size(), 0);
     for (std::size_t s = 0; s < shifts_.size(); ++s)
-      shifts[s] += !shift || s == *shift ? of * pue : 0;
+      shifts[s] += !shift || s == *shift ? of * requirements_.pue(zone) : 0;
   };
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const int count = whole(nodes_[i]);
@@ -1060,17 +1094,19 @@ Plan Program::read(const IntegerSolution& solution) const {
     }
   }
   // Energy: every joule at the meter, and what is paid for by whom.
-  const auto add_energy = [&](double joules, const Period& period, bool owned) {
-    const double kwh = joules * pue / kJoulesAKwh;
+  const auto add_energy = [&](double joules, const std::string& zone, const std::vector<int>& hours,
+                              bool owned) {
+    const double kwh = joules * requirements_.pue(zone) / kJoulesAKwh;
+    const auto& carbon = requirements_.carbon_g_per_kwh(zone);
     plan.kwh += kwh;
-    plan.carbon_kg += kwh * period.carbon_g_per_kwh / 1000;
-    plan.costs.energy += owned ? kwh * period.per_kwh : 0;
+    plan.carbon_kg += carbon ? kwh * mean_of(*carbon, hours) / 1000 : 0;
+    plan.costs.energy += owned ? kwh * mean_of(requirements_.tariff_per_kwh(zone), hours) : 0;
   };
   for (const auto& [place, count] : plan.nodes) {
     const DeviceOffer& of = requirements_.devices[place.first];
     for (const Period& period : periods_) {
-      add_energy(of.host_w * of.per_node * count * period.seconds_a_year(), period,
-                 of.deal == DeviceOffer::Deal::kBuy);
+      add_energy(of.host_w * of.per_node * count * period.seconds_a_year(), place.second,
+                 period.hours, of.deal == DeviceOffer::Deal::kBuy);
     }
   }
   plan.replicas.assign(types_.size(), 0);
@@ -1081,8 +1117,8 @@ Plan Program::read(const IntegerSolution& solution) const {
       continue;
     draws(types_[p].pool.zone, types_[p].most_w * plan.replicas[p], std::nullopt);
     for (const Period& period : periods_)
-      add_energy(types_[p].idle_w * plan.replicas[p] * period.seconds_a_year(), period,
-                 bought(types_[p]));
+      add_energy(types_[p].idle_w * plan.replicas[p] * period.seconds_a_year(), types_[p].pool.zone,
+                 period.hours, bought(types_[p]));
   }
   plan.rate.assign(x_.size(), {});
   for (std::size_t g = 0; g < x_.size(); ++g) {
@@ -1103,8 +1139,8 @@ Plan Program::read(const IntegerSolution& solution) const {
           if (units > kLittle)
             plan.replicas[p] = 1;
         } else {
-          add_energy(requests * types_[p].uses[g].operation.joules_per_request, periods_[t],
-                     bought(types_[p]));
+          add_energy(requests * types_[p].uses[g].operation.joules_per_request, types_[p].pool.zone,
+                     periods_[t].hours, bought(types_[p]));
         }
       }
     }
@@ -1142,7 +1178,7 @@ Plan Program::read(const IntegerSolution& solution) const {
     const data::TrainingJob& job = requirements_.jobs[work.job];
     const Span& span = spans_[work.span];
     const double a_year = device_hours * days_a_year(job, span);
-    add_energy(added_w(source) * a_year * 3600, shifts_[work.shift].mean,
+    add_energy(added_w(source) * a_year * 3600, place.zone, shifts_[work.shift].of_day,
                offer(place).deal == DeviceOffer::Deal::kBuy);
     Plan::Training& of =
         training
@@ -1150,8 +1186,9 @@ Plan Program::read(const IntegerSolution& solution) const {
                          Plan::Training{.job = work.job, .device = place.offer, .zone = place.zone})
             .first->second;
     of.device_hours += a_year / job.runs_a_year();
-    of.kwh += a_year / job.runs_a_year() * training_w(source.place) * pue / 1000;
-    for (const int hour : shifts_[work.shift].mean.hours)
+    of.kwh += a_year / job.runs_a_year() * training_w(source.place) *
+              requirements_.pue(place.zone) / 1000;
+    for (const int hour : shifts_[work.shift].of_day)
       of.hours[static_cast<std::size_t>(hour)] = true;
     if (job.once())
       of.done_day = std::max(of.done_day, span.from_day + span.days);
@@ -1173,18 +1210,15 @@ bool Plan::has_work(std::size_t type) const {
 }
 
 std::vector<Period> periods_of(const Requirements& requirements) {
-  const Site& site = requirements.frame.site;
   std::vector<Period> periods;
-  using Key =
-      std::tuple<std::vector<double>, double, double, std::vector<bool>, std::vector<std::string>>;
+  using Key = std::tuple<std::vector<double>, std::vector<double>, std::vector<bool>,
+                         std::vector<std::string>>;
   std::map<Key, std::size_t> known;
   for (int hour = 0; hour < 24; ++hour) {
     const auto h = static_cast<std::size_t>(hour);
     Period period;
     for (const Demand& demand : requirements.demands)
       period.rate_per_s.push_back(demand.rate_per_s[h] * requirements.growth());
-    period.per_kwh = site.tariff_per_kwh[h];
-    period.carbon_g_per_kwh = site.carbon_g_per_kwh ? (*site.carbon_g_per_kwh)[h] : 0;
     std::vector<bool> jobs;
     for (const data::TrainingJob& job : requirements.jobs)
       jobs.push_back(job.runs_at(hour));
@@ -1201,8 +1235,7 @@ std::vector<Period> periods_of(const Requirements& requirements) {
       }
     }
     const auto [at, fresh] = known.emplace(
-        Key{period.rate_per_s, period.per_kwh, period.carbon_g_per_kwh, jobs, origins},
-        periods.size());
+        Key{period.rate_per_s, energy_in(requirements, hour), jobs, origins}, periods.size());
     if (fresh)
       periods.push_back(std::move(period));
     periods[at->second].hours.push_back(hour);
@@ -1231,6 +1264,51 @@ double volume_a_day(const std::vector<Period>& periods, std::size_t demand) {
   for (const Period& period : periods)
     day += period.rate_per_s[demand] * static_cast<double>(period.hours.size());
   return day;
+}
+
+std::vector<std::vector<std::size_t>> rack_groups(const Requirements& requirements,
+                                                  const std::string& zone) {
+  const auto fit = [&](std::size_t i) { return requirements.devices[i].nodes_in_rack(); };
+  std::vector<std::size_t> offers;
+  for (std::size_t i = 0; i < requirements.devices.size(); ++i) {
+    const DeviceOffer& of = requirements.devices[i];
+    if (of.per_rack && std::find(of.zones.begin(), of.zones.end(), zone) != of.zones.end())
+      offers.push_back(i);
+  }
+  std::stable_sort(offers.begin(), offers.end(),
+                   [&](std::size_t a, std::size_t b) { return fit(a) < fit(b); });
+  std::vector<std::vector<std::size_t>> groups;
+  for (const std::size_t i : offers) {
+    const auto shares = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      return fit(i) % fit(group.back()) == 0;
+    });
+    if (shares == groups.end())
+      groups.push_back({i});
+    else
+      shares->push_back(i);
+  }
+  return groups;
+}
+
+int racks_of(const Requirements& requirements, const Plan& plan, const std::string& zone) {
+  int racks = 0;
+  for (const std::vector<std::size_t>& group : rack_groups(requirements, zone)) {
+    double share = 0;
+    for (const std::size_t i : group) {
+      const auto nodes = plan.nodes.find({i, zone});
+      share += nodes == plan.nodes.end()
+                   ? 0
+                   : static_cast<double>(nodes->second) / requirements.devices[i].nodes_in_rack();
+    }
+    racks += static_cast<int>(std::ceil(share - kLittle));
+  }
+  return racks;
+}
+
+bool carbon_is_known(const Requirements& requirements, const Plan& plan) {
+  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const auto& of) {
+    return requirements.carbon_g_per_kwh(of.first.second).has_value();
+  });
 }
 
 bool is_protected(const Requirements& requirements, std::size_t demand) {

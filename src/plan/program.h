@@ -16,10 +16,10 @@
 //   by job: its work in the days until its deadline (span_of); by what trains: device-hours of all
 //       jobs <= those of its hours, on every day of a span; by gang: hours of the jobs that take
 //       turns on it likewise, and no job more than an hour in an hour (decision 0076)
-//   nodes <= stock, racks; watts·PUE <= limit, whichever jobs run; capital <= budget; tokens and
-//   requests <= quotas
-//   by what may be lost: the protected demands' rates again, batch in the hours it was planned for,
-//   on n_p less what is lost and within quotas; where that is a node, nodes hold one pool each
+//   nodes <= stock, whole racks (rack_groups); watts·PUE <= limit, whichever jobs run; capital <=
+//   budget; tokens and requests <= quotas by what may be lost: the protected demands' rates again,
+//   batch in the hours it was planned for, on n_p less what is lost and within quotas; where that
+//   is a node, nodes hold one pool each
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
@@ -41,11 +41,10 @@
 
 namespace medley::plan {
 
-// Hours of the day that are alike to the program.
+// Hours of the day that are alike to the program, the tariff and grid of every zone included.
 struct Period {
   std::vector<int> hours;
   std::vector<double> rate_per_s;  // by demand, growth included; batch: as it arrives
-  double per_kwh = 0, carbon_g_per_kwh = 0;
   double seconds_a_year() const { return static_cast<double>(hours.size()) * 3600 * 365; }
 };
 std::vector<Period> periods_of(const data::Requirements& requirements);
@@ -100,7 +99,8 @@ struct Plan {
   std::vector<Training> training;
   Costs costs;
   double capital = 0;             // to be spent, integration included
-  double kwh = 0, carbon_kg = 0;  // a year, at the meter; carbon 0 where the grid's is unknown
+  double kwh = 0, carbon_kg = 0;  // a year, at the meter; what the carbon of a grid is unknown of
+                                  // counts 0 (carbon_is_known)
   std::map<std::string, double>
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
@@ -117,6 +117,17 @@ struct Plan {
   }
   bool has_work(std::size_t type) const;  // with nothing lost
 };
+
+// Offers that stand in racks of a zone, by who shares them: nodes to a rack that divide one
+// another, so that whole nodes fit wherever their shares do. One that does not divide has racks of
+// its own.
+std::vector<std::vector<std::size_t>> rack_groups(const data::Requirements& requirements,
+                                                  const std::string& zone);
+// Whole racks that a plan takes in a zone.
+int racks_of(const data::Requirements& requirements, const Plan& plan, const std::string& zone);
+
+// Whether the carbon of a kWh is known wherever a plan has devices.
+bool carbon_is_known(const data::Requirements& requirements, const Plan& plan);
 
 // kInternal and kUnavailable come from the solver; that nothing can be is an outcome.
 Result<Plan> cheapest(const data::Requirements& requirements, const std::vector<PoolType>& types,

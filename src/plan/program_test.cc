@@ -388,6 +388,81 @@ services:
   EXPECT_GT(bound.plan.capital, 0);
 }
 
+TEST(PlanProgram, AZoneHasItsOwnEnergy) {
+  const auto made = [](const std::string& edge, const std::string& zones) {
+    return answer(requirements(R"(
+site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}, pue: 1.3, carbon_g_per_kwh: 400}
+zones: {edge: {)" + edge + R"(}}
+labels: {any: {zones: any}}
+default_label: any
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 8, prompt_tokens: 500, output_tokens: 200, tpot_s: 50ms}
+jobs: [{name: tune, device_hours: {h100_sxm: 8}, between: [22, 6]}]
+devices:
+  - {device: h100_sxm, price: 30000, per_node: 2, host_w: 100, zones: )" +
+                               zones + "}\n"));
+  };
+  const Answer here = made("pue: 2", "[here]"), silent = made("", "[edge]");
+  EXPECT_NEAR(silent.plan.total(), here.plan.total(), 1e-6);
+  EXPECT_NEAR(silent.plan.carbon_kg, here.plan.carbon_kg, 1e-6);
+  const Answer edge = made("pue: 1.1, tariff: 0.4, carbon_g_per_kwh: 50", "[edge]");
+  EXPECT_NEAR(edge.plan.kwh, here.plan.kwh * 1.1 / 1.3, 1e-6 * here.plan.kwh);
+  EXPECT_NEAR(edge.plan.costs.energy, edge.plan.kwh * 0.4, 1e-6 * edge.plan.kwh);
+  EXPECT_NEAR(edge.plan.carbon_kg, edge.plan.kwh * 0.05, 1e-6 * edge.plan.kwh);
+  EXPECT_NEAR(edge.plan.watts.at("edge"), here.plan.watts.at("here") * 1.1 / 1.3, 1e-6);
+  EXPECT_NEAR(edge.plan.training[0].kwh, 8 * 0.7 * 1.1, 1e-6);
+  // By hours of its own: training goes to the cheap ones.
+  std::string tariff = "pue: 1.1, tariff: {per_kwh: [";
+  for (int hour = 0; hour < 24; ++hour)
+    tariff += hour == 3 ? "0.05, " : "0.4, ";
+  const Answer cheap = made(tariff + "]}", "[edge]");
+  EXPECT_LT(cheap.plan.total(), edge.plan.total());
+  // The cheaper place is taken.
+  EXPECT_EQ(made("tariff: 0.1", "[here, edge]").plan.nodes.begin()->first.second, "edge");
+  EXPECT_EQ(made("pue: 1.4", "[here, edge]").plan.nodes.begin()->first.second, "here");
+}
+
+TEST(PlanProgram, WholeNodesStandInRacks) {
+  const auto outcome = [](const std::string& devices, int racks) {
+    return answer(requirements(fmt::format("site: {{zone: here}}\nzones: {{here: {{racks: {}}}}}\n"
+                                           "jobs:\n"
+                                           "  - {{name: a, device_hours: {{h100_sxm: 192}}}}\n"
+                                           "  - {{name: b, device_hours: {{l40s: 96}}}}\n"
+                                           "devices:\n{}",
+                                           racks, devices)))
+        .plan.outcome;
+  };
+  using Outcome = Plan::Outcome;
+  // Eight h100_sxm in nodes of 3: three nodes, one to a rack of 5, though 9 devices are less than
+  // two racks; the four l40s share the rack of the last one where they may.
+  const std::string h100 = "  - {device: h100_sxm, price: 1, per_node: 3, per_rack: 5}\n";
+  EXPECT_EQ(outcome(h100 + "  - {device: l40s, price: 1, per_node: 4, per_rack: 8}\n", 3),
+            Outcome::kInfeasible);
+  EXPECT_EQ(outcome(h100 + "  - {device: l40s, price: 1, per_node: 4, per_rack: 8}\n", 4),
+            Outcome::kFound);
+  const std::string halves = "  - {device: h100_sxm, price: 1, per_node: 3, per_rack: 7}\n";
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 2, per_rack: 8}\n", 2),
+            Outcome::kFound)
+      << "3/2 + 2/4 racks";
+  // Two to a rack and three to a rack do not share.
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 4, per_rack: 12}\n", 2),
+            Outcome::kInfeasible);
+  EXPECT_EQ(outcome(halves + "  - {device: l40s, price: 1, per_node: 4, per_rack: 12}\n", 3),
+            Outcome::kFound);
+}
+
+TEST(PlanProgram, CarbonIsKnownWhereEveryPlaceOfThePlanStatesIt) {
+  auto asked = requirements(
+      "zones: {edge: {carbon_g_per_kwh: 50}}\n"
+      "jobs: [{name: tune, device_hours: {h100_sxm: 8}}]\n"
+      "devices: [{device: h100_sxm, price: 1, zones: [local, edge]}]\n");
+  Plan plan;
+  plan.nodes[{0, "edge"}] = 1;
+  EXPECT_TRUE(carbon_is_known(asked, plan));
+  plan.nodes[{0, "local"}] = 1;
+  EXPECT_FALSE(carbon_is_known(asked, plan));
+}
+
 TEST(PlanProgram, LimitsThatCannotBeMetHaveNoPlan) {
   std::string text = kDesk;
   text.replace(text.find("pue: 1.3"), 8, "pue: 1.3, power_limit_kw: 0.2");
@@ -568,6 +643,27 @@ TEST(PoolTypes, WhatIsWrittenIsReadByTheFleetReaderAsItWas) {
   EXPECT_EQ(fleet->site.pue, 1.3);
   EXPECT_EQ(fleet->policy(ServiceClass::kStandard).targets,
             asked.frame.policy(ServiceClass::kStandard).targets);
+}
+
+TEST(PoolTypes, AZonesJurisdictionIsThatOfItsPools) {
+  const auto asked = requirements(R"(
+site: {zone: here, jurisdiction: {place: DE}}
+zones: {edge: {jurisdiction: {place: AT, operator: US}}}
+labels: {any: {zones: any}}
+default_label: any
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200}
+devices: [{device: h100_sxm, price: 30000, zones: [here, edge]}]
+services:
+  - {name: api, model: llama-3.1-8b, zone: edge, metered: {per_million_prompt: 1, per_million_output: 2, ttft_s: {median: 1, sigma: 0}, tpot_s: 10ms}}
+)");
+  const auto pools = pool_types(asked, test_catalog());
+  ASSERT_TRUE(pools.ok()) << pools.error().message;
+  for (const PoolType& type : pools->types) {
+    const bool edge = type.pool.zone == "edge";
+    EXPECT_EQ(type.pool.jurisdiction.place, edge ? "AT" : "DE") << type.text;
+    EXPECT_EQ(type.pool.jurisdiction.operated_by, edge ? "US" : "") << type.text;
+  }
 }
 
 TEST(PoolTypes, AFleetIsHeldToTheLimitOfItsSiteAloneAndToWhatIsChangedOfIt) {

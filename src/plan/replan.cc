@@ -628,21 +628,19 @@ class Replanner {
       for (int& of : quiet.off)
         of = std::max(0, of - 1);
     }
-    double watts = 0;
     for (std::size_t p = 0; p < types().size(); ++p) {
-      const bool owned =
-          types()[p].device && asked().devices[*types()[p].device].deal == DeviceOffer::Deal::kBuy;
-      watts += owned ? quiet.off[p] * types()[p].idle_w : 0;
+      if (!types()[p].device || asked().devices[*types()[p].device].deal != DeviceOffer::Deal::kBuy)
+        continue;
+      const std::string& zone = types()[p].pool.zone;
+      const double kwh = quiet.off[p] * types()[p].idle_w * asked().pue(zone) / 1000 * 365;
+      for (int i = 0; i < quiet.hours; ++i) {
+        quiet.kwh += kwh;
+        quiet.money += kwh * asked().tariff_per_kwh(
+                                 zone)[static_cast<std::size_t>((quiet.from_hour + i) % 24)];
+      }
     }
-    if (watts <= 0)
+    if (quiet.kwh <= 0)
       return Done{};
-    const Site& site = asked().frame.site;
-    for (int i = 0; i < quiet.hours; ++i) {
-      const double kwh = watts * site.pue / 1000 * 365;
-      quiet.kwh += kwh;
-      quiet.money +=
-          kwh * site.tariff_per_kwh[static_cast<std::size_t>((quiet.from_hour + i) % 24)];
-    }
     out_.quiet = std::move(quiet);
     return Done{};
   }

@@ -418,6 +418,10 @@ class Studier {
     change("tariff x 2", [](Requirements& of) {
       for (double& price : of.frame.site.tariff_per_kwh)
         price *= 2;
+      for (auto& [zone, spec] : of.zones) {
+        for (std::size_t hour = 0; spec.tariff_per_kwh && hour < 24; ++hour)
+          (*spec.tariff_per_kwh)[hour] *= 2;
+      }
     });
     for (const double factor : {0.7, 1.3}) {
       change(fmt::format("purchase prices x {:g}", factor), [&](Requirements& of) {
@@ -522,11 +526,19 @@ class Studier {
 
   void compare_duties() {
     const Requirements& asked = out_.requirements;
-    double tariff = 0;
-    for (const double price : asked.frame.site.tariff_per_kwh)
-      tariff += price / 24;
-    tariff *= asked.frame.site.pue;
     for (std::size_t i = 0; i < asked.devices.size(); ++i) {
+      // Where the plan has most of them, else the first place they may stand.
+      std::string zone = asked.devices[i].zones.front();
+      int most = 0;
+      for (const auto& [place, count] : out_.chosen.plan.nodes) {
+        if (place.first == i && count > most) {
+          zone = place.second;
+          most = count;
+        }
+      }
+      double tariff = 0;
+      for (const double price : asked.tariff_per_kwh(zone))
+        tariff += price / 24 * asked.pue(zone);
       for (std::size_t j = 0; j < asked.devices.size(); ++j) {
         const DeviceOffer &bought = asked.devices[i], &rented = asked.devices[j];
         if (bought.deal != DeviceOffer::Deal::kBuy || rented.deal != DeviceOffer::Deal::kRent ||
@@ -776,7 +788,7 @@ std::optional<SingleKind> single_kind(const Study& study) {
     kinds.insert(study.requirements.devices[place.first].accelerator.id);
   // The candidate of that kind is the choice itself, and left out.
   if (kinds.size() == 1 && services_in(study.pools.types, plan).empty())
-    return SingleKind{study.fleet, 0, true};
+    return SingleKind{study.fleet, 0, true, std::nullopt};
   const Candidate* best = nullptr;
   for (const Candidate& of : study.candidates) {
     if (of.name.starts_with("only ") && of.plan.outcome == Plan::Outcome::kFound &&
@@ -785,16 +797,26 @@ std::optional<SingleKind> single_kind(const Study& study) {
   }
   if (best == nullptr)
     return std::nullopt;
-  return SingleKind{best->fleet, best->plan.total() / plan.total() - 1, false};
+  std::optional<bool> keeps_all;
+  if (best->proof) {
+    const std::vector<bool> shortfall = falls_short(study.requirements, *best->proof);
+    keeps_all = std::find(shortfall.begin(), shortfall.end(), true) == shortfall.end();
+  }
+  return SingleKind{best->fleet, best->plan.total() / plan.total() - 1, false, keeps_all};
 }
 
 std::string single_kind_in_words(const Study& study) {
   const auto of = single_kind(study);
   if (!of)
     return {};
-  return of->chosen ? std::string("The choice is of one kind of device.")
-                    : fmt::format("The best fleet of one kind of device ({}) costs {:.1f} % more.",
-                                  of->fleet, of->premium * 100);
+  return of->chosen
+             ? std::string("The choice is of one kind of device.")
+             : fmt::format("The best fleet of one kind of device ({}) costs {:.1f} % more; {}.",
+                           of->fleet, of->premium * 100,
+                           !of->keeps_all   ? "it was not simulated"
+                           : *of->keeps_all ? "simulated, it keeps all that is asked"
+                                            : "simulated, it keeps too little, so that one "
+                                              "that does costs more still");
 }
 
 std::string duty_in_words(const Study& study, const Duty& duty) {
@@ -856,6 +878,10 @@ const char kKeptNote[] =
     "has free in its busiest hour. Binding: power, racks, stock or budget without which that fleet "
     "would be cheaper, by so much a year.";
 
+const char kProgramOnlyNote[] =
+    "Why not, what binds, sensitivity, cost against interactivity and ranges of prices are of the "
+    "program that simulation calibrated for the choice; their fleets were not simulated.";
+
 std::vector<std::string> kept_row(const Study& study, const Candidate& candidate) {
   const Requirements& asked = study.requirements;
   std::string whole, least = "-", binding;
@@ -873,7 +899,7 @@ std::vector<std::string> kept_row(const Study& study, const Candidate& candidate
   return {
       candidate.name,
       known_part(candidate.types, candidate.plan, fmt::format("{:.1f}", candidate.plan.kwh / 1000)),
-      asked.frame.site.carbon_g_per_kwh
+      carbon_is_known(asked, candidate.plan)
           ? known_part(candidate.types, candidate.plan,
                        fmt::format("{:.1f}", candidate.plan.carbon_kg / 1000))
           : "unknown",
@@ -883,31 +909,55 @@ std::vector<std::string> kept_row(const Study& study, const Candidate& candidate
       binding.empty() ? "none" : binding};
 }
 
-std::vector<std::string> other_zones(const Requirements& requirements, const Plan& plan) {
+std::vector<std::string> silent_zones(const Requirements& requirements, const Plan& plan) {
   std::set<std::string> zones;
   for (const auto& [place, count] : plan.nodes) {
-    if (place.second != requirements.frame.site.zone)
+    const data::ZoneSpec& spec = requirements.zones.at(place.second);
+    const bool grid = spec.carbon_g_per_kwh || !requirements.frame.site.carbon_g_per_kwh;
+    if (place.second != requirements.frame.site.zone && !(spec.pue && spec.tariff_per_kwh && grid))
       zones.insert(place.second);
   }
   return {zones.begin(), zones.end()};
 }
 
 std::string other_zones_in_words(const Study& study) {
-  std::set<std::string> zones;
+  const Requirements& asked = study.requirements;
+  const Site& site = asked.frame.site;
+  std::set<std::string> used;
   const auto add = [&](const Plan& plan) {
-    for (const std::string& zone : other_zones(study.requirements, plan))
-      zones.insert(zone);
+    for (const auto& [place, count] : plan.nodes)
+      used.insert(place.second);
   };
   add(study.chosen.plan);
   for (const Candidate& of : study.candidates)
     add(of.plan);
-  const Site& site = study.requirements.frame.site;
-  return zones.empty()
-             ? std::string()
-             : fmt::format(
-                   "Nobody stated the PUE and the grid of {}: what stands there is told at "
-                   "those of {} (PUE {:g}), in kW, kWh and CO2.",
-                   fmt::join(zones, ", "), site.zone, site.pue);
+  std::string out;
+  for (const std::string& zone : used) {
+    const data::ZoneSpec& spec = asked.zones.at(zone);
+    if (zone == site.zone)
+      continue;
+    std::string stated, not_stated;
+    const auto say = [&](bool own, const std::string& value, const std::string& name) {
+      std::string& of = own ? stated : not_stated;
+      of += (of.empty() ? "" : ", ") + (own ? value : name);
+    };
+    const auto hours = [](const std::array<double, 24>& of) {
+      const auto [low, high] = std::minmax_element(of.begin(), of.end());
+      return *low < *high ? fmt::format("{:g} to {:g}", *low, *high) : fmt::format("{:g}", *low);
+    };
+    say(spec.pue.has_value(), fmt::format("PUE {:g}", asked.pue(zone)), "PUE");
+    say(spec.tariff_per_kwh.has_value(),
+        fmt::format("{} {}/kWh", hours(asked.tariff_per_kwh(zone)), site.currency), "tariff");
+    if (const auto& carbon = asked.carbon_g_per_kwh(zone))
+      say(spec.carbon_g_per_kwh.has_value(), hours(*carbon) + " g CO2/kWh", "grid");
+    out += fmt::format("{}{}: {}", out.empty() ? "" : " ", zone, stated);
+    if (!not_stated.empty()) {
+      out += fmt::format("{}told at {}'s {}, since nobody stated its own",
+                         stated.empty() ? "" : "; ", site.zone, not_stated);
+    }
+    out += ".";
+  }
+  return out;
 }
 
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan) {

@@ -89,6 +89,7 @@ struct SingleKind {
   std::string fleet;
   double premium = 0;  // what it costs more, a share of the choice; 0 where it is the choice
   bool chosen = false;
+  std::optional<bool> keeps_all;  // in simulation; empty: it was not simulated
 };
 
 struct PriceRange {
@@ -136,7 +137,7 @@ std::string fleet_name(const data::Requirements& requirements, const std::vector
 
 // Empty: nothing was compared, no such fleet can be, or the choice costs nothing.
 std::optional<SingleKind> single_kind(const Study& study);
-// In a sentence; empty where there is none.
+// In a sentence, with what simulation says of it; empty where there is none.
 std::string single_kind_in_words(const Study& study);
 // In words, both assumptions of it stated.
 std::string duty_in_words(const Study& study, const Duty& duty);
@@ -154,12 +155,15 @@ std::optional<double> kept_at_worst(const data::Requirements& requirements, cons
 // binding limits.
 inline constexpr char kKeptByClass[] = "whole g/s/f/b %", kKeptAtWorst[] = "least, with losses %";
 extern const char kKeptNote[];
+// Which comparisons are of the program alone.
+extern const char kProgramOnlyNote[];
 std::vector<std::string> kept_row(const Study& study, const Candidate& candidate);
 
-// A sentence on devices of any plan here that stand in other zones than the site's; empty: none do.
+// Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or
+// that they are told at the site's. Empty: there is none.
 std::string other_zones_in_words(const Study& study);
-// Of one plan: those zones.
-std::vector<std::string> other_zones(const data::Requirements& requirements, const Plan& plan);
+// Of one plan: zones of which nobody stated some of these.
+std::vector<std::string> silent_zones(const data::Requirements& requirements, const Plan& plan);
 
 // Rented services that a plan uses: nobody says what they draw.
 std::vector<std::string> services_in(const std::vector<PoolType>& types, const Plan& plan);

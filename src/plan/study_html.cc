@@ -91,7 +91,7 @@ class Report {
     if (study_.tokens_a_year > 0)
       facts.insert(facts.begin() + 2,
                    {"per million output tokens", per_million(plan_) + " " + currency_});
-    if (requirements_.frame.site.carbon_g_per_kwh)
+    if (carbon_is_known(requirements_, plan_))
       facts.push_back(
           {"carbon a year", known(plan_, fmt::format("{:.0f} t", plan_.carbon_kg / 1000))});
     page_.facts(facts);
@@ -150,6 +150,8 @@ class Report {
     training.rows = training_rows(requirements_, plan_);
     if (!training.rows.empty())
       page_.table(training);
+    if (const std::string train = trainers_in_words(requirements_, plan_); !train.empty())
+      page_.paragraph(train);
     HtmlTable order{
         .columns = {
             {"to order"}, {"zone"}, {"nodes", true}, {"devices", true}, {"each"}, {"wait"}}};
@@ -408,6 +410,7 @@ class Report {
     page_.table(table);
     page_.table(kept);
     page_.paragraph(kKeptNote);
+    page_.paragraph(kProgramOnlyNote);
     HtmlTable why{.columns = {{"not in it"}, {.title = "why not", .wraps = true}}};
     for (const auto& [name, reason] : study_.why_not)
       why.rows.push_back({name, reason});
@@ -486,7 +489,8 @@ class Report {
     const data::MoneySpec& of = requirements_.money;
     page_.paragraph(fmt::format(
         "Interest {:g} %, paid back in {:g} years, maintenance {:g} % of the price a year; PUE "
-        "{:g}; {}. The plan is at most {} % from the cheapest that the program knows. Speeds, "
+        "{:g} at the site; {}. The plan is at most {} % from the cheapest that the program knows. "
+        "Speeds, "
         "joules and watts come from step models of the catalogue, none of which was measured by "
         "this project (docs/step-models.md); power counts every device in use at its TDP, energy "
         "what it "

@@ -93,7 +93,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     unknown.push_back(json::value(service));
   const bool known = draw_is_known(types, plan);
   json::array other;
-  for (const std::string& zone : other_zones(study.requirements, plan))
+  for (const std::string& zone : silent_zones(study.requirements, plan))
     other.push_back(json::value(zone));
   json::object kw;
   for (const auto& [zone, watts] : plan.watts)
@@ -107,7 +107,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
           {"per_million_tokens", or_null(study.per_million_tokens(plan.total()))},
           {"capital", plan.capital},
           {"kwh_a_year", known ? json::value(plan.kwh) : json::value(nullptr)},
-          {"carbon_kg_a_year", known && study.requirements.frame.site.carbon_g_per_kwh
+          {"carbon_kg_a_year", known && carbon_is_known(study.requirements, plan)
                                    ? json::value(plan.carbon_kg)
                                    : json::value(nullptr)},
           {"draw_unknown_of", std::move(unknown)},
@@ -222,8 +222,12 @@ std::string to_json(const Study& study) {
   out["why_not"] = std::move(why_not);
   if (const auto single = single_kind(study)) {
     out["single_kind"] = json::object{
-        {"fleet", single->fleet}, {"premium", single->premium}, {"chosen", single->chosen}};
+        {"fleet", single->fleet},
+        {"premium", single->premium},
+        {"chosen", single->chosen},
+        {"keeps_all", single->keeps_all ? json::value(*single->keeps_all) : json::value(nullptr)}};
   }
+  out["not_simulated"] = {"why_not", "binding", "sensitivity", "front", "a_year_range"};
   out["binding"] = bindings_of(study.bindings);
   json::array sensitivity;
   for (const Sensitivity& of : study.sensitivity) {

@@ -258,6 +258,25 @@ TEST(PlanStudy, ThePremiumOfOneKindOfDeviceIsNoneWhereTheChoiceIsOfOneKind) {
   EXPECT_NEAR(other->premium, alone.chosen.plan.total() / both.chosen.plan.total() - 1, 1e-9);
   EXPECT_GT(other->premium, 0.1);
   EXPECT_EQ(other->fleet, "5 x h100_sxm to train");
+  EXPECT_FALSE(other->keeps_all.has_value());
+  EXPECT_NE(single_kind_in_words(both).find("it was not simulated"), std::string::npos);
+}
+
+TEST(PlanStudy, ThePremiumSaysWhatSimulationSaysOfThatFleet) {
+  Study made = studied(
+      "demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 300, "
+      "output_tokens: 50}]\ndevices: [{device: h100_sxm, price: 28000}]\n");
+  Candidate other = made.candidates.front();
+  other.name = "only l40s";
+  other.plan.costs.maintenance += 1000;
+  made.chosen.plan.nodes.clear();  // another kind than the choice
+  made.candidates.push_back(other);
+  const auto said = [&](long long kept) {
+    made.candidates.back().proof = Proof{.whole = {{.requests = 100, .kept = kept}}};
+    return single_kind_in_words(made);
+  };
+  EXPECT_NE(said(100).find("simulated, it keeps all that is asked"), std::string::npos);
+  EXPECT_NE(said(10).find("simulated, it keeps too little"), std::string::npos);
 }
 
 TEST(PlanStudy, JobsAloneAreComparedByWhatIsOrdered) {
@@ -347,8 +366,11 @@ money: {staff_per_year: 60000}
   EXPECT_NE(words.find("If rent were paid for hours of work alone"), std::string::npos) << words;
   EXPECT_EQ(words.find("Labels forbid"), std::string::npos) << words;
   // What stands in the cloud is told at the site's PUE and grid, which is said.
-  EXPECT_NE(other_zones_in_words(made).find("PUE and the grid of cloud"), std::string::npos);
-  EXPECT_NE(to_html(made, "").find("PUE and the grid of cloud"), std::string::npos);
+  const std::string zones = other_zones_in_words(made);
+  EXPECT_NE(zones.find("cloud: told at here's PUE, tariff, grid, since nobody stated its own."),
+            std::string::npos)
+      << zones;
+  EXPECT_NE(to_html(made, "").find("tariff, grid, since nobody stated"), std::string::npos);
   EXPECT_NE(to_json(made).find(R"("at_the_sites_pue_and_grid":["cloud"])"), std::string::npos);
 
   // Without staff the plan owns, and owning is the cheaper one here too.

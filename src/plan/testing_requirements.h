@@ -21,7 +21,7 @@ struct RandomRequirements {
   std::vector<std::string> demands, jobs, devices, services, limits;
 
   explicit RandomRequirements(std::uint64_t seed) {
-    Prng prng = Prng::stream(seed, 1), of_widths = Prng::stream(seed, 2);
+    Prng prng = Prng::stream(seed, 1);
     const auto among = [&](auto... values) {
       const std::vector<std::string> all = {values...};
       return all[prng.below(all.size())];
@@ -48,23 +48,36 @@ struct RandomRequirements {
     }
     const std::vector<std::string> kinds = {"h100_sxm", "l40s", "a100_80_sxm", "l4", "h200_sxm"};
     const bool two_zones = prng.below(4) == 0;
+    Prng more = Prng::stream(seed, 4);
+    const bool racks = more.below(4) == 0;
     const int offered = 1 + static_cast<int>(prng.below(3));
     for (int i = 0; i < offered; ++i) {
       const bool rented = prng.below(4) == 0;
-      // Now and then widths that do not divide one another.
-      const std::vector<std::string> widths = {"[1, 3]", "[2, 3]", "[1, 2, 3]", "[2, 3, 4]"};
-      devices.push_back(fmt::format(
-          "{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100{}{}}}", i,
-          kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
-          rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(),
-          among("1", "2", "3", "4", "6"),
-          (prng.below(4) == 0 ? fmt::format(", stock: {}", 2 + prng.below(12)) : "") +
-              (two_zones ? ", zones: " + among("[here]", "[there]", "[here, there]") : ""),
-          of_widths.below(3) == 0 ? ", widths: " + widths[of_widths.below(widths.size())] : ""));
+      const std::string per_node = among("1", "2", "3", "4", "6");
+      std::string of =
+          fmt::format("{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100", i,
+                      kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
+                      rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(), per_node);
+      if (prng.below(4) == 0)
+        of += fmt::format(", stock: {}", 2 + prng.below(12));
+      if (two_zones)
+        of += ", zones: " + among("[here]", "[there]", "[here, there]");
+      if (racks)  // of one, two or four nodes, and what is too little for another
+        of += fmt::format(", per_rack: {}",
+                          (std::stoi(per_node) << more.below(3)) + std::stoi(per_node) / 2);
+      const char* odd[] = {"[3]", "[1, 3]", "[2, 3]"};
+      if (more.below(5) == 0)
+        of += fmt::format(", widths: {}", odd[more.below(3)]);
+      devices.push_back(of + "}");
     }
+    const std::string here =
+        racks ? fmt::format("here: {{racks: {}}}", 1 + more.below(3)) : std::string();
     draw_jobs(seed, kinds);
     if (two_zones)
-      limits.push_back("zones: {there: {}}\nlabels: {any: {zones: any}}");
+      limits.push_back("zones: {there: {" + draw_zone(seed) + "}" + (racks ? ", " + here : "") +
+                       "}\nlabels: {any: {zones: any}}");
+    else if (racks)
+      limits.push_back("zones: {" + here + "}");
     if (prng.below(3) == 0) {
       const std::string lost = two_zones ? among("zone", "node") : among("replica", "node");
       limits.push_back(fmt::format("redundancy: {{lose: {}, classes: [{}]}}", lost,
@@ -114,6 +127,16 @@ struct RandomRequirements {
   }
 
  private:
+  // What another zone than the site's states of its own.
+  static std::string draw_zone(std::uint64_t seed) {
+    Prng prng = Prng::stream(seed, 3);
+    std::string own = prng.below(2) == 0 ? "pue: 1.1" : "pue: 1.8";
+    if (prng.below(2) == 0)
+      own += ", tariff: 0.6";
+    if (prng.below(3) == 0)
+      own += fmt::format(", power_limit_kw: {}", 1 + prng.below(8));
+    return prng.below(3) == 0 ? "" : own;
+  }
   // One or two in every other file, on kinds that may or may not be offered.
   void draw_jobs(std::uint64_t seed, const std::vector<std::string>& kinds) {
     Prng prng = Prng::stream(seed, 2);

@@ -55,6 +55,17 @@ std::vector<std::vector<std::string>> training_rows(const data::Requirements& re
   return rows;
 }
 
+std::string trainers_in_words(const data::Requirements& requirements, const Plan& plan) {
+  std::string out;
+  for (const auto& [place, devices] : plan.trainers) {
+    out += fmt::format("{}{} of {} in {}", out.empty() ? "" : ", ",
+                       devices == 1 ? "1 device" : fmt::format("{} devices", devices),
+                       requirements.devices[place.first].name, place.second);
+  }
+  const bool one = plan.trainers.size() == 1 && plan.trainers.begin()->second == 1;
+  return out.empty() ? out : out + (one ? " only trains." : " only train.");
+}
+
 std::string lent_in_words(const std::vector<Period>& periods, const std::vector<int>& lent) {
   const int most = lent.empty() ? 0 : *std::max_element(lent.begin(), lent.end());
   if (most == 0)

@@ -21,6 +21,9 @@ std::vector<std::string> training_titles();
 std::vector<std::vector<std::string>> training_rows(const data::Requirements& requirements,
                                                     const Plan& plan);
 
+// "3 devices of h100_sxm in campus only train."; empty: none do.
+std::string trainers_in_words(const data::Requirements& requirements, const Plan& plan);
+
 // Of a pool whose replicas are lent: "training (2 lent, 22-6)"; empty: none are.
 std::string lent_in_words(const std::vector<Period>& periods, const std::vector<int>& lent);
 

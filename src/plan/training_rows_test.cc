@@ -38,6 +38,11 @@ TEST(PlanTraining, ARowSaysWhereAJobRunsAndWhenItIsDone) {
   EXPECT_EQ(rows[0].size(), training_titles().size());
   EXPECT_EQ(rows[0], (std::vector<std::string>{"tune", "once, in 14 days after day 3", "h100_sxm",
                                                "here", "all day", "40", "8", "day 17", "28"}));
+  EXPECT_EQ(trainers_in_words(*asked, plan), "");
+  plan.trainers[{0, "here"}] = 1;
+  EXPECT_EQ(trainers_in_words(*asked, plan), "1 device of h100_sxm in here only trains.");
+  plan.trainers[{0, "here"}] = 2;
+  EXPECT_EQ(trainers_in_words(*asked, plan), "2 devices of h100_sxm in here only train.");
 }
 
 }  // namespace

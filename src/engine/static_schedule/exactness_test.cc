@@ -63,8 +63,16 @@ struct File {
 
 // The reference itself, by another's arithmetic: F32 weights of every family.
 TEST(Exactness, ReferenceAgreesWithLibllamaOnEveryFamily) {
-  for (const char* family : {"llama", "qwen2", "qwen3", "gemma"}) {
-    const File file({.family = family, .width = 96, .heads = 6, .kv_heads = 2, .head_size = 16});
+  for (const auto& [family, experts] :
+       {std::pair("llama", 0), std::pair("qwen2", 0), std::pair("qwen3", 0), std::pair("gemma", 0),
+        std::pair("llama", 4), std::pair("qwen3moe", 8)}) {
+    const File file({.family = family,
+                     .width = 96,
+                     .heads = 6,
+                     .kv_heads = 2,
+                     .head_size = 16,
+                     .experts = experts,
+                     .experts_per_token = 2});
     const auto llama = stepper(EngineType::kLlamaEmbedded, file.path);
     const auto model = lpu::ModelFile::open(file.path);
     ASSERT_TRUE(model.ok());
@@ -78,6 +86,19 @@ TEST(Exactness, ReferenceAgreesWithLibllamaOnEveryFamily) {
       ASSERT_TRUE(llama->step(token).ok());
       ASSERT_LT(difference(reference.step(token), llama->logits()), most) << family << " " << i;
     }
+  }
+}
+
+TEST(Exactness, AgreesWithLibllamaOnMixturesOfExperts) {
+  for (const char* family : {"llama", "qwen3moe"}) {
+    const File file({.family = family,
+                     .width = 96,
+                     .heads = 6,
+                     .kv_heads = 2,
+                     .head_size = 16,
+                     .experts = 8,
+                     .experts_per_token = 3});
+    agree(file.path, 1e-4);
   }
 }
 
@@ -141,6 +162,23 @@ TEST(Exactness, IsAtLeastAsExactAsLibllamaOnQuantisedWeights) {
     const Errors errors = errors_of(file.path, 30);
     EXPECT_LE(errors.ours, errors.theirs) << name_of(format);
     EXPECT_LT(errors.ours, 0.05) << name_of(format);  // of logits of about 4
+  }
+}
+
+TEST(Exactness, IsAtLeastAsExactAsLibllamaOnQuantisedExperts) {
+  for (const lpu::TensorFormat format : {lpu::TensorFormat::kQ8_0, lpu::TensorFormat::kQ4_0}) {
+    const File file({.family = "qwen3moe",
+                     .width = 256,
+                     .heads = 4,
+                     .kv_heads = 2,
+                     .head_size = 64,
+                     .inner = 128,
+                     .experts = 8,
+                     .experts_per_token = 2,
+                     .format = format});
+    const Errors errors = errors_of(file.path, 30);
+    EXPECT_LE(errors.ours, errors.theirs) << name_of(format);
+    EXPECT_LT(errors.ours, 0.05) << name_of(format);
   }
 }
 

@@ -141,7 +141,7 @@ Result<Shape> shape_for(const Model& model, const std::string& gguf_path) {
   if (gguf_path.empty())
     return shape;
   MEDLEY_TRY(const ModelFile file, ModelFile::open(gguf_path));
-  // The graph knows no mixtures yet: of those the sizes alone count, as the file states them.
+  // from_graph knows no mixtures: of those the sizes alone count, as the file states them.
   if (model.is_mixture()) {
     shape.head_norms = file.find("blk.0.attn_q_norm.weight") != nullptr;
     shape.biases = file.find("blk.0.attn_q.bias") != nullptr;

@@ -209,6 +209,7 @@ class Bench {
 Instruction resized(Instruction in, int rows, int columns) {
   in.rows = rows;
   in.columns = columns;
+  in.chosen = -1;
   if (in.operation == Operation::kMatrix) {
     in.bias = {};
     in.weights = {0, rows / kGroup * group_bytes(in.format, columns)};
@@ -270,7 +271,7 @@ Costs::Key Costs::key_of(const Instruction& in) {
 double Costs::predict(const Instruction& in, const Program& program, int position) const {
   const auto found = costs_.find(key_of(in));
   if (found == costs_.end())
-    return 0;  // the table of words is looked up once a token
+    return 0;  // once a token or a layer, and short
   const TimedWork work = work_of(in, program, position);
   return found->second.seconds(work.numbers, work.bytes);
 }
@@ -285,7 +286,8 @@ Result<Costs> Costs::measure(const Graph& graph, const Program& program, Isa isa
     by_key[key_of(in)].push_back(&in);
   for (const auto& [key, list] : by_key) {
     const auto [operation, format] = key;
-    if (operation == Operation::kEmbed || operation == Operation::kMeet)
+    if (operation == Operation::kEmbed || operation == Operation::kMeet ||
+        operation == Operation::kRoute)
       continue;
     const auto ends = [&, &list = list](auto of) {  // clang 14 captures it only by name
       int low = std::numeric_limits<int>::max(), high = 0;

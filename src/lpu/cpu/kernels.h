@@ -79,6 +79,12 @@ struct Step {
   int meeting = 0;
   bool rope_halves = false, gelu = false, half_kv = false;
   float factor = 1, epsilon = 0;
+  // Of mixtures: how many experts a route chooses from; what `run` calls for the chosen one, whose
+  // number and share are here, and how far apart their weights are.
+  int experts = 0;
+  Kernel kernel = nullptr;
+  const float* chosen = nullptr;
+  std::int64_t expert_bytes = 0;
 };
 
 // The largest logit of a unit.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -52,6 +53,45 @@ void run_embed(const Step& step, const Moment& moment) {
   for (float& number : out)
     number *= step.factor;
   std::fill(step.output + step.size, step.output + step.rows, 0.0F);
+}
+
+// The experts with the largest numbers, the lowest of equals first, and the softmax of these.
+void run_route(const Step& step, const Moment&) {
+  const float* scores = step.inputs[0];
+  const int chosen = step.size / 2;
+  float sum = 0;
+  for (int i = 0; i < chosen; ++i) {
+    int best = -1;
+    for (int expert = 0; expert < step.experts; ++expert) {
+      bool taken = false;
+      for (int before = 0; before < i; ++before)
+        taken = taken || static_cast<int>(step.output[2 * before]) == expert;
+      if (!taken && (best < 0 || scores[expert] > scores[best]))
+        best = expert;
+    }
+    step.output[2 * i] = static_cast<float>(best);
+    const float share = std::exp(scores[best] - scores[static_cast<int>(step.output[0])]);
+    step.output[2 * i + 1] = share;
+    sum += share;
+  }
+  for (int i = 0; i < chosen; ++i)
+    step.output[2 * i + 1] /= sum;
+  std::fill(step.output + step.size, step.output + step.rows, 0.0F);
+}
+
+// With the weights of the expert that was chosen.
+void run_expert(const Step& step, const Moment& moment) {
+  Step of = step;
+  of.weights += static_cast<std::int64_t>(step.chosen[0]) * step.expert_bytes;
+  step.kernel(of, moment);
+}
+
+// Times the expert's share.
+void run_shared_gate(const Step& step, const Moment& moment) {
+  step.kernel(step, moment);
+  const float share = step.chosen[1];
+  for (int i = 0; i < step.rows; ++i)
+    step.output[i] *= share;
 }
 
 }  // namespace
@@ -109,6 +149,10 @@ Step step_for(const Graph& graph, const Program& program, const Kernels& kernels
     case Operation::kChoose:
       step.run = kernels.choose;
       step.size = from.rows;
+      break;
+    case Operation::kRoute:
+      step.run = run_route;
+      step.experts = from.experts;
       break;
     case Operation::kEmbed:
     case Operation::kMeet:
@@ -246,6 +290,13 @@ void Machine::bind_step(const Graph& graph, int unit, int together, const Instru
   if (from.bias.size > 0)
     step.bias = reinterpret_cast<const float*>(owner.weights.data() + from.bias.offset);
   step.angles = reinterpret_cast<const float*>(common_.data() + program_.embedding_bytes);
+  if (from.chosen >= 0) {
+    step.kernel = step.run;
+    step.run = from.operation == Operation::kMatrix ? run_expert : run_shared_gate;
+    step.many = nullptr;  // tokens of a prompt take experts of their own
+    step.chosen = step.inputs[step.input_count - 1] + 2 * static_cast<std::ptrdiff_t>(from.chosen);
+    step.expert_bytes = from.expert_bytes;
+  }
   if (from.operation == Operation::kEmbed) {
     step.run = run_embed;
     step.weights = common_.data();

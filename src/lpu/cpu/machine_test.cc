@@ -74,6 +74,32 @@ TEST(Machine, ComputesEveryFamilyAsTheReferenceDoes) {
   }
 }
 
+// Also where a prompt is read several tokens at a time, each with experts of its own.
+TEST(Machine, ComputesMixturesOfExperts) {
+  for (const char* family : {"llama", "qwen3moe"}) {
+    for (const TensorFormat format : {TensorFormat::kF32, TensorFormat::kQ8_0}) {
+      const auto model = test_model(
+          {.family = family, .inner = 96, .experts = 5, .experts_per_token = 3, .format = format});
+      const double most = format == TensorFormat::kF32 ? 2e-5 : 2e-3;
+      for (const Isa isa : isas()) {
+        for (const int units : {1, 2})
+          EXPECT_LT(worst_error(*model, {.isa = isa, .units = units}, 40), most) << family;
+      }
+      const auto one = machine_of(model->graph, {.isa = best_isa(), .units = 2});
+      const auto many = machine_of(model->graph, {.isa = best_isa(), .units = 2});
+      const std::vector<int> prompt = {5, 90, 17, 301, 42, 8};
+      for (std::size_t p = 0; p < prompt.size(); ++p)
+        one->run(0, prompt[p], static_cast<int>(p));
+      many->read(0, prompt, 0, true);
+      std::vector<float> a(512), b(512);
+      one->copy_logits(a);
+      many->copy_logits(b);
+      for (std::size_t i = 0; i < a.size(); ++i)
+        EXPECT_NEAR(a[i], b[i], 2 * most) << "another expert would be much further off";
+    }
+  }
+}
+
 // Shapes that fill no register, no pair of blocks and no even share.
 TEST(Machine, ComputesOddShapes) {
   const auto model = test_model(
