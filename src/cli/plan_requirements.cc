@@ -336,6 +336,10 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     fmt::print(err, "medley plan: no fleet was found within the time given\n");
     return 1;
   }
+  if (plan.outcome == Plan::Outcome::kInfeasible && plan.within_rule) {
+    fmt::print(err, "medley plan: {}\n", plan::kNoneWithinRule);
+    return 1;
+  }
   if (plan.outcome == Plan::Outcome::kInfeasible) {
     return tell_conflict(study.requirements, options.no_proof ? nullptr : &study.chosen, *catalog,
                          "meet all of it", options.json, out, err);
@@ -367,13 +371,14 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     fmt::print(out, "{}\n", plan::to_json(study));
   } else {
     const std::string& currency = study.requirements.frame.site.currency;
-    fmt::print(out, "{}: {} {} a year{}, {} of capital, at most {} % from the cheapest\n\n",
+    fmt::print(out, "{}: {} {} a year{}, {} of capital, at most {} % from the cheapest{}\n\n",
                printable(study.requirements.name), short_money(plan.total()), currency,
                study.price_range ? fmt::format(" ({} to {} by the ranges of prices)",
                                                short_money(study.price_range->low),
                                                short_money(study.price_range->high))
                                  : "",
-               short_money(plan.capital), plan::gap_text(plan.gap));
+               short_money(plan.capital), plan::gap_text(plan.gap),
+               plan.within_rule ? plan::kWithinRule : "");
     if (!study.no_price_range.empty())
       fmt::print(out, "its cost at the ends of the ranges of prices: {}\n\n",
                  printable(study.no_price_range));

@@ -279,6 +279,10 @@ int run_plan_usage(const PlanUsageOptions& options, std::FILE* out, std::FILE* e
     fmt::print(err, "medley plan: no fleet was found within the time given\n");
     return 1;
   }
+  if (planned.outcome == Plan::Outcome::kInfeasible && planned.within_rule) {
+    fmt::print(err, "medley plan: {}\n", plan::kNoneWithinRule);
+    return 1;
+  }
   if (planned.outcome == Plan::Outcome::kInfeasible) {
     const int status = tell_conflict(made->usage.requirements, &made->planned, *catalog,
                                      "serve what was recorded", options.json, out, err);

@@ -127,6 +127,9 @@ class Program {
     }
   }
 
+  // Whether fleets are left out whose nodes hold what others' do not.
+  bool within_rule() const { return within_rule_; }
+
   IntegerProgram state() {
     most_ = most_replicas();
     make_rows();
@@ -285,6 +288,7 @@ class Program {
   std::vector<int> stock_;                         // rows: by offer; -1: none
   std::vector<int> tokens_, requests_;             // rows: by type; -1: none
   int budget_ = -1, staff_row_ = -1;
+  bool within_rule_ = false;
   std::vector<int> replicas_, nodes_, bought_;    // columns: by type, place, offer (-1: none)
   std::vector<std::vector<std::vector<int>>> x_;  // columns; -1: none
   std::vector<Source> sources_;
@@ -504,9 +508,8 @@ void Program::make_columns() {
   }
 }
 
-// Types that fit a node of a place, by who shares nodes: widths that divide one another, so that
-// counts by width say exactly what fits. A width that does not stands on nodes of its own. Where a
-// node may be lost each holds one pool.
+// Types that fit a node of a place, by who shares devices of it: widths that divide one another, so
+// that counts by width say exactly what fits. Where a node may be lost each pool is by itself.
 std::vector<std::vector<std::size_t>> Program::sharing(std::size_t place) const {
   std::vector<std::size_t> narrow;
   for (std::size_t p = 0; p < types_.size(); ++p) {
@@ -532,7 +535,53 @@ std::vector<std::vector<std::size_t>> Program::sharing(std::size_t place) const 
   return groups;
 }
 
-// Whole replicas on whole nodes.
+// Ways to divide the devices of a node among groups of widths, each of which divides the one before
+// it. Without those that have room for no more than another one of everything; none where there are
+// too many to be columns.
+std::vector<std::vector<int>> fillings(int per_node, const std::vector<std::vector<int>>& groups) {
+  constexpr std::size_t kMostFillings = 500;
+  std::vector<std::vector<int>> all;
+  std::vector<int> way;
+  const std::function<void(int)> divide = [&](int left) {
+    const std::size_t at = way.size();
+    if (all.size() > kMostFillings)
+      return;
+    if (at + 1 == groups.size()) {
+      way.push_back(left);
+      all.push_back(way);
+      way.pop_back();
+      return;
+    }
+    for (int part = 0; part <= left; part += groups[at].back()) {
+      way.push_back(part);
+      divide(left - part);
+      way.pop_back();
+    }
+  };
+  divide(per_node);
+  if (all.size() > kMostFillings)
+    return {};
+  const auto covers = [&](const std::vector<int>& a, const std::vector<int>& b) {
+    for (std::size_t k = 0; k < groups.size(); ++k) {
+      for (const int width : groups[k]) {
+        if (a[k] / width < b[k] / width)
+          return false;
+      }
+    }
+    return true;
+  };
+  std::vector<std::vector<int>> best;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    bool covered = false;
+    for (std::size_t j = 0; j < all.size() && !covered; ++j)
+      covered = j != i && covers(all[j], all[i]) && (j < i || !covers(all[i], all[j]));
+    if (!covered)
+      best.push_back(all[i]);
+  }
+  return best;
+}
+
+// Whole replicas on whole nodes (decision 0095).
 void Program::stand_on_nodes() {
   single_.assign(sites_.size(), std::vector<int>(shifts_.size(), -1));
   for (std::size_t i = 0; i < sites_.size(); ++i) {
@@ -547,29 +596,46 @@ void Program::stand_on_nodes() {
     const bool trains = std::any_of(
         requirements_.jobs.begin(), requirements_.jobs.end(),
         [&](const data::TrainingJob& job) { return job.device_hours.contains(of.accelerator.id); });
+    const bool apart = requirements_.redundancy == Redundancy::kNode;
     std::vector<std::vector<std::size_t>> groups = sharing(i);
     // Devices that train fit beside everything that shares.
-    if (trains && (groups.empty() || requirements_.redundancy == Redundancy::kNode))
+    if (trains && (groups.empty() || apart))
       groups.emplace(groups.begin());
+    if (groups.empty())
+      continue;
+    std::vector<std::vector<int>> widths(groups.size());  // by group, the widest first
     for (std::size_t group = 0; group < groups.size(); ++group) {
-      const int own = column({.whole = true});
-      entry(own, nodes, 1);
-      std::vector<int> widths;
       for (const std::size_t p : groups[group]) {
-        if (widths.empty() || widths.back() != types_[p].devices)
-          widths.push_back(types_[p].devices);
+        if (widths[group].empty() || widths[group].back() != types_[p].devices)
+          widths[group].push_back(types_[p].devices);
       }
-      const bool with_training = trains && group == 0;
-      if (with_training && (widths.empty() || widths.back() != 1))
-        widths.push_back(1);
-      for (const int width : widths) {
+    }
+    if (trains && (widths[0].empty() || widths[0].back() != 1))
+      widths[0].push_back(1);
+    std::vector<std::vector<int>> ways;
+    if (!apart)
+      ways = fillings(of.per_node, widths);
+    if (ways.empty()) {
+      within_rule_ = true;
+      ways.assign(groups.size(), std::vector<int>(groups.size(), 0));
+      for (std::size_t group = 0; group < groups.size(); ++group)
+        ways[group][group] = of.per_node;
+    }
+    std::vector<int> filled;  // columns: nodes, by how they are divided
+    for (std::size_t way = 0; way < ways.size(); ++way) {
+      filled.push_back(column({.whole = true}));
+      entry(filled.back(), nodes, 1);
+    }
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      for (const int width : widths[group]) {
         // Training takes its devices in its hours only.
-        const std::size_t rows = with_training && width == 1 ? shifts_.size() : 1;
-        for (std::size_t s = 0; s < rows; ++s) {
+        const bool in_hours = trains && group == 0 && width == 1;
+        for (std::size_t s = 0; s < (in_hours ? shifts_.size() : 1); ++s) {
           const int held = row(-kUnlimited, 0);
-          if (with_training && width == 1)
+          if (in_hours)
             single_[i][s] = held;
-          entry(own, held, -of.replicas_on_node(width));
+          for (std::size_t way = 0; way < ways.size(); ++way)
+            entry(filled[way], held, -(ways[way][group] / width));
           for (const std::size_t p : groups[group]) {
             if (types_[p].devices >= width)
               entry(replicas_[p], held, types_[p].devices / width);
@@ -1273,18 +1339,59 @@ std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
   return peaks;
 }
 
-Result<Plan> cheapest(const Requirements& requirements, const std::vector<PoolType>& types,
-                      solve::IntegerSolver& solver, const PlanOptions& options) {
+namespace {
+
+Result<Plan> cheapest_of_rule(const Requirements& requirements, const std::vector<PoolType>& types,
+                              solve::IntegerSolver& solver, const PlanOptions& options) {
   Program program(requirements, types, options);
   const IntegerProgram stated = program.state();
   MEDLEY_TRY(const IntegerSolution solution,
              solver.solve(stated, {.time_limit_s = options.time_limit_s, .gap = options.gap}));
   using Status = IntegerSolution::Status;
+  Plan plan;
   if (solution.status == Status::kInfeasible)
-    return Plan{.outcome = Plan::Outcome::kInfeasible};
-  if (solution.status == Status::kUnknown)
-    return Plan{};
-  return program.read(solution);
+    plan.outcome = Plan::Outcome::kInfeasible;
+  else if (solution.status != Status::kUnknown)
+    plan = program.read(solution);
+  plan.within_rule = program.within_rule();
+  return plan;
+}
+
+}  // namespace
+
+Result<Plan> cheapest(const Requirements& requirements, const std::vector<PoolType>& types,
+                      solve::IntegerSolver& solver, const PlanOptions& options) {
+  using Outcome = Plan::Outcome;
+  MEDLEY_TRY(Plan plan, cheapest_of_rule(requirements, types, solver, options));
+  if (requirements.redundancy != Redundancy::kNode)
+    return plan;
+  Requirements other = requirements;
+  if (requirements.zones.size() > 1) {
+    // What survives the loss of any zone survives that of any node, whatever stands on it.
+    other.redundancy = Redundancy::kZone;
+    MEDLEY_TRY(Plan spread, cheapest_of_rule(other, types, solver, options));
+    const double bound = std::min(plan.outcome == Outcome::kFound ? plan.bound() : kUnlimited,
+                                  spread.outcome == Outcome::kFound ? spread.bound() : kUnlimited);
+    const bool known = plan.outcome != Outcome::kUnknown && spread.outcome != Outcome::kUnknown;
+    if (spread.outcome == Outcome::kFound &&
+        (plan.outcome != Outcome::kFound || spread.total() < plan.total())) {
+      plan = std::move(spread);
+      plan.survives_zones = plan.within_rule = true;
+    }
+    if (plan.outcome == Outcome::kFound)
+      plan.gap = plan.total() > 0 ? std::max(0.0, 1 - bound / plan.total()) : 0;
+    else if (!known)
+      plan.outcome = Outcome::kUnknown;
+  }
+  if (plan.outcome == Outcome::kInfeasible && plan.within_rule) {
+    // A lost node takes a replica at the least, wherever it stands.
+    other.redundancy = Redundancy::kReplica;
+    PlanOptions any = options;
+    any.gap = 1;
+    MEDLEY_TRY(const Plan less, cheapest_of_rule(other, types, solver, any));
+    plan.within_rule = less.outcome != Outcome::kInfeasible;
+  }
+  return plan;
 }
 
 }  // namespace medley::plan

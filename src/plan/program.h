@@ -9,8 +9,10 @@
 //   Σ_p x_gpt = rate_gt;  batch: what comes in an hour, over the hours that its deadline leaves
 //   Σ_g safety_g·x_gpt/(u·X_gp) + lent_pt <= n_p
 //   x_gpt/rate_g <= n_p                                    where it takes little of a replica
-//   n of width w and more, in units of w, <= ⌊per_node/w⌋·N by device, zone and width w; a replica
-//       wider than a node takes whole nodes; devices that train are of width 1, in their hours
+//   n of width w and more, in units of w, <= Σ_f ⌊d_fk/w⌋·N_f by device, zone and group k of widths
+//       that divide one another, where a node of filling f leaves d_fk devices to the group; a
+//       replica wider than a node takes whole nodes; devices that train are of width 1, in their
+//       hours
 //   by job: its work in the days until its deadline (span_of); by what trains: device-hours of all
 //       jobs <= those of its hours, on every day of a span; by gang: hours of the jobs that take
 //       turns on it likewise, and no job more than an hour in an hour (decision 0076)
@@ -102,7 +104,13 @@ struct Plan {
   std::map<std::string, double>
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
+  // Not all that nodes may hold was looked at (decision 0095): where a node may be lost, only
+  // fleets of which a node holds one pool, and those that survive the loss of any zone. Where there
+  // is none of them, another may be.
+  bool within_rule = false;
+  bool survives_zones = false;  // it is of the latter
   double total() const { return costs.total(); }
+  double bound() const { return total() * (1 - gap); }
   int owned_of(const std::pair<std::size_t, std::string>& place) const {
     const auto found = owned.find(place);
     return found == owned.end() ? 0 : found->second;

@@ -132,6 +132,58 @@ redundancy: )" + redundancy));
     EXPECT_EQ(lost.plan.has_work(p), lost.pools.types[p].device.has_value());
 }
 
+// A model of four devices beside single ones, on nodes of six.
+TEST(PlanProgram, AWidthThatNobodyUsesChangesNothing) {
+  const auto with = [](const std::string& more) {
+    return answer(requirements(R"(
+demands:
+  - {name: big, model: llama-3.1-70b, rate_per_s: 0.5, ttft_s: 5, tpot_s: 100ms, prompt_tokens: 500, output_tokens: 200}
+  - {name: small, class: flex, model: llama-3.1-8b, rate_per_s: 3, ttft_s: 5, tpot_s: 100ms, prompt_tokens: 500, output_tokens: 200}
+devices: [{device: l40s, price: 8000, per_node: 6, )" +
+                               more + R"(}]
+jobs: [{name: tune, device_hours: {l40s: 5}, between: [0, 5]}]
+)"));
+  };
+  const Answer few = with("widths: [1, 4]");
+  ASSERT_EQ(few.plan.outcome, Plan::Outcome::kFound);
+  for (const char* widths :
+       {"widths: [1, 3, 4, 5]", "widths: [1, 4, 5], stock: 6", "widths: [1, 2, 3, 4, 6]"}) {
+    const Answer many = with(widths);
+    ASSERT_EQ(many.plan.outcome, Plan::Outcome::kFound) << widths;
+    EXPECT_LE(many.plan.total(), few.plan.total() * 1.0002) << widths;
+    EXPECT_FALSE(many.plan.within_rule);
+  }
+}
+
+TEST(PlanProgram, ANodeLessIsNeverDearerThanAZoneLess) {
+  const auto with = [](const std::string& lost, const std::string& stock) {
+    return answer(requirements(R"(
+site: {zone: a}
+zones: {b: {}}
+labels: {internal: {zones: [a, b]}}
+demands:
+  - {name: chat, model: llama-3.1-8b, rate_per_s: 6, ttft_s: 2, tpot_s: 80ms, prompt_tokens: 500, output_tokens: 200}
+  - {name: vip, class: guaranteed, model: llama-3.1-70b, rate_per_s: 1, ttft_s: 1, tpot_s: 50ms, prompt_tokens: 500, output_tokens: 200}
+devices: [{device: h100_sxm, price: 30000, per_node: 8, host_w: 250)" +
+                               stock + R"(}]
+redundancy: )" + lost));
+  };
+  // One node in each zone, which holds several pools.
+  const Answer node = with("node", ", stock: 16, zones: [a, b]");
+  ASSERT_EQ(node.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_TRUE(node.plan.survives_zones);
+  EXPECT_TRUE(node.plan.within_rule);
+  EXPECT_LE(with("node", ", zones: [a, b]").plan.total(),
+            with("zone", ", zones: [a, b]").plan.total() * 1.0002);
+  // In one zone two mixed nodes might do, which are not looked for: that is no proof of anything.
+  const Answer one_zone = with("node", ", stock: 16, zones: [a]");
+  EXPECT_EQ(one_zone.plan.outcome, Plan::Outcome::kInfeasible);
+  EXPECT_TRUE(one_zone.plan.within_rule);
+  // And one node is not enough for any rule.
+  const Answer none = with("node", ", stock: 4, zones: [a]");
+  EXPECT_EQ(none.plan.outcome, Plan::Outcome::kInfeasible);
+}
+
 TEST(PlanProgram, BatchMovesIntoTheHoursThatHaveRoom) {
   std::string day = "[", night = "[";
   for (int hour = 0; hour < 24; ++hour) {

@@ -252,7 +252,7 @@ class Simulations {
     const Redundancy redundancy = requirements_.redundancy;
     if (redundancy == Redundancy::kNone)
       return losses;
-    if (redundancy == Redundancy::kZone) {
+    if (redundancy == Redundancy::kZone || plan_.survives_zones) {
       for (const auto& [zone, limits] : requirements_.zones) {
         Loss loss{"all of zone " + zone, {}};
         for (std::size_t p = 0; p < types_.size(); ++p) {
@@ -642,7 +642,6 @@ class Calibration {
   // given other hours, and again until nothing does, or nothing larger can be. Where the limits
   // leave no fleet, what did not fall short is counted for less: estimates refuse nobody.
   Status tighten() {
-    constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
     constexpr int kMostRounds = 32;
     std::vector<double> safety = out_.safety;
     // What fell short when it counted for less than this.
@@ -659,20 +658,12 @@ class Calibration {
     }
     for (int round = 0; round < kMostRounds; ++round) {
       MEDLEY_TRY(Proof proof, proof_of(plan));
-      const std::vector<bool> grow = falls_short(requirements_, proof);
+      std::vector<bool> grow = falls_short(requirements_, proof);
       take(safety, std::move(plan), std::move(proof));
       if (out_.agreed)
         break;
       do {
-        bool growable = false;
-        for (std::size_t g = 0; g < grow.size(); ++g) {
-          if (grow[g] && safety[g] < kMostCounted) {
-            safety[g] *= kStep;
-            least[g] = safety[g];
-            growable = true;
-          }
-        }
-        if (!growable)
+        if (!count_more(grow, safety, least))
           return Done{};
         MEDLEY_TRY(plan, plan_with(safety));
         if (plan.outcome == Plan::Outcome::kInfeasible) {
@@ -683,6 +674,42 @@ class Calibration {
       } while (fleet_of(plan) == fleet_of(out_.plan) && !moves(grow, plan));
     }
     return Done{};
+  }
+
+  // Counts some demands for a step more. Where that went as far as it goes and bought nothing, it
+  // is not their size that is missing: others come to where they are served, so all that may be
+  // served there are counted for more in their place. Answers whether there is a step.
+  bool count_more(std::vector<bool>& some, std::vector<double>& safety,
+                  std::vector<double>& least) const {
+    constexpr double kStep = 1.06;  // a fleet is whole replicas: smaller steps only take longer
+    const auto step = [&] {
+      bool any_more = false;
+      for (std::size_t g = 0; g < some.size(); ++g) {
+        if (some[g] && safety[g] < kMostCounted) {
+          safety[g] *= kStep;
+          least[g] = safety[g];
+          any_more = true;
+        }
+      }
+      return any_more;
+    };
+    if (step())
+      return true;
+    std::vector<bool> together = some;
+    for (std::size_t p = 0; p < types_.size(); ++p) {
+      if (out_.plan.replicas[p] == 0)
+        continue;
+      bool theirs = false;
+      for (std::size_t g = 0; g < some.size(); ++g)
+        theirs = theirs || (some[g] && types_[p].uses[g].ok());
+      for (std::size_t g = 0; g < some.size() && theirs; ++g)
+        together[g] = together[g] || types_[p].uses[g].ok();
+    }
+    if (together == some)
+      return false;
+    some = std::move(together);
+    safety = out_.safety;
+    return step();
   }
 
   // Whether there is any fleet within the limits, whatever it costs.
@@ -906,7 +933,15 @@ class Calibration {
 Result<Proven> cheapest_proven(const Requirements& requirements, const data::Catalog& catalog,
                                const std::vector<PoolType>& types, solve::IntegerSolver& solver,
                                const PlanOptions& options, const ProofOptions& proof) {
-  return Calibration(requirements, catalog, types, solver, options, proof).run();
+  MEDLEY_TRY(Proven proven,
+             Calibration(requirements, catalog, types, solver, options, proof).run());
+  if (proven.plan.outcome == Plan::Outcome::kInfeasible &&
+      requirements.redundancy == Redundancy::kNode) {
+    // Whether it is the rule for nodes alone that leaves none.
+    MEDLEY_TRY(const Plan none, cheapest(requirements, types, solver, options));
+    proven.plan.within_rule = none.within_rule;
+  }
+  return proven;
 }
 
 }  // namespace medley::plan

@@ -68,6 +68,26 @@ devices: [{device: h100_sxm, price: 30000}]
   EXPECT_LE(3 * std::sqrt(2 * share * (1 - share) / of), 0.01) << few.kept << " of " << of;
 }
 
+TEST(PlanProof, WhatComesWhereADemandIsServedWhenSomethingIsLostCountsForMoreToo) {
+  // At the edge there is room for ward; without an L40S web goes there as well.
+  const Made plan = made(R"(
+site: {zone: hq, pue: 1.4}
+zones: {edge: {power_limit_kw: 2}}
+labels: {public: {zones: any}, patient: {zones: [edge]}}
+default_label: public
+demands:
+  - {name: ward, label: patient, model: llama-3.1-8b, rate_per_s: 0.5, ttft_s: 2, tpot_s: 80ms, prompt_tokens: {median: 500, sigma: 0.5, max: 2000}, output_tokens: {median: 100, sigma: 0.5, max: 400}}
+  - {name: web, label: public, model: llama-3.1-8b, rate_per_s: 4, ttft_s: 2, tpot_s: 80ms, prompt_tokens: {median: 500, sigma: 0.5, max: 2000}, output_tokens: {median: 100, sigma: 0.5, max: 400}}
+devices:
+  - {device: l4, price: 2500, per_node: 2, host_w: 40, zones: [edge]}
+  - {device: l40s, price: 8000, per_node: 1, host_w: 100, zones: [hq]}
+redundancy: replica
+)",
+                         {.neighbours = false});
+  ASSERT_EQ(plan.proven.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_TRUE(plan.proven.agreed);
+}
+
 // Requirements with a limit that the fleet they lead to just meets.
 TEST(PlanProof, TheFleetsOwnStockPowerAndCapitalAsLimitsChangeNothing) {
   const std::string desk = R"(

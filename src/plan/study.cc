@@ -15,7 +15,8 @@ using data::Demand, data::DeviceOffer, data::Requirements;
 constexpr double kLittle = 1e-6;
 // Comparisons need not be as close as the choice.
 constexpr PlanOptions kRough{.gap = 1e-3, .time_limit_s = 5};
-constexpr char kNone[] = "none can be", kNoTime[] = "no answer within the time given";
+constexpr char kNone[] = "none can be", kNoTime[] = "no answer within the time given",
+               kNoneOfRule[] = "none within the rule for nodes";
 
 bool is_scheduled(const DeviceOffer& offer) {
   return offer.accelerator.kind == AcceleratorKind::kLpu ||
@@ -112,6 +113,7 @@ class Studier {
       return failed(std::move(solved), plan.error());
     solved.plan = *std::move(plan);
     solved.none = solved.plan.outcome == Plan::Outcome::kFound        ? ""
+                  : solved.plan.within_rule                           ? kNoneOfRule
                   : solved.plan.outcome == Plan::Outcome::kInfeasible ? kNone
                                                                       : kNoTime;
     return solved;
@@ -487,27 +489,39 @@ class Studier {
     return false;
   }
 
-  // Share of the day that a device's replicas are busy for, as the program has it.
-  double planned_duty(std::size_t device) const {
+  // Share of the hours of its devices that the plan has an offer serve, and train, as the program
+  // has it.
+  struct Work {
+    double serving = 0, training = 0;
+    double all() const { return serving + training; }
+  };
+  Work planned_work(std::size_t device) const {
     const Requirements& asked = out_.requirements;
     const Plan& plan = out_.chosen.plan;
     const std::vector<Period> periods = periods_of(asked);
-    double busy = 0, there = 0;
+    double there = 0;
+    for (const auto& [place, count] : plan.nodes)
+      there += place.first == device ? count * asked.devices[device].per_node : 0;
+    Work work;
+    if (there == 0)
+      return work;
     for (std::size_t p = 0; p < out_.pools.types.size(); ++p) {
       const PoolType& type = out_.pools.types[p];
-      if (type.device != device)
-        continue;
-      there += static_cast<double>(plan.replicas[p]) * type.devices;
-      for (std::size_t t = 0; t < periods.size(); ++t) {
+      for (std::size_t t = 0; t < periods.size() && type.device == device; ++t) {
         for (std::size_t g = 0; g < asked.demands.size(); ++g) {
           if (type.uses[g].ok()) {
-            busy += plan.rate[g][p][t] / type.uses[g].operation.requests_per_s * type.devices *
-                    static_cast<double>(periods[t].hours.size()) / 24;
+            work.serving += plan.rate[g][p][t] / type.uses[g].operation.requests_per_s *
+                            type.devices * static_cast<double>(periods[t].hours.size()) / 24 /
+                            there;
           }
         }
       }
     }
-    return there > 0 ? busy / there : 0;
+    for (const Plan::Training& of : plan.training) {
+      if (of.device == device)
+        work.training += of.device_hours * asked.jobs[of.job].runs_a_year() / kHoursAYear / there;
+    }
+    return work;
   }
 
   void compare_duties() {
@@ -540,9 +554,13 @@ class Studier {
           }
         }
         busy = std::max(busy, idle);
-        Duty duty{.bought = bought.name,
-                  .rented = rented.name,
-                  .planned = std::max(planned_duty(i), planned_duty(j))};
+        const Work of_bought = planned_work(i), of_rented = planned_work(j);
+        const Work& work = of_bought.all() >= of_rented.all() ? of_bought : of_rented;
+        // Training draws its TDP, in the hours that it has of those with work.
+        const std::optional<Range>& tdp = bought.accelerator.tdp_w;
+        if (work.training > 0 && tdp)
+          busy = (work.serving * busy + work.training * tdp->high) / work.all();
+        Duty duty{.bought = bought.name, .rented = rented.name, .planned = work.all()};
         for (const auto& [place, count] : out_.chosen.plan.nodes) {
           const DeviceOffer& offer = asked.devices[place.first];
           if (place.first == i || place.first == j)
@@ -960,6 +978,13 @@ std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std
     return "unknown";
   return services_in(types, plan).empty() ? figure : "at least " + figure;
 }
+
+const char kWithinRule[] = " within the rule for nodes";
+const char kNoneWithinRule[] =
+    "no fleet was found within the rule for nodes (where one may be lost: it holds one pool, or "
+    "any "
+    "zone may be lost). Whether nodes that hold several pools would do is not known: redundancy: "
+    "replica may be met, or more stock, power or racks";
 
 std::string gap_text(double gap) { return gap < 1e-9 ? "0" : fmt::format("{:.2g}", gap * 100); }
 

@@ -159,8 +159,8 @@ extern const char kKeptNote[];
 extern const char kProgramOnlyNote[];
 std::vector<std::string> kept_row(const Study& study, const Candidate& candidate);
 
-// Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or that
-// they are told at the site's. Empty: there is none.
+// Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or
+// that they are told at the site's. Empty: there is none.
 std::string other_zones_in_words(const Study& study);
 // Of one plan: zones of which nobody stated some of these.
 std::vector<std::string> silent_zones(const data::Requirements& requirements, const Plan& plan);
@@ -172,6 +172,9 @@ std::vector<std::string> services_in(const std::vector<PoolType>& types, const P
 std::string known_part(const std::vector<PoolType>& types, const Plan& plan, std::string figure);
 // Whether any of it is known.
 bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan);
+
+// Where redundancy asks for nodes: what was not looked at, beside a gap and in place of a fleet.
+extern const char kWithinRule[], kNoneWithinRule[];
 
 // A gap in percent, "0.01"; what rounding leaves is none.
 std::string gap_text(double gap);

@@ -114,7 +114,8 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
           {"at_the_sites_pue_and_grid", std::move(other)},
           {"kw_at_most", std::move(kw)},
           {"headroom", or_null(headroom(study.requirements, types, plan))},
-          {"gap", plan.gap}};
+          {"gap", plan.gap},
+          {"gap_is_within_the_rule_for_nodes", plan.within_rule}};
 }
 
 json::array kept_of(const Study& study, const std::vector<Kept>& kept) {

@@ -390,6 +390,21 @@ money: {staff_per_year: 60000}
   EXPECT_EQ(other_zones_in_words(at_home), "");
 }
 
+TEST(PlanStudy, OwningForTrainingCountsItsHoursAndWhatItDraws) {
+  const Study made = studied(R"(
+site: {zone: here, tariff: {currency: USD, per_kwh: 0.2}}
+jobs: [{name: tune, device_hours: {h100_sxm: 12}, between: [0, 12]}]
+devices:
+  - {device: h100_sxm, price: 30000}
+  - {device: h100_sxm, name: leased, rent_per_hour: 30}
+)");
+  ASSERT_EQ(made.duties.size(), 1);
+  const Duty& duty = made.duties[0];
+  EXPECT_NEAR(duty.planned, 0.5, 1e-6);
+  // Half a year at its TDP of 700 W.
+  EXPECT_NEAR(duty.owned, 30000 * (capital_recovery(0.08, 4) + 0.05) + 0.7 * 8760 / 2 * 0.2, 1);
+}
+
 TEST(PlanStudy, CandidatesTellTheSameOfHeadroomLimitsAndWhatIsKeptEverywhere) {
   std::string text = desk();
   text.replace(text.find("price: 30000"), 12, "price: 3000, stock: 0");
