@@ -329,6 +329,8 @@ Forecast Predictor::forecast_with(Instant now, const Request& request, PoolId po
   const auto sharers = static_cast<double>(decodes + 1);
   const double decode_s = output * after.time.value();
   const double prefill_s = slotted ? own.own_s : own.per_token_s * static_cast<double>(computed);
+  if (!slotted)
+    forecast.holds_up_s = prefill_s * ttft_ratio;
   forecast.joules =
       watts * (slotted ? (decode_s + prefill_s) / sharers : decode_s / sharers + prefill_s);
   forecast.money = (Joules(forecast.joules) * fleet_.energy_price(now)).value();

@@ -19,6 +19,7 @@ struct Forecast {
   double ttft_s = 0;         // from now to its first token, wait included
   double tpot_s = 0;         // with it on board
   double tpot_before_s = 0;  // of those already there, without it
+  double holds_up_s = 0;     // those already there, by the steps that have its prompt in them
   double joules = 0;         // its share of the replica's energy; 0 where unknown
   double money = 0;          // energy at the tariff, or the metered price
   // What the model alone says, before it is corrected by what was observed.

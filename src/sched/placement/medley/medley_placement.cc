@@ -180,16 +180,24 @@ double probability_of(const View& view, const Request& request, PoolId pool,
          view.predictor.probability(view.now, request, pool, forecast);
 }
 
+// What those already there lose by their time per token, from a request of this value that joins:
+// all of them by one more sequence in their steps, dearer ones by its prompt, too. Equals and
+// cheaper ones are as often the cause as the victim of that
+// (docs/decisions/0097-a-prompt-holds-up-dearer-answers.md).
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
-                      const Forecast& forecast, bool sharp) {
+                      const Forecast& forecast, double value, bool sharp) {
+  // Spread over the tokens of an answer that stays as long as the pool's usually do.
+  const double stay_s = view.predictor.stay_s(pool).value_or(0);
+  const double held_up_s = forecast.tpot_s * (1 + (stay_s > 0 ? forecast.holds_up_s / stay_s : 0));
   const auto harm_of = [&](ServiceClass service_class, const std::optional<Duration>& target) {
     if (!target)
       return 0.0;
     const double before =
         tpot_probability(view, pool, forecast.tpot_before_s, *target, forecast.load_error, sharp);
-    const double after =
-        tpot_probability(view, pool, forecast.tpot_s, *target, forecast.load_error, sharp);
-    return view.fleet.policy(service_class).value.value() * std::max(0.0, before - after);
+    const double theirs = view.fleet.policy(service_class).value.value();
+    const double after = tpot_probability(view, pool, theirs > value ? held_up_s : forecast.tpot_s,
+                                          *target, forecast.load_error, sharp);
+    return theirs * std::max(0.0, before - after);
   };
   std::array<int, kServiceClassCount> count = account.by_class;
   double harm = 0;
@@ -227,7 +235,7 @@ Weighed weigh(const View& view, const Request& request, PoolId pool, const Repli
   seen.worth = value * ageing(request, since_arrival) *
                (seen.probability + kLateShare * (1 - seen.probability) * seen.late);
   if (policy.has(ScorePart::kResidents))
-    seen.residents = residents_harm(view, pool, account, forecast, sharp);
+    seen.residents = residents_harm(view, pool, account, forecast, value, sharp);
   // An idle replica keeps nothing free for more of the same class.
   if (policy.has(ScorePart::kLater) && !view.fleet.pool(pool).metered) {
     const bool empty = account.outstanding() == 0;
@@ -532,7 +540,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       if (changes_nothing(worth, later + here))
         continue;
       const double residents = policy_.has(ScorePart::kResidents)
-                                   ? residents_harm(view, pool, account, forecast, sharp)
+                                   ? residents_harm(view, pool, account, forecast, value, sharp)
                                    : 0;
       const double harm = residents + later + here;
       const double score = worth - money - harm;
@@ -740,7 +748,7 @@ Displacement MedleyPlacement::displace(const View& view, const Request& request,
         const double worth = value * (probability + kLateShare * (1 - probability) * late);
         double harm = toll(view, request, pool, tolls, there);
         if (policy_.has(ScorePart::kResidents))
-          harm += residents_harm(view, pool, rest, there, sharp);
+          harm += residents_harm(view, pool, rest, there, value, sharp);
         if (policy_.has(ScorePart::kLater))
           harm += view.arrivals.harm(worth, pool, there);
         return Place{plain, worth - plain.money - harm};

@@ -64,6 +64,35 @@ TEST(MedleyPlacement, AResidentsOwnTimePerTokenCountsAsItsClassesWould) {
   EXPECT_LT(joined_beside(15, {}, flex), 40);
 }
 
+// Whether a prompt joins a standard request that is being answered, 40 ms a token where 50 are
+// wanted, and stays for two seconds.
+bool joins_answers(ServiceClass service_class, long long prompt_tokens,
+                   const PlacementPolicy& policy = {}) {
+  TestCore core(with_targets(make_test_fleet({{.name = "a",
+                                               .max_running = 200,
+                                               .kv_tokens = 1'000'000,
+                                               .max_context = 100'000,
+                                               .step_s = 0.04}})),
+                policy);
+  core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 1));
+  core.tell(seconds(1), FirstTokenEmitted{RequestId(1)});
+  core.tell(seconds(3), RequestFinished{RequestId(1), Tokens(50)});
+  core.arrive(seconds(4), test_request(2, ServiceClass::kStandard, 1));
+  core.tell(seconds(4), FirstTokenEmitted{RequestId(2)});
+  return !core.arrive(seconds(5), test_request(9, service_class, prompt_tokens)).empty();
+}
+
+TEST(MedleyPlacement, APromptThatHoldsUpDearerAnswersStaysAway) {
+  // 30,000 tokens take .6 s more of the steps that the answer is in: 30 % of its two seconds.
+  EXPECT_TRUE(joins_answers(ServiceClass::kFlex, 300));
+  EXPECT_FALSE(joins_answers(ServiceClass::kFlex, 30'000));
+  EXPECT_TRUE(joins_answers(ServiceClass::kFlex, 30'000, without(ScorePart::kResidents)));
+}
+
+TEST(MedleyPlacement, AmongEqualsAPromptHoldsUpNobody) {
+  EXPECT_TRUE(joins_answers(ServiceClass::kStandard, 10'000));
+}
+
 TEST(MedleyPlacement, WithoutProbabilityGoesRightUpToTheTarget) {
   // 0.04·(1 + n/100) is within 50 ms up to 25 sequences: there the harm begins, and it is whole.
   EXPECT_NEAR(joined_beside(1, without(ScorePart::kProbability)), 24, 1);
