@@ -58,6 +58,8 @@ std::string reason_text(const std::string& reason) {
       {"lost", "no live replica"},
       {"quota", "its quota is spent"},
       {"full", "no room: sequences or KV cache taken, or kept for dearer work"},
+      {"in_the_way",
+       "prompts wait there already for longer than dearer work could wait behind them"},
       {"dearer", "others would lose more by it than it is worth"},
       {"not_asked", "not weighed this time"},
       {"costly", "costs more than it offers so far, and busy hardware may come free"},
@@ -221,7 +223,8 @@ std::string waits_text(const json::object& decision) {
   if (behind == "anothers_turn")
     return "waits for its tenant's turn: another's comes first; not weighed itself";
   std::string text;
-  for (const std::string_view verdict : {"costly", "slow", "dearer", "full", "quota", "lost"}) {
+  for (const std::string_view verdict :
+       {"costly", "slow", "dearer", "in_the_way", "full", "quota", "lost"}) {
     std::string pools;
     for (const json::value& candidate : candidates_of(decision)) {
       if (candidate.is_object() && text_of(candidate.as_object(), "forbidden") == verdict)

@@ -92,6 +92,7 @@ class RooflineModel final : public StepModel {
   static Result<RooflineModel> make(const Setup& setup);
 
   StepCost step(const StepShape& shape) const override;
+  Seconds step_time(const StepShape& shape) const override { return spent_on(shape).time(); }
   std::optional<StepCost> run(const StepShape& first, long long steps) const override;
   Watts idle_power() const override;
 

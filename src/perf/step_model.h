@@ -47,6 +47,8 @@ class StepModel {
   virtual ~StepModel() = default;
   // Precondition: the shape has at least one chunk or decode.
   virtual StepCost step(const StepShape& shape) const = 0;
+  // The same step's time, for those who ask for nothing else: step(shape).time to the last bit.
+  virtual Seconds step_time(const StepShape& shape) const { return step(shape).time; }
   // What `steps` steps in a row cost together: `first` has no chunks, and each step adds a token to
   // the context of every decode. Equal to the sum of step() over them within 1e-9 of it, and worked
   // out in a time that hardly grows with `steps`. Empty where the model knows no such shortcut:

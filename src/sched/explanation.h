@@ -20,6 +20,7 @@ enum class Forbidden {
   kLost,
   kQuota,
   kFull,
+  kInTheWay,
   kDearer,
   kCostly,
   kSlow,

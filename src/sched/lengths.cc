@@ -1,6 +1,7 @@
 #include "sched/lengths.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace medley::sched {
 namespace {
@@ -24,18 +25,25 @@ std::array<std::size_t, Lengths::kLevels> Lengths::places(const Request& request
           tenant * kEndpointCount + static_cast<std::size_t>(request.endpoint)};
 }
 
-Lengths::Mean Lengths::of(const Request& request) const {
+const Lengths::Likely& Lengths::of(const Request& request) const {
   const std::array<std::size_t, kLevels> at = places(request);
-  Mean all = {kPriorTokens, kPriorSpread};
+  if (at.back() >= known_.size())
+    known_.resize(at.back() + 1);
+  Known& known = known_[at.back()];
+  if (known.as_of == ends_)
+    return known.likely;
+  double tokens = kPriorTokens, spread = kPriorSpread;
   for (std::size_t level = 0; level < kLevels; ++level) {
     if (at[level] >= levels_[level].size())
       break;  // nor is there anything finer
     const Mean& mean = levels_[level][at[level]];
     const double weight = static_cast<double>(mean.count) / (mean.count + kLean);
-    all.tokens += weight * (mean.tokens - all.tokens);
-    all.spread += weight * (mean.spread - all.spread);
+    tokens += weight * (mean.tokens - tokens);
+    spread += weight * (mean.spread - spread);
   }
-  return all;
+  const double log_variance = std::log1p(spread);
+  known = {ends_, {tokens, spread, log_variance, std::exp(-log_variance / 2)}};
+  return known.likely;
 }
 
 void Lengths::ended(const Request& request, long long tokens) {
@@ -51,6 +59,7 @@ void Lengths::ended(const Request& request, long long tokens) {
     mean.tokens += (counted - mean.tokens) / mean.count;
     mean.spread += (off * off - mean.spread) / mean.count;
   }
+  ++ends_;
 }
 
 }  // namespace medley::sched

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "domain/fleet.h"
@@ -23,10 +24,18 @@ class Lengths {
  public:
   explicit Lengths(const Fleet& fleet) : tenants_(fleet.tenants.size()) {}
 
-  // Tokens, without a look at the request's own limit.
+  // Of answers like the request's, without a look at its own limit.
+  struct Likely {
+    double tokens = 0;
+    // Mean square of a length's relative deviation from what was expected of it.
+    double spread = 0;
+    // Log-normal with these: the variance of the logarithm, ln(1 + spread), and the median as a
+    // share of the mean.
+    double log_variance = 0, median = 1;
+  };
+  // Valid until the next call of any member.
+  const Likely& of(const Request& request) const;
   double expected(const Request& request) const { return of(request).tokens; }
-  // Mean square of an answer's length's relative deviation from what was expected of it.
-  double spread(const Request& request) const { return of(request).spread; }
   void ended(const Request& request, long long tokens);
 
  private:
@@ -34,13 +43,19 @@ class Lengths {
     double tokens = 0, spread = 0;
     int count = 0;  // no more than counts
   };
-  Mean of(const Request& request) const;
   static constexpr std::size_t kLevels = 4;
   // Its place in each of levels_, from the coarsest.
   std::array<std::size_t, kLevels> places(const Request& request) const;
 
   std::size_t tenants_;
   std::array<std::vector<Mean>, kLevels> levels_;  // grow with what was asked for
+  // By the finest place: many replicas are asked about the same request between two ends.
+  struct Known {
+    std::uint64_t as_of = 0;  // ends_, when it was worked out; 0: never
+    Likely likely;
+  };
+  mutable std::vector<Known> known_;
+  std::uint64_t ends_ = 1;
 };
 
 }  // namespace medley::sched

@@ -63,12 +63,12 @@ TEST(Lengths, ARunawayMovesAMeanALittleAndAHeavyTailALot) {
 
 TEST(Lengths, SaysHowFarAnswersStrayFromTheirMean) {
   Lengths lengths(three_tenants());
-  EXPECT_NEAR(lengths.spread(of(0, 1)), 0.6, 1e-9) << "nothing was seen";
+  EXPECT_NEAR(lengths.of(of(0, 1)).spread, 0.6, 1e-9) << "nothing was seen";
   end(lengths, of(0, 1), 100, 300);
-  EXPECT_LT(lengths.spread(of(0, 1)), 0.01) << "all alike";
+  EXPECT_LT(lengths.of(of(0, 1)).spread, 0.01) << "all alike";
   for (int i = 0; i < 300; ++i)
     lengths.ended(of(0, 2), i % 2 == 0 ? 100 : 300);
-  EXPECT_NEAR(lengths.spread(of(0, 2)), 0.25, 0.05) << "200, half as much off";
+  EXPECT_NEAR(lengths.of(of(0, 2)).spread, 0.25, 0.05) << "200, half as much off";
 }
 
 }  // namespace

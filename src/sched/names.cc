@@ -35,6 +35,8 @@ std::string_view name_of(Forbidden forbidden) {
       return "quota";
     case Forbidden::kFull:
       return "full";
+    case Forbidden::kInTheWay:
+      return "in_the_way";
     case Forbidden::kDearer:
       return "dearer";
     case Forbidden::kCostly:

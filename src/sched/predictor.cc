@@ -13,9 +13,10 @@ namespace {
 constexpr double kRateWindowS =
     30;  // prompts of the last half minute tell how much prefill is yet to come
 
+constexpr int kCertain = 6;  // standard deviations; the rest is 1e-9
+
 // Asked for many times a decision: between the points of a table, to 2e-6.
 double normal_cdf(double z) {
-  constexpr int kCertain = 6;   // the rest is 1e-9
   constexpr int kPoints = 128;  // by unit
   static const auto kTable = [] {
     std::array<double, kCertain * kPoints + 2> table;
@@ -41,7 +42,14 @@ double within(double predicted, double error, double limit) {
       1e-5;  // a prediction of zero is still a prediction, and so is a sure one
   if (!(limit > 0))
     return 0;
-  return normal_cdf(std::log(limit / std::max(predicted, kFloor)) / std::max(error, kFloor));
+  predicted = std::max(predicted, kFloor);
+  error = std::max(error, kFloor);
+  // Most are certain, which wants no logarithm: 1 - 1/r <= ln r <= r - 1.
+  if (limit - predicted >= kCertain * error * limit)
+    return 1;
+  if (predicted - limit >= kCertain * error * predicted)
+    return 0;
+  return normal_cdf(std::log(limit / predicted) / error);
 }
 
 // Both are relative and apart from one another.
@@ -170,7 +178,7 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
     const perf::PrefillChunk chunk{prompt_tokens, 0};
     perf::StepShape lane;
     lane.chunks = {&chunk, 1};
-    const double seconds = model.steps->step(lane).time.value();
+    const double seconds = model.steps->step_time(lane).value();
     return {seconds, seconds / static_cast<double>(prompt_tokens)};
   }
   // The decodes of a step take their tokens first; prompts share what is left of the chunk.
@@ -179,7 +187,7 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
   const long long tokens = std::min(prompt_tokens, limit);
   const perf::PrefillChunk chunk{tokens, cached + (prompt_tokens - tokens) / 2};
   shape.chunks = {&chunk, 1};
-  const double with = model.steps->step(shape).time.value();
+  const double with = model.steps->step_time(shape).value();
   const double steps = static_cast<double>(prompt_tokens) / static_cast<double>(tokens);
   return {steps * with, std::max(0.0, with - without_s) / static_cast<double>(tokens)};
 }
@@ -369,10 +377,8 @@ double Predictor::end_probability(const Request& request, PoolId pool, const For
   const auto expected = static_cast<double>(output_tokens(request));
   if (request.output_known)
     return ends_within(expected, 0);
-  // Log-normal with this mean: its logarithm's variance is ln(1 + spread), its median below the
-  // mean.
-  const double variance = std::log1p(lengths_.spread(request));
-  const double whatever = ends_within(expected * std::exp(-variance / 2), std::sqrt(variance));
+  const Lengths::Likely& likely = lengths_.of(request);
+  const double whatever = ends_within(expected * likely.median, std::sqrt(likely.log_variance));
   // No answer is longer than its own cap.
   return request.output_cap
              ? std::max(
@@ -393,8 +399,7 @@ double Predictor::fits_probability(const Request& request, PoolId pool) const {
     return 1;
   if (left <= 0)
     return 0;
-  // Log-normal, as in end_probability().
-  const double variance = std::log1p(lengths_.spread(request));
+  const double variance = lengths_.of(request).log_variance;
   const double above = std::log(static_cast<double>(left) / static_cast<double>(expected));
   if (variance <= 0)
     return above >= 0 ? 1 : 0;

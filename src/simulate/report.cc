@@ -17,6 +17,7 @@ WindowCounts& WindowCounts::operator+=(const WindowCounts& other) {
   kept += other.kept;
   broken += other.broken;
   lost += other.lost;
+  no_limit += other.no_limit;
   return *this;
 }
 
@@ -90,7 +91,9 @@ void ReportBuilder::add(const RequestRecord& record) {
   report_.value_offered += value;
   WindowCounts& windows = of_class.windows;
   windows.admitted += record.scheduled;
-  windows.promised += record.window_outcome != WindowOutcome::kNone;
+  const bool promised = record.window_outcome != WindowOutcome::kNone;
+  windows.promised += promised;
+  windows.no_limit += record.scheduled && !promised && !record.request.output_cap;
   windows.kept += record.window_outcome == WindowOutcome::kKept;
   windows.lost += record.window_outcome == WindowOutcome::kLost;
   windows.broken = windows.promised - windows.kept;
@@ -255,12 +258,16 @@ std::string windows_text(const ClassReport& of_class) {
     return {};
   return fmt::format(
       "{}: {} admitted on scheduled devices, {} of them ({:.1f} %) with a token window, {} kept, "
-      "{} "
-      "broken{}",
+      "{} broken{}{}",
       name_of(of_class.service_class), windows.admitted, windows.promised,
       100 * share(static_cast<double>(windows.promised), static_cast<double>(windows.admitted)),
       windows.kept, windows.broken,
-      windows.lost > 0 ? fmt::format(", of which {} by lost replicas", windows.lost) : "");
+      windows.lost > 0 ? fmt::format(", of which {} by lost replicas", windows.lost) : "",
+      windows.no_limit > 0
+          ? fmt::format(
+                "; {} without one named no max_tokens and may fill their pool's whole context",
+                windows.no_limit)
+          : "");
 }
 
 Report make_report(const std::string& name, const Fleet& fleet, const SimulationResult& result) {

@@ -30,6 +30,9 @@ struct WindowCounts {
   long long admitted = 0, promised = 0, kept = 0;
   long long broken = 0;  // promised − kept
   long long lost = 0;    // of the broken: their replica was lost
+  // Of those without a promise: nobody said how long their answer may get, so that each is taken to
+  // need its pool's whole context (sched/promise.h).
+  long long no_limit = 0;
 
   WindowCounts& operator+=(const WindowCounts& other);
 };

@@ -87,11 +87,10 @@ std::string to_json(const Report& report, const Fleet& fleet) {
         {"attainment", of_class.attainment}, {"goodput_per_s", of_class.goodput_per_s},
         {"money", of_class.money},           {"joules", known(some_energy, of_class.joules)}};
     const WindowCounts& windows = of_class.windows;
-    entry["token_windows"] = json::object{{"admitted", windows.admitted},
-                                          {"promised", windows.promised},
-                                          {"kept", windows.kept},
-                                          {"broken", windows.broken},
-                                          {"lost", windows.lost}};
+    entry["token_windows"] =
+        json::object{{"admitted", windows.admitted}, {"promised", windows.promised},
+                     {"kept", windows.kept},         {"broken", windows.broken},
+                     {"lost", windows.lost},         {"no_limit", windows.no_limit}};
     add_latencies(entry, of_class.latencies);
     classes[name_of(of_class.service_class)] = std::move(entry);
   }

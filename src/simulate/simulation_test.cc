@@ -1,5 +1,6 @@
 #include "simulate/simulation.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "sched/test_fleet.h"
@@ -317,8 +318,22 @@ TEST(Report, CountsWhatBecameOfTokenWindows) {
       windows_text(report.classes[0]),
       "guaranteed: 3 admitted on scheduled devices, 3 of them (100.0 %) with a token window, 1 "
       "kept, 2 broken, of which 2 by lost replicas");
+  EXPECT_EQ(windows.no_limit, 0);
   EXPECT_EQ(report.classes[1].windows.admitted, 1);
   EXPECT_EQ(windows_text(report.classes[1]), "");
+}
+
+TEST(Report, SaysWhoseWindowWantsALimitOfTheAnswer) {
+  sched::TestFleet made = scheduled_pools(1);
+  made.perf.pools[0].max_context = made.perf.pools[0].kv_tokens;
+  Arrival unlimited = guaranteed(1, milliseconds(1100));
+  unlimited.request.output_cap.reset();
+  Arrival beside = guaranteed(2, milliseconds(1200));  // no room is left that is sure
+  const SimulationResult result = run(made, {guaranteed(0, seconds(1)), unlimited, beside});
+  const Report report = make_report("test", made.fleet, result);
+  EXPECT_EQ(report.classes.at(0).windows.no_limit, 1) << windows_text(report.classes[0]);
+  EXPECT_THAT(windows_text(report.classes[0]),
+              testing::HasSubstr("1 without one named no max_tokens"));
 }
 
 TEST(Report, CountsALateTokenAsABrokenWindow) {

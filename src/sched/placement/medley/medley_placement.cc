@@ -465,7 +465,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         // it is in nobody's way.
         if (patient && !last_chance && !empty &&
             view.arrivals.outlasts_dearer(pool, value, wait_s)) {
-          why = Forbidden::kFull;
+          why = Forbidden::kInTheWay;
           continue;
         }
         // What waits there alone may make it too dear: then there is nothing to predict.

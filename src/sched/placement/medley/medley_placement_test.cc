@@ -16,6 +16,11 @@ PlacementPolicy without(ScorePart part) {
   return policy;
 }
 
+struct Sink final : ExplanationSink {
+  std::vector<Explanation> heard;
+  void explain(const Explanation& explanation) override { heard.push_back(explanation); }
+};
+
 TestFleet with_targets(TestFleet made) {
   const auto set = [&](ServiceClass service_class, Targets targets, double value) {
     made.fleet.classes[index_of(service_class)] = {targets, Money(value)};
@@ -100,7 +105,9 @@ TEST(MedleyPlacement, WithoutLaterWorkFillsTheLaneOfDearerWork) {
 
 // How many of 40 batch prompts, a tenth of a second each, are let onto one replica at once, where
 // answers are worth nothing to others but their place before dearer prompts is.
-int queued_at_once(bool dearer_comes) {
+// `why`: of the replica, for the last one that was not let on.
+int queued_at_once(bool dearer_comes, Forbidden* why = nullptr) {
+  Sink sink;
   TestCore core(with_targets(make_test_fleet(
                     {{.name = "a", .max_running = 400, .kv_tokens = 0, .max_context = 100'000}})),
                 PlacementPolicy());
@@ -110,19 +117,26 @@ int queued_at_once(bool dearer_comes) {
     core.arrive(at, test_request(++id, ServiceClass::kStandard, 10));
     core.finish(at + milliseconds(50), id, 2);
   }
+  core.scheduler().explain_to(&sink);
   int taken = 0;
-  for (int i = 0; i < 40; ++i)
-    taken +=
-        core.arrive(seconds(12), test_request(++id, ServiceClass::kBatch, 5'000)).empty() ? 0 : 1;
+  for (int i = 0; i < 40; ++i) {
+    const bool queued =
+        !core.arrive(seconds(12), test_request(++id, ServiceClass::kBatch, 5'000)).empty();
+    taken += queued ? 1 : 0;
+    if (!queued && why != nullptr && sink.heard.back().behind == Ahead::kNothing)
+      *why = sink.heard.back().candidates.at(0).forbidden;
+  }
   return taken;
 }
 
 TEST(MedleyPlacement, WorkThatMayWaitDoesNotQueueBeforeDearerWorkForLongerThanThatCanWait) {
   EXPECT_EQ(queued_at_once(false), 40);
   // The first token of a standard request is due within a second.
-  const int queued = queued_at_once(true);
+  Forbidden why = Forbidden::kNo;
+  const int queued = queued_at_once(true, &why);
   EXPECT_GE(queued, 2);
   EXPECT_LT(queued, 20);
+  EXPECT_EQ(why, Forbidden::kInTheWay);
 }
 
 TEST(MedleyPlacement, AnAnswerThatWouldOutgrowTheContextGoesWhereItFits) {
@@ -377,11 +391,6 @@ TEST(MedleyPlacement, AFloodLeavesRoomForOthersOnALane) {
   EXPECT_LT(fair, unfair);
   EXPECT_GT(fair, unfair / 2);  // a quarter of half a second, at most
 }
-
-struct Sink final : ExplanationSink {
-  std::vector<Explanation> heard;
-  void explain(const Explanation& explanation) override { heard.push_back(explanation); }
-};
 
 // A rented service that is quick and dear, and a replica that is neither.
 TestFleet quick_or_cheap() {
