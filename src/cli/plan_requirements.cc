@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "cli/table.h"
 #include "cli/write_file.h"
@@ -16,6 +17,8 @@ namespace medley::cli {
 namespace {
 
 using plan::Plan, plan::Study;
+
+constexpr double kNoticed = 0.05;  // of a year's cost
 
 std::string percent(const std::optional<double>& share) {
   return share ? fmt::format("{:.2f} %", *share * 100) : "no requests";
@@ -178,6 +181,16 @@ void print_proof(const Study& study, std::FILE* out) {
       "most, {} round{}; the promise of the plan is what was simulated.\n",
       chosen.proof.requests, chosen.proof.hours, chosen.rounds.size(),
       chosen.rounds.size() == 1 ? "" : "s");
+  const double simulated = plan::cost_as_simulated(chosen.plan, chosen.proof);
+  if (std::abs(simulated - chosen.plan.total()) > kNoticed * chosen.plan.total()) {
+    fmt::print(out,
+               "In these hours services were paid {:.4g} where the plan pays {:.4g}: were it so in "
+               "all, a year would cost {}, not {}. The scheduler rents where that keeps more "
+               "promises, and "
+               "knows no capital.\n",
+               chosen.proof.services_paid, chosen.proof.services_planned, short_money(simulated),
+               short_money(chosen.plan.total()));
+  }
 }
 
 void print_neighbours(const Study& study, std::FILE* out) {

@@ -171,6 +171,23 @@ bool Plan::has_work(std::size_t type) const {
   });
 }
 
+double metered_per_s(const Requirements& requirements, const std::vector<PoolType>& types,
+                     const Plan& plan, std::size_t period) {
+  double a_second = 0;
+  for (std::size_t g = 0; g < plan.rate.size(); ++g) {
+    const data::Demand& demand = requirements.demands[g];
+    const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
+    for (std::size_t p = 0; p < types.size(); ++p) {
+      if (!types[p].service)
+        continue;
+      const Metered& metered = *types[p].pool.metered;
+      a_second += plan.rate[g][p][period] *
+                  (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
+    }
+  }
+  return a_second;
+}
+
 int racks_of(const Requirements& requirements, const Plan& plan, const std::string& zone) {
   int racks = 0;
   for (const std::vector<std::size_t>& group : rack_groups(requirements, zone)) {

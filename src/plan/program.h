@@ -110,6 +110,10 @@ struct Plan {
   bool has_work(std::size_t type) const;  // with nothing lost
 };
 
+// Paid to rented services for a second of a period's work.
+double metered_per_s(const data::Requirements& requirements, const std::vector<PoolType>& types,
+                     const Plan& plan, std::size_t period);
+
 // Whole racks that a plan takes in a zone.
 int racks_of(const data::Requirements& requirements, const Plan& plan, const std::string& zone);
 

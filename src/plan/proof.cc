@@ -72,6 +72,7 @@ class Simulations {
         MEDLEY_TRY(traces_.back(), data::read_trace(*demand.trace));
       }
     }
+    owners_ = fleet_.pools_of_replicas();
     // Replica numbers, as the fleet counts them.
     int first = 0;
     for (std::size_t p = 0; p < types_.size(); ++p) {
@@ -386,6 +387,12 @@ class Simulations {
       figures->requests += static_cast<long long>(arrivals.size());
       figures->hours += window_s_ / 3600;
       figures->peak_kw = std::max(figures->peak_kw, result.power.peak_kw);
+      for (const simulate::RequestRecord& record : result.requests) {
+        if (record.replica && fleet_.pool(owners_[record.replica->number()]).metered)
+          figures->services_paid += record.money;
+      }
+      figures->services_planned +=
+          metered_per_s(requirements_, types_, plan_, window.period) * window_s_;
     }
   }
 
@@ -418,6 +425,7 @@ class Simulations {
   std::vector<OfferId> offers_;
   std::vector<std::vector<data::TraceRequest>> traces_;
   std::vector<int> first_;
+  std::vector<PoolId> owners_;
   std::vector<Window> windows_;
   double window_s_ = kShortest;
   std::vector<double> closing_s_;  // by demand
@@ -499,6 +507,14 @@ std::vector<BelowPromise> below_promise(const Requirements& requirements, const 
     }
   }
   return below;
+}
+
+double cost_as_simulated(const Plan& plan, const Proof& proof) {
+  constexpr double kHoursAYear = 8760;
+  if (proof.services_planned > 0)
+    return plan.total() + plan.costs.metered * (proof.services_paid / proof.services_planned - 1);
+  // The plan pays nothing in the hours simulated: then as much in all others as in them, at most.
+  return plan.total() + (proof.hours > 0 ? proof.services_paid / proof.hours * kHoursAYear : 0);
 }
 
 std::vector<bool> falls_short(const Requirements& requirements, const Proof& proof) {
@@ -808,7 +824,10 @@ class Calibration {
           if (!found)
             break;
           MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
-          if (any(falls_short(requirements_, proof))) {
+          // What counts hardware for more than it is leaves its work to services, which then cost
+          // more than the plan says.
+          if (any(falls_short(requirements_, proof)) ||
+              cost_as_simulated(plan, proof) >= cost_as_simulated(out_.plan, out_.proof)) {
             refused_.push_back(fleet_of(plan));
           } else {
             take(std::move(safety), std::move(plan), std::move(proof));

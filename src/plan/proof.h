@@ -34,7 +34,13 @@ struct Proof {
   std::vector<Failure> failures;
   double hours = 0, peak_kw = 0;  // simulated, all windows and seeds; at the meter
   long long requests = 0;
+  // Paid to rented services in the hours simulated, with everything running: by the scheduler,
+  // which knows no capital and may rent where the plan counts on hardware; and by the plan.
+  double services_paid = 0, services_planned = 0;
 };
+
+// What the plan costs a year where services are paid as they were in simulation.
+double cost_as_simulated(const Plan& plan, const Proof& proof);
 
 struct ProofOptions {
   std::vector<std::uint64_t> seeds = {1, 2};

@@ -150,7 +150,9 @@ json::object proof_of(const Study& study, const Proof& proof) {
           {"failures", std::move(failures)},
           {"requests", proof.requests},
           {"simulated_hours", proof.hours},
-          {"peak_kw", proof.peak_kw}};
+          {"peak_kw", proof.peak_kw},
+          {"services_paid", proof.services_paid},
+          {"services_planned", proof.services_planned}};
 }
 
 }  // namespace
