@@ -181,11 +181,13 @@ double probability_of(const View& view, const Request& request, PoolId pool,
 }
 
 // What those already there lose by their time per token, from a request of this value that joins:
-// all of them by one more sequence in their steps, dearer ones by its prompt, too. Equals and
-// cheaper ones are as often the cause as the victim of that
-// (docs/decisions/0097-a-prompt-holds-up-dearer-answers.md).
+// by one more sequence in the steps that are left of their answers, met half way on average
+// (docs/decisions/0098-half-of-an-answer-is-behind-it.md). Dearer ones by its prompt, too, and as
+// if all of their answers were still to come; equals and cheaper ones are as often the cause as the
+// victim of that (docs/decisions/0097-a-prompt-holds-up-dearer-answers.md).
 double residents_harm(const View& view, PoolId pool, const ReplicaAccount& account,
                       const Forecast& forecast, double value, bool sharp) {
+  const double joined_s = (forecast.tpot_before_s + forecast.tpot_s) / 2;
   // Spread over the tokens of an answer that stays as long as the pool's usually do.
   const double stay_s = view.predictor.stay_s(pool).value_or(0);
   const double held_up_s = forecast.tpot_s * (1 + (stay_s > 0 ? forecast.holds_up_s / stay_s : 0));
@@ -195,7 +197,7 @@ double residents_harm(const View& view, PoolId pool, const ReplicaAccount& accou
     const double before =
         tpot_probability(view, pool, forecast.tpot_before_s, *target, forecast.load_error, sharp);
     const double theirs = view.fleet.policy(service_class).value.value();
-    const double after = tpot_probability(view, pool, theirs > value ? held_up_s : forecast.tpot_s,
+    const double after = tpot_probability(view, pool, theirs > value ? held_up_s : joined_s,
                                           *target, forecast.load_error, sharp);
     return theirs * std::max(0.0, before - after);
   };

@@ -93,6 +93,22 @@ TEST(MedleyPlacement, AmongEqualsAPromptHoldsUpNobody) {
   EXPECT_TRUE(joins_answers(ServiceClass::kStandard, 10'000));
 }
 
+TEST(MedleyPlacement, ResidentsAreHalfThroughTheirAnswers) {
+  // A step takes 40.4 ms with the resident, 40.8 with the one that joins: 40.6 over its answer,
+  // which is what it wants. So it is kept by half, and was by Φ(ln(40.6/40.4)/.005) = .838.
+  TestFleet made = with_targets(make_test_fleet({{.name = "a", .step_s = 0.04}}));
+  made.perf.pools[0].tpot_error = 0.005;
+  TestCore core(made, {});
+  Request resident = test_request(1, ServiceClass::kFlex, 1);
+  resident.targets.tpot = std::chrono::microseconds(40'600);
+  core.arrive(seconds(1), resident);
+  core.tell(seconds(1), FirstTokenEmitted{RequestId(1)});
+  Sink sink;
+  core.scheduler().explain_to(&sink);
+  core.arrive(seconds(100), test_request(2, ServiceClass::kFlex, 1));
+  EXPECT_NEAR(*sink.heard.at(0).candidates.at(0).residents, 0.338 * 0.002, 0.02 * 0.002);
+}
+
 TEST(MedleyPlacement, WithoutProbabilityGoesRightUpToTheTarget) {
   // 0.04·(1 + n/100) is within 50 ms up to 25 sequences: there the harm begins, and it is whole.
   EXPECT_NEAR(joined_beside(1, without(ScorePart::kProbability)), 24, 1);
