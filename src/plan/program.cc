@@ -16,6 +16,9 @@ namespace {
 
 using data::Demand, data::DeviceOffer, data::Redundancy, data::Requirements;
 
+// In one place. Each adds whole columns for all pools there and a failure of its own.
+constexpr int kMostMixed = 4;
+
 // Rows: -1: none.
 struct Limits {
   std::vector<int> stock;  // by offer
@@ -118,7 +121,7 @@ void employ(const Terms& terms, Draft& draft) {
     double most = 1;
     for (std::size_t p = 0; p < terms.types.size(); ++p) {
       if (terms.stands_at(p, i))
-        most += of.nodes_for(terms.types[p].devices, terms.most[p]);
+        most += terms.most[p] * of.nodes_for(terms.types[p].devices, 1);
     }
     for (const data::TrainingJob& job : terms.requirements.jobs) {
       const auto hours = job.device_hours.find(of.accelerator.id);
@@ -132,18 +135,19 @@ void employ(const Terms& terms, Draft& draft) {
 }
 
 Result<Plan> cheapest_of_rule(const Requirements& requirements, const std::vector<PoolType>& types,
-                              solve::IntegerSolver& solver, const PlanOptions& options) {
+                              solve::IntegerSolver& solver, const PlanOptions& options,
+                              const std::vector<int>& mixed = {}) {
   const Terms terms(requirements, types, options);
   Draft draft;
   const Quotas quotas = stand_for_use(terms, draft);
   offer(terms, limit(terms, draft), draft);
-  const OnNodes on_nodes = stand_on_nodes(terms, draft);
+  const OnNodes on_nodes = stand_on_nodes(terms, mixed, draft);
   stand_in_racks(terms, draft);
   serve_demands(terms, quotas, draft);
   const Training training = add_training(terms, on_nodes.single, draft);
   std::vector<std::pair<std::size_t, int>> spares;
   if (!options.given_fleet)
-    spares = add_losses(terms, draft);
+    spares = add_losses(terms, on_nodes, draft);
   employ(terms, draft);
   MEDLEY_TRY(
       const IntegerSolution solution,
@@ -153,7 +157,7 @@ Result<Plan> cheapest_of_rule(const Requirements& requirements, const std::vecto
   if (solution.status == Status::kInfeasible)
     plan.outcome = Plan::Outcome::kInfeasible;
   else if (solution.status != Status::kUnknown)
-    plan = plan_of(terms, draft, training, spares, solution);
+    plan = plan_of(terms, draft, on_nodes, training, spares, solution);
   plan.within_rule = on_nodes.within_rule;
   return plan;
 }
@@ -197,34 +201,58 @@ Result<Plan> cheapest(const Requirements& requirements, const std::vector<PoolTy
                       solve::IntegerSolver& solver, const PlanOptions& options) {
   using Outcome = Plan::Outcome;
   MEDLEY_TRY(Plan plan, cheapest_of_rule(requirements, types, solver, options));
-  if (requirements.redundancy != Redundancy::kNode)
+  if (requirements.redundancy != Redundancy::kNode || options.given_fleet)
     return plan;
   Requirements other = requirements;
+  double bound = plan.outcome == Outcome::kFound ? plan.bound() : kUnlimited;
+  bool known = plan.outcome != Outcome::kUnknown;
   if (requirements.zones.size() > 1) {
     // What survives the loss of any zone survives that of any node, whatever stands on it.
     other.redundancy = Redundancy::kZone;
     MEDLEY_TRY(Plan spread, cheapest_of_rule(other, types, solver, options));
-    const double bound = std::min(plan.outcome == Outcome::kFound ? plan.bound() : kUnlimited,
-                                  spread.outcome == Outcome::kFound ? spread.bound() : kUnlimited);
-    const bool known = plan.outcome != Outcome::kUnknown && spread.outcome != Outcome::kUnknown;
+    known = known && spread.outcome != Outcome::kUnknown;
+    if (spread.outcome == Outcome::kFound)
+      bound = std::min(bound, spread.bound());
     if (spread.outcome == Outcome::kFound &&
         (plan.outcome != Outcome::kFound || spread.total() < plan.total())) {
       plan = std::move(spread);
-      plan.survives_zones = plan.within_rule = true;
+      plan.survives_zones = true;
     }
-    if (plan.outcome == Outcome::kFound)
-      plan.gap = plan.total() > 0 ? std::max(0.0, 1 - bound / plan.total()) : 0;
-    else if (!known)
-      plan.outcome = Outcome::kUnknown;
   }
-  if (plan.outcome == Outcome::kInfeasible && plan.within_rule) {
+  if (plan.outcome != Outcome::kFound) {
     // A lost node takes a replica at the least, wherever it stands.
     other.redundancy = Redundancy::kReplica;
     PlanOptions any = options;
     any.gap = 1;
     MEDLEY_TRY(const Plan less, cheapest_of_rule(other, types, solver, any));
-    plan.within_rule = less.outcome != Outcome::kInfeasible;
+    if (less.outcome == Outcome::kInfeasible) {
+      plan.outcome = Outcome::kInfeasible;
+      plan.within_rule = false;
+      return plan;
+    }
   }
+  // Nodes one by one: where there are as many as could be of use, nothing is left out.
+  std::vector<int> mixed = most_mixed(Terms(requirements, types, options),
+                                      plan.outcome == Outcome::kFound ? plan.total() : kUnlimited);
+  plan.within_rule =
+      std::any_of(mixed.begin(), mixed.end(), [](int nodes) { return nodes > kMostMixed; });
+  for (int& nodes : mixed)
+    nodes = std::min(nodes, kMostMixed);
+  if (std::any_of(mixed.begin(), mixed.end(), [](int nodes) { return nodes > 0; })) {
+    MEDLEY_TRY(Plan one_by_one, cheapest_of_rule(requirements, types, solver, options, mixed));
+    const bool left_out = plan.within_rule || one_by_one.outcome == Outcome::kUnknown;
+    if (one_by_one.outcome == Outcome::kFound) {
+      bound = left_out ? std::min(bound, one_by_one.bound()) : one_by_one.bound();
+      if (plan.outcome != Outcome::kFound || one_by_one.total() < plan.total())
+        plan = std::move(one_by_one);
+    }
+    known = known || (one_by_one.outcome == Outcome::kInfeasible && !left_out);
+    plan.within_rule = left_out;
+  }
+  if (plan.outcome == Outcome::kFound)
+    plan.gap = plan.total() > 0 ? std::max(0.0, 1 - bound / plan.total()) : 0;
+  else
+    plan.outcome = known ? Outcome::kInfeasible : Outcome::kUnknown;
   return plan;
 }
 

@@ -19,7 +19,7 @@
 //   nodes <= stock, whole racks (rack_groups); watts·PUE <= limit, whichever jobs run; capital <=
 //   budget; tokens and requests <= quotas by what may be lost: the protected demands' rates again,
 //   batch in the hours it was planned for, on n_p less what is lost and within quotas; where that
-//   is a node, nodes hold one pool each
+//   is a node: each pool's own nodes, and nodes one by one that hold several
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
@@ -70,6 +70,14 @@ struct Plan {
   std::vector<std::vector<std::vector<double>>>
       rate;                            // by demand, pool type and period: requests/s
   std::vector<std::vector<int>> lent;  // by pool type and period: replicas that train
+  // Where a node may be lost: nodes that hold what is said here, be it of several pools. All other
+  // nodes hold one pool each, and are filled before the next is begun.
+  struct Node {
+    std::size_t device;
+    std::string zone;
+    std::map<std::size_t, int> replicas;  // by pool type
+  };
+  std::vector<Node> mixed;
   // Devices that only train, by device offer and zone: as many as in the hour with most of them.
   std::map<std::pair<std::size_t, std::string>, int> trainers;
   // What a job does on one kind of device in one zone.
@@ -88,9 +96,9 @@ struct Plan {
   std::map<std::string, double>
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
-  // Not all that nodes may hold was looked at (decision 0095): where a node may be lost, only
-  // fleets of which a node holds one pool, and those that survive the loss of any zone. Where there
-  // is none of them, another may be.
+  // Not all that nodes may hold was looked at (decision 0095): where a node may be lost and many
+  // nodes could stand in a place, only fleets of which few nodes there hold several pools, and
+  // those that survive the loss of any zone. Where there is none of them, another may be.
   bool within_rule = false;
   bool survives_zones = false;  // it is of the latter
   double total() const { return costs.total(); }

@@ -10,12 +10,45 @@ using data::DeviceOffer, data::Redundancy;
 
 namespace {
 
-// The protected demands at their peaks once more, without what is lost. `partly`: a type that
-// loses `lost` replicas, or all where it has fewer. Services that serve then are
-// added to `spares`.
-void add_loss(const Terms& terms, Draft& draft, const std::vector<bool>& lost_types,
-              std::optional<std::size_t> partly, int lost,
+// What is left of a type in a failure: nothing of it where it is lost, else replicas as a sum of
+// columns.
+struct Left {
+  bool lost = false;
+  std::vector<std::pair<int, double>> replicas;
+};
+
+std::vector<Left> all_of(const Terms& terms, const Draft& draft) {
+  std::vector<Left> left(terms.types.size());
+  for (std::size_t p = 0; p < terms.types.size(); ++p) {
+    if (terms.types[p].device)
+      left[p].replicas = {{draft.replicas[p], 1}};
+  }
+  return left;
+}
+
+// A column: those of `replicas` that are left when `lost` of them are, or all where it has fewer.
+int without(const Terms& terms, Draft& draft, std::size_t p, int replicas, int lost) {
+  // left <= most·some, left + lost·some <= n: all of it is lost where `some` is 0.
+  const double most = terms.most[p];
+  const int left = draft.column({.most = most});
+  const int some = draft.column({.most = 1, .whole = true});
+  const int any = draft.row(-kUnlimited, 0), less = draft.row(-kUnlimited, 0);
+  draft.entry(left, any, 1);
+  draft.entry(some, any, -most);
+  draft.entry(left, less, 1);
+  draft.entry(some, less, lost);
+  draft.entry(replicas, less, -1);
+  return left;
+}
+
+// The protected demands at their peaks once more, by what is left of each type. Services that serve
+// then are added to `spares`.
+void add_loss(const Terms& terms, Draft& draft, const std::vector<Left>& left,
               std::vector<std::pair<std::size_t, int>>& spares) {
+  const auto give = [&](std::size_t p, int row) {
+    for (const auto& [column, amount] : left[p].replicas)
+      draft.entry(column, row, -amount);
+  };
   std::vector<bool> counts;
   bool movable = false;
   for (std::size_t g = 0; g < terms.requirements.demands.size(); ++g) {
@@ -32,33 +65,20 @@ void add_loss(const Terms& terms, Draft& draft, const std::vector<bool>& lost_ty
     pressed.resize(terms.periods.size());
     std::iota(pressed.begin(), pressed.end(), 0);
   }
-  int left = -1;
-  if (partly) {
-    // left <= most·some, left + lost·some <= n: all of it is lost where `some` is 0.
-    const double most = terms.most[*partly];
-    left = draft.column({.most = most});
-    const int some = draft.column({.most = 1, .whole = true});
-    const int any = draft.row(-kUnlimited, 0), less = draft.row(-kUnlimited, 0);
-    draft.entry(left, any, 1);
-    draft.entry(some, any, -most);
-    draft.entry(left, less, 1);
-    draft.entry(some, less, lost);
-    draft.entry(draft.replicas[*partly], less, -1);
-  }
   std::vector<int> day(terms.types.size(), -1);
   for (std::size_t p = 0; p < terms.types.size(); ++p) {
-    if (terms.types[p].service && !lost_types[p] && terms.types[p].pool.metered->requests_per_day)
+    if (terms.types[p].service && !left[p].lost && terms.types[p].pool.metered->requests_per_day)
       day[p] = draft.row(-kUnlimited,
                          static_cast<double>(*terms.types[p].pool.metered->requests_per_day));
   }
   for (const std::size_t t : pressed) {
     std::vector<int> room(terms.types.size(), -1), quota(terms.types.size(), -1);
     for (std::size_t p = 0; p < terms.types.size(); ++p) {
-      if (lost_types[p])
+      if (left[p].lost)
         continue;
       if (terms.types[p].device) {
         room[p] = draft.row(-kUnlimited, 0);
-        draft.entry(partly && *partly == p ? left : draft.replicas[p], room[p], -1);
+        give(p, room[p]);
       } else if (terms.types[p].pool.metered->tokens_per_minute) {
         quota[p] = draft.row(-kUnlimited,
                              static_cast<double>(*terms.types[p].pool.metered->tokens_per_minute) *
@@ -79,7 +99,7 @@ void add_loss(const Terms& terms, Draft& draft, const std::vector<bool>& lost_ty
       const double tokens = data::mean_of(terms.requirements.demands[g], false) +
                             data::mean_of(terms.requirements.demands[g], true);
       for (std::size_t p = 0; p < terms.types.size(); ++p) {
-        if (lost_types[p] || !terms.types[p].uses[g].ok() ||
+        if (left[p].lost || !terms.types[p].uses[g].ok() ||
             (terms.types[p].device && terms.most[p] == 0) || terms.left_out(p))
           continue;
         const int made = draft.column({});
@@ -95,7 +115,7 @@ void add_loss(const Terms& terms, Draft& draft, const std::vector<bool>& lost_ty
         if (terms.is_small(g, p)) {
           const int there = draft.row(-kUnlimited, 0);
           draft.entry(made, there, moved ? 1.0 / 24 : terms.unit[g] / rate);
-          draft.entry(partly && *partly == p ? left : draft.replicas[p], there, -1);
+          give(p, there);
         }
       }
     }
@@ -104,9 +124,18 @@ void add_loss(const Terms& terms, Draft& draft, const std::vector<bool>& lost_ty
 
 }  // namespace
 
-std::vector<std::pair<std::size_t, int>> add_losses(const Terms& terms, Draft& draft) {
+std::vector<std::pair<std::size_t, int>> add_losses(const Terms& terms, const OnNodes& on_nodes,
+                                                    Draft& draft) {
   std::vector<std::pair<std::size_t, int>> spares;
-  const std::vector<bool> none(terms.types.size(), false);
+  const auto lose_some = [&](std::size_t p, int lost) {
+    std::vector<Left> left = all_of(terms, draft);
+    left[p].replicas = {{without(terms, draft, p, on_nodes.alone[p], lost), 1}};
+    for (const OnNodes::Mixed& node : on_nodes.mixed) {
+      if (const auto y = node.y.find(p); y != node.y.end())
+        left[p].replicas.emplace_back(y->second, 1);
+    }
+    add_loss(terms, draft, left, spares);
+  };
   switch (terms.requirements.redundancy) {
     case Redundancy::kNone:
       return spares;
@@ -116,22 +145,27 @@ std::vector<std::pair<std::size_t, int>> add_losses(const Terms& terms, Draft& d
         if (!terms.types[p].device || terms.most[p] == 0)
           continue;
         const DeviceOffer& of = terms.requirements.devices[*terms.types[p].device];
-        const int lost = terms.requirements.redundancy == Redundancy::kReplica
-                             ? 1
-                             : of.replicas_lost(terms.types[p].devices);
-        add_loss(terms, draft, none, p, lost, spares);
+        lose_some(p, terms.requirements.redundancy == Redundancy::kReplica
+                         ? 1
+                         : of.replicas_lost(terms.types[p].devices));
+      }
+      for (const OnNodes::Mixed& node : on_nodes.mixed) {
+        std::vector<Left> left = all_of(terms, draft);
+        for (const auto& [p, y] : node.y)
+          left[p].replicas.emplace_back(y, -1);
+        add_loss(terms, draft, left, spares);
       }
       return spares;
     case Redundancy::kZone:
       for (const auto& [zone, limits] : terms.requirements.zones) {
-        std::vector<bool> lost(terms.types.size(), false);
+        std::vector<Left> left = all_of(terms, draft);
         bool any = false;
         for (std::size_t p = 0; p < terms.types.size(); ++p) {
-          lost[p] = terms.types[p].pool.zone == zone;
-          any = any || lost[p];
+          left[p].lost = terms.types[p].pool.zone == zone;
+          any = any || left[p].lost;
         }
         if (any)
-          add_loss(terms, draft, lost, std::nullopt, 0, spares);
+          add_loss(terms, draft, left, spares);
       }
       return spares;
   }

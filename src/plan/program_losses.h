@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "plan/program_draft.h"
+#include "plan/program_nodes.h"
 #include "plan/program_terms.h"
 
 namespace medley::plan {
 
 // Answers the columns of services that serve in a failure, with their types.
-std::vector<std::pair<std::size_t, int>> add_losses(const Terms& terms, Draft& draft);
+std::vector<std::pair<std::size_t, int>> add_losses(const Terms& terms, const OnNodes& on_nodes,
+                                                    Draft& draft);
 
 }  // namespace medley::plan

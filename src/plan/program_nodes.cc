@@ -82,10 +82,104 @@ std::vector<std::vector<int>> fillings(int per_node, const std::vector<std::vect
   return best;
 }
 
+// Where a node may be lost: nodes of one pool each, filled before the next is begun, and `mixed`
+// nodes one by one. Training is of no pool: a lost node takes nothing with it that is promised.
+void stand_apart(const Terms& terms, std::size_t place,
+                 const std::vector<std::vector<std::size_t>>& pools, bool trains, int mixed,
+                 int nodes, OnNodes& stated, Draft& draft) {
+  const DeviceOffer& of = terms.offer(terms.places[place]);
+  std::vector<int> all;                         // columns: nodes
+  std::vector<int> together(pools.size(), -1);  // rows: replicas of a pool, wherever they stand
+  for (std::size_t k = 0; k < pools.size(); ++k) {
+    const std::size_t p = pools[k].front();
+    if (mixed > 0) {
+      together[k] = draft.row(0, 0);
+      draft.entry(draft.replicas[p], together[k], -1);
+      stated.alone[p] = draft.column({.most = static_cast<double>(terms.most[p]), .whole = true});
+      draft.entry(stated.alone[p], together[k], 1);
+    }
+    const int held = draft.row(-kUnlimited, 0);
+    all.push_back(draft.column({.whole = true}));
+    draft.entry(all.back(), held, -of.replicas_on_node(terms.types[p].devices));
+    draft.entry(stated.alone[p], held, 1);
+  }
+  int before = -1, first_before = -1;
+  for (int node = 0; node < mixed; ++node) {
+    OnNodes::Mixed made{place, draft.column({.most = 1, .whole = true}), {}};
+    all.push_back(made.used);
+    const int held = draft.row(-kUnlimited, 0);
+    draft.entry(made.used, held, -of.per_node);
+    for (std::size_t k = 0; k < pools.size(); ++k) {
+      const std::size_t p = pools[k].front();
+      const int fit = of.replicas_on_node(terms.types[p].devices);
+      const int y = draft.column({.most = static_cast<double>(fit), .whole = true});
+      made.y[p] = y;
+      draft.entry(y, together[k], 1);
+      draft.entry(y, held, terms.types[p].devices);
+    }
+    // They are alike: those that hold more of the first pool come first, unused ones last.
+    const auto no_more_than = [&](int column, int other) {
+      const int order = draft.row(-kUnlimited, 0);
+      draft.entry(column, order, 1);
+      draft.entry(other, order, -1);
+    };
+    const int first = made.y.at(pools.front().front());
+    if (node > 0) {
+      no_more_than(made.used, before);
+      no_more_than(first, first_before);
+    }
+    before = made.used;
+    first_before = first;
+    stated.mixed.push_back(std::move(made));
+  }
+  if (trains)
+    all.push_back(draft.column({.whole = true}));  // nodes that only train
+  for (const int each : all)
+    draft.entry(each, nodes, 1);
+  for (std::size_t s = 0; trains && s < terms.shifts.size(); ++s) {
+    const int held = draft.row(-kUnlimited, 0);
+    stated.single[place][s] = held;
+    for (const int each : all)
+      draft.entry(each, held, -of.per_node);
+    for (const std::vector<std::size_t>& pool : pools)
+      draft.entry(draft.replicas[pool.front()], held, terms.types[pool.front()].devices);
+  }
+}
+
 }  // namespace
 
-OnNodes stand_on_nodes(const Terms& terms, Draft& draft) {
+std::vector<int> most_mixed(const Terms& terms, double most_cost) {
+  std::vector<int> out;
+  for (std::size_t i = 0; i < terms.places.size(); ++i) {
+    const DeviceOffer& of = terms.offer(terms.places[i]);
+    int replicas = 0;  // one a node at the least
+    for (std::size_t p = 0; p < terms.types.size(); ++p) {
+      if (terms.stands_at(p, i) && of.replicas_on_node(terms.types[p].devices) > 0)
+        replicas += terms.most[p];
+    }
+    // Of nodes of one device all hold one pool, full.
+    int nodes = of.per_node > 1 ? replicas : 0;
+    const int owned = of.owned / of.per_node;
+    const Costs costs = yearly_costs(of, terms.requirements.money);
+    const bool bought = of.deal == DeviceOffer::Deal::kBuy;
+    if (of.stock)
+      nodes = std::min(nodes, owned + *of.stock / of.per_node);
+    const double running = (costs.maintenance + costs.rent +
+                            (bought ? of.host_w * terms.per_watt(terms.places[i].zone) : 0)) *
+                           of.per_node;
+    const auto cost = [&](int count) {
+      return running * count + costs.capital * of.per_node * std::max(0, count - owned);
+    };
+    while (nodes > 0 && cost(nodes) > most_cost)
+      --nodes;
+    out.push_back(nodes);
+  }
+  return out;
+}
+
+OnNodes stand_on_nodes(const Terms& terms, const std::vector<int>& mixed, Draft& draft) {
   OnNodes stated;
+  stated.alone = draft.replicas;
   stated.single.assign(terms.places.size(), std::vector<int>(terms.shifts.size(), -1));
   for (std::size_t i = 0; i < terms.places.size(); ++i) {
     const DeviceOffer& of = terms.offer(terms.places[i]);
@@ -100,9 +194,13 @@ OnNodes stand_on_nodes(const Terms& terms, Draft& draft) {
         [&](const data::TrainingJob& job) { return job.device_hours.contains(of.accelerator.id); });
     const bool apart = terms.requirements.redundancy == Redundancy::kNode;
     std::vector<std::vector<std::size_t>> groups = sharing(terms, i);
+    if (apart) {
+      stand_apart(terms, i, groups, trains, mixed.empty() ? 0 : mixed[i], nodes, stated, draft);
+      continue;
+    }
     // Devices that train fit beside everything that shares.
-    if (trains && (groups.empty() || apart))
-      groups.emplace(groups.begin());
+    if (trains && groups.empty())
+      groups.emplace_back();
     if (groups.empty())
       continue;
     std::vector<std::vector<int>> widths(groups.size());  // by group, the widest first
@@ -114,9 +212,7 @@ OnNodes stand_on_nodes(const Terms& terms, Draft& draft) {
     }
     if (trains && (widths[0].empty() || widths[0].back() != 1))
       widths[0].push_back(1);
-    std::vector<std::vector<int>> ways;
-    if (!apart)
-      ways = fillings(of.per_node, widths);
+    std::vector<std::vector<int>> ways = fillings(of.per_node, widths);
     if (ways.empty()) {
       stated.within_rule = true;
       ways.assign(groups.size(), std::vector<int>(groups.size(), 0));

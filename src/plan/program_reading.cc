@@ -10,8 +10,8 @@ namespace medley::plan {
 
 using data::Demand, data::DeviceOffer;
 
-Plan plan_of(const Terms& terms, const Draft& draft, const Training& training,
-             const std::vector<std::pair<std::size_t, int>>& spares,
+Plan plan_of(const Terms& terms, const Draft& draft, const OnNodes& on_nodes,
+             const Training& training, const std::vector<std::pair<std::size_t, int>>& spares,
              const IntegerSolution& solution) {
   const auto at = [&](int column) {
     return column < 0 ? 0.0 : solution.x[static_cast<std::size_t>(column)];
@@ -87,6 +87,15 @@ Plan plan_of(const Terms& terms, const Draft& draft, const Training& training,
     for (const Period& period : terms.periods)
       add_energy(terms.types[p].idle_w * plan.replicas[p] * period.seconds_a_year(),
                  terms.types[p].pool.zone, period.hours, terms.bought(terms.types[p]));
+  }
+  for (const OnNodes::Mixed& node : on_nodes.mixed) {
+    Plan::Node made{terms.places[node.place].offer, terms.places[node.place].zone, {}};
+    for (const auto& [p, y] : node.y) {
+      if (whole(y) > 0)
+        made.replicas[p] = whole(y);
+    }
+    if (!made.replicas.empty())
+      plan.mixed.push_back(std::move(made));
   }
   plan.rate.assign(draft.x.size(), {});
   for (std::size_t g = 0; g < draft.x.size(); ++g) {

@@ -10,14 +10,15 @@
 
 #include "base/integer_program.h"
 #include "plan/program_draft.h"
+#include "plan/program_nodes.h"
 #include "plan/program_terms.h"
 #include "plan/program_training.h"
 
 namespace medley::plan {
 
 // Precondition: the solution has an x. `spares`: columns of services in failures, by type.
-Plan plan_of(const Terms& terms, const Draft& draft, const Training& training,
-             const std::vector<std::pair<std::size_t, int>>& spares,
+Plan plan_of(const Terms& terms, const Draft& draft, const OnNodes& on_nodes,
+             const Training& training, const std::vector<std::pair<std::size_t, int>>& spares,
              const IntegerSolution& solution);
 
 }  // namespace medley::plan
