@@ -92,9 +92,9 @@ int DataflowModel::slots(long long context) const {
 StepCost DataflowModel::step(const StepShape& shape) const {
   MEDLEY_CHECK(shape.decodes > 0 || !shape.chunks.empty());
   Seconds time = token_time_;
-  if (shape.decodes == 0 && prefill_tokens_per_s_) {
+  if (!shape.chunks.empty() && prefill_tokens_per_s_) {
     time = Seconds(static_cast<double>(shape.prefill_tokens()) / *prefill_tokens_per_s_);
-  } else if (shape.decodes == 0) {
+  } else if (!shape.chunks.empty()) {
     long long passes = 0;
     for (const PrefillChunk& chunk : shape.chunks) {
       passes += (chunk.tokens + tokens_per_pass_ - 1) / tokens_per_pass_;

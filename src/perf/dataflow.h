@@ -38,7 +38,7 @@ class DataflowModel final : public StepModel {
   // Groq's first chip can feed is assumed (18.4 of 80 TB/s).
   static Result<DataflowModel> make(const Setup& setup);
 
-  // A step with decodes takes T; one with chunks only, what they keep the prefill lane busy for.
+  // A step of decodes takes T; one with chunks, what they keep the prefill lane busy for.
   StepCost step(const StepShape& shape) const override;
   Watts idle_power() const override { return power_; }
 

@@ -42,11 +42,43 @@ std::optional<StepCost> LinearModel::run(const StepShape& first, long long steps
 
 Watts LinearModel::idle_power() const { return Watts(power_.idle_w + power_.context_extra_w); }
 
+RotationModel::RotationModel(const LinearConstants& constants, const PowerLaw& power)
+    : constants_(constants),
+      busy_(power.intercept_w),
+      idle_(Watts(power.idle_w + power.context_extra_w)) {
+  MEDLEY_CHECK(constants.step_s > 0 && constants.decode_s >= 0 && constants.prompt_token_s > 0 &&
+               constants.context_token_s >= 0);
+}
+
+StepCost RotationModel::step(const StepShape& shape) const {
+  MEDLEY_CHECK(shape.decodes > 0 || !shape.chunks.empty());
+  const LinearConstants& k = constants_;
+  double seconds = k.step_s;
+  if (!shape.chunks.empty()) {
+    double own = 0;
+    for (const PrefillChunk& chunk : shape.chunks) {
+      const auto tokens = static_cast<double>(chunk.tokens);
+      own += tokens * (k.prompt_token_s +
+                       k.context_token_s * (static_cast<double>(chunk.context) + tokens / 2));
+    }
+    seconds = own;
+    if (shape.decodes > 0) {
+      const double left = k.step_s - k.decode_s * static_cast<double>(shape.decodes);
+      const double a_token_each = k.step_s * static_cast<double>(shape.prefill_tokens());
+      seconds =
+          k.step_s + (left > 0 ? std::min(a_token_each, own * k.step_s / left) : a_token_each);
+    }
+  }
+  const Seconds time(seconds);
+  return {time, busy_ * time};
+}
+
 StepCost ReadBeside::step(const StepShape& shape) const {
-  if (shape.decodes > 0 || shape.prefill_tokens() < from_tokens_)
+  if (shape.chunks.empty() || shape.prefill_tokens() < from_tokens_)
     return rotation_.step(shape);
   const PrefillChunk last{.tokens = 1, .context = shape.prefill_tokens() - 1};
-  const StepCost read = reader_.step(shape), joined = rotation_.step({.chunks = {&last, 1}});
+  const StepCost read = reader_.step({.chunks = shape.chunks}),
+                 joined = rotation_.step({.chunks = {&last, 1}, .decodes = shape.decodes});
   return {read.time + joined.time, read.energy + joined.energy};
 }
 
@@ -64,8 +96,7 @@ LinearConstants in_rotation(double token_s, double prompt_token_s, int slots,
                             std::optional<double> window_s) {
   constexpr double kLeastWindow_s = 0.5e-3;
   const double window = window_s.value_or(std::max(kLeastWindow_s, 1.5 * token_s * slots));
-  const double prompt_tokens = std::max(1.0, (window - token_s * slots) / prompt_token_s);
-  return {.step_s = window, .prompt_token_s = window / prompt_tokens};
+  return {.step_s = window, .decode_s = token_s, .prompt_token_s = prompt_token_s};
 }
 
 }  // namespace medley::perf

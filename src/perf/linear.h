@@ -43,24 +43,46 @@ LinearConstants guess_for_this_machine(const Model& model, Precision precision);
 // Streams in rotation on a processor (engine static_schedule, docs/lpu.md): every window each of
 // `slots` streams has a token, and prompts have what is left. Without `window_s` the window is half
 // as long again as the tokens of all slots, at least 0.5 ms: shorter ones cost more to announce
-// than to compute. `token_s`: of one with a full context. A step is a window, whoever is in it; a
-// prompt waits for one to end, and each has room for at least a token of it; `prompt_token_s`: of
-// a prompt's.
+// than to compute. Answers step: the window, decode: `token_s`, of one with a full context, and
+// prompt_token: `prompt_token_s`.
 LinearConstants in_rotation(double token_s, double prompt_token_s, int slots,
                             std::optional<double> window_s = {});
+
+// The same, timed. Slots that nobody is in are skipped, so prompts have their time too. With B
+// streams decoding beside chunks of q prompt tokens in all:
+//
+//   own  = Σ over chunks (prompt_token·q + context_token·q·(c + q/2))
+//   lane = own                                                  B = 0
+//        = step + min(q·step, own·step / (step − decode·B))     else
+//
+// That is, a prompt waits for a window of others to end, and each has room for at least a token.
+class RotationModel final : public StepModel {
+ public:
+  // Preconditions: no negative time, and a window and a prompt's token take some.
+  RotationModel(const LinearConstants& constants, const PowerLaw& power);
+
+  // Without chunks a window, whoever is in it; with chunks, what they keep the lane for.
+  StepCost step(const StepShape& shape) const override;
+  Watts idle_power() const override { return idle_; }
+
+ private:
+  LinearConstants constants_;
+  Watts busy_, idle_;
+};
 
 // A rotation whose long prompts another engine reads, beside it, in turn: they take that engine's
 // time, and of the rotation that of their last token. Prompts that wait count as one.
 class ReadBeside final : public StepModel {
  public:
-  ReadBeside(LinearModel rotation, LinearModel reader, long long from_tokens)
+  ReadBeside(RotationModel rotation, LinearModel reader, long long from_tokens)
       : rotation_(std::move(rotation)), reader_(std::move(reader)), from_tokens_(from_tokens) {}
 
   StepCost step(const StepShape& shape) const override;
   Watts idle_power() const override { return rotation_.idle_power(); }
 
  private:
-  LinearModel rotation_, reader_;
+  RotationModel rotation_;
+  LinearModel reader_;
   long long from_tokens_;
 };
 

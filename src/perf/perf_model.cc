@@ -249,14 +249,14 @@ PoolModel rotation_model(const Pool& pool) {
     const double token_s = step.step_s + step.decode_s;
     return in_rotation(token_s, token_s, result.max_running, pool.engine.token_window_s);
   };
-  const LinearModel rotation(pool.measured ? *pool.measured : guess(), pool.constants.power);
+  const RotationModel rotation(pool.measured ? *pool.measured : guess(), pool.constants.power);
   if (const std::optional<PrefillSpec>& prefill = pool.engine.prefill) {
     const LinearModel reader(
         pool.measured_prefill.value_or(guess_for_this_machine(pool.model, pool.precision)),
         pool.constants.power);
     result.steps = std::make_shared<const ReadBeside>(rotation, reader, prefill->from_tokens);
   } else {
-    result.steps = std::make_shared<const LinearModel>(rotation);
+    result.steps = std::make_shared<const RotationModel>(rotation);
   }
   return result;
 }

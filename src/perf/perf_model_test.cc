@@ -182,9 +182,14 @@ TEST(PerfModel, GivesStreamsInRotationSlotsAndAWindow) {
   EXPECT_EQ(model->tpot_error, 0.05);
   for (const long long decodes : {1, 4})
     EXPECT_DOUBLE_EQ(model->steps->step({.decodes = decodes}).time.value(), 0.060);
-  // Beside four tokens a window has room for two of a prompt.
+  // Beside four tokens a window has room for two of a prompt, and alone a prompt has all of it.
   const std::array chunk = {PrefillChunk{.tokens = 50}};
-  EXPECT_DOUBLE_EQ(model->steps->step({.chunks = chunk}).time.value(), 0.060 * 26);
+  const auto lane_s = [&](long long decodes) {
+    return model->steps->step({.chunks = chunk, .decodes = decodes}).time.value();
+  };
+  EXPECT_DOUBLE_EQ(lane_s(4), 0.060 * 26);
+  EXPECT_DOUBLE_EQ(lane_s(3), 0.060 + 0.060 * 50 / 3);
+  EXPECT_DOUBLE_EQ(lane_s(0), 0.010 * 50);
   // What nobody measured is guessed, by the same law.
   pool.measured.reset();
   const auto guess = make_pool_model(pool);
@@ -210,9 +215,13 @@ TEST(PerfModel, TimesLongPromptsByWhoReadsThem) {
     const std::array chunk = {PrefillChunk{.tokens = tokens}};
     return of.steps->step({.chunks = chunk}).time.value();
   };
-  EXPECT_DOUBLE_EQ(prompt_s(*model, 49), 0.060 + 49 * 0.030) << "by the rotation";
+  EXPECT_DOUBLE_EQ(prompt_s(*model, 49), 49 * 0.010) << "by the rotation";
   // The last token is the rotation's.
-  EXPECT_DOUBLE_EQ(prompt_s(*model, 50), 0.020 + 50 * 0.001 + 0.060 + 0.030);
+  EXPECT_DOUBLE_EQ(prompt_s(*model, 50), 0.020 + 50 * 0.001 + 0.010);
+  const std::array long_prompt = {PrefillChunk{.tokens = 50}};
+  EXPECT_DOUBLE_EQ(model->steps->step({.chunks = long_prompt, .decodes = 3}).time.value(),
+                   0.020 + 50 * 0.001 + 0.060 + 0.020)
+      << "which has to share a window";
   EXPECT_DOUBLE_EQ(model->steps->step({.decodes = 4}).time.value(), 0.060);
   // Where nobody measured, both are guessed.
   pool.measured_prefill.reset();
@@ -224,9 +233,18 @@ TEST(PerfModel, TimesLongPromptsByWhoReadsThem) {
 TEST(InRotation, MakesAWindowOfTheTokensOfAllSlots) {
   EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.010, 4).step_s, 0.060);
   EXPECT_DOUBLE_EQ(in_rotation(1e-6, 1e-6, 4).step_s, 0.5e-3) << "no shorter";
-  EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.010, 1).prompt_token_s, 0.015)
-      << "at least one of a prompt";
-  EXPECT_DOUBLE_EQ(in_rotation(0.010, 0.004, 4).prompt_token_s, 0.012) << "five in what is left";
+}
+
+TEST(RotationModel, GivesAPromptAtLeastATokenAWindow) {
+  const RotationModel model(
+      {.step_s = 0.015, .decode_s = 0.010, .prompt_token_s = 0.010, .context_token_s = 0.001}, {});
+  const auto lane_s = [&](PrefillChunk chunk, long long decodes) {
+    return model.step({.chunks = {&chunk, 1}, .decodes = decodes}).time.value();
+  };
+  EXPECT_DOUBLE_EQ(lane_s({.tokens = 10}, 1), 0.015 + 10 * 0.015);
+  EXPECT_DOUBLE_EQ(lane_s({.tokens = 10}, 2), 0.015 + 10 * 0.015) << "more than a window holds";
+  EXPECT_DOUBLE_EQ(lane_s({.tokens = 10}, 0), 10 * (0.010 + 0.005)) << "the first ones are cheap";
+  EXPECT_DOUBLE_EQ(lane_s({.tokens = 10, .context = 20}, 0), 10 * (0.010 + 0.025));
 }
 
 TEST(PerfModel, TimesADeviceAsMeasuredAndKeepsItsWatts) {

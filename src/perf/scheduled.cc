@@ -33,7 +33,7 @@ ScheduledModel::ScheduledModel(const CompiledSchedule& schedule, int slots) : sc
 StepCost ScheduledModel::step(const StepShape& shape) const {
   MEDLEY_CHECK(shape.decodes > 0 || !shape.chunks.empty());
   double time_s = window_s_;
-  if (shape.decodes == 0) {
+  if (!shape.chunks.empty()) {
     double chunks = 0;
     for (const PrefillChunk& chunk : shape.chunks) {
       chunks +=

@@ -24,7 +24,7 @@ class ScheduledModel final : public StepModel {
   // `slots` 0: as above. Precondition: 0 <= slots <= schedule.streams, all times above 0.
   ScheduledModel(const CompiledSchedule& schedule, int slots);
 
-  // A step with decodes takes W; one with chunks only, what they keep the lane for.
+  // A step of decodes takes W; one with chunks, what they keep the lane for.
   StepCost step(const StepShape& shape) const override;
   Watts idle_power() const override { return schedule_.power; }
 

@@ -238,8 +238,9 @@ Use batched(const PoolModel& model, const Asked& asked, double utilisation) {
 
 Use slotted(const PoolModel& model, const Asked& asked, double utilisation) {
   const double token = step_of(model, 0, 0, 1, asked.prompt).time.value();
-  const double lane = step_of(model, asked.prompt, 0, 0, 0).time.value();
-  const double long_lane = step_of(model, asked.long_prompt, 0, 0, 0).time.value();
+  const double others = std::max(0, model.max_running - 1);
+  const double lane = step_of(model, asked.prompt, 0, others, 0).time.value();
+  const double long_lane = step_of(model, asked.long_prompt, 0, others, 0).time.value();
   const double by_memory = static_cast<double>(model.kv_tokens) / (asked.prompt + asked.output);
   const double slots = std::max(1.0, std::min<double>(model.max_running, by_memory));
   const double most = std::min(slots / (lane + asked.output * token), 1 / lane);

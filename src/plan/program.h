@@ -19,10 +19,14 @@
 //   nodes <= stock, whole racks (rack_groups); watts·PUE <= limit, whichever jobs run; capital <=
 //   budget; tokens and requests <= quotas by what may be lost: the protected demands' rates again,
 //   batch in the hours it was planned for, on n_p less what is lost and within quotas; where that
-//   is a node, nodes hold one pool each
+//   is a node: each pool's own nodes, and nodes one by one that hold several
 //
 // Cost a year: annuity of capital, maintenance, staff, rent, metered prices, and energy: the idle
 // draw of every replica and the joules of every request, at the tariff of their hours.
+//
+// Its rooms, each of a kind of work: program_hours.h, program_terms.h (what all are stated in),
+// program_draft.h (rows and columns), program_demands.h, program_nodes.h, program_training.h,
+// program_losses.h, program_reading.h.
 #pragma once
 
 #include <array>
@@ -36,31 +40,11 @@
 #include "base/integer_program.h"
 #include "base/result.h"
 #include "plan/pool_types.h"
+#include "plan/program_hours.h"
 #include "plan/tco.h"
 #include "solve/integer_solver.h"
 
 namespace medley::plan {
-
-// Hours of the day that are alike to the program, the tariff and grid of every zone included.
-struct Period {
-  std::vector<int> hours;
-  std::vector<double> rate_per_s;  // by demand, growth included; batch: as it arrives
-  double seconds_a_year() const { return static_cast<double>(hours.size()) * 3600 * 365; }
-};
-std::vector<Period> periods_of(const data::Requirements& requirements);
-// Requests of a demand, in those of an hour at one a second.
-double volume_a_day(const std::vector<Period>& periods, std::size_t demand);
-// Those in which no other period asks at least as much of every demand that `counts`.
-std::vector<std::size_t> peaks_of(const std::vector<Period>& periods,
-                                  const std::vector<bool>& counts);
-
-// Days from now on in which the same jobs are to be done: all alike. Of a year, in order.
-struct Span {
-  int from_day = 0, days = data::kDaysAYear;
-};
-std::vector<Span> spans_of(const std::vector<data::TrainingJob>& jobs);
-// The least devices on which a job alone is done in time, when it may use all of its hours.
-int least_devices(const data::TrainingJob& job, double device_hours);
 
 // Whether redundancy keeps the promises to a demand when something is lost.
 bool is_protected(const data::Requirements& requirements, std::size_t demand);
@@ -86,6 +70,14 @@ struct Plan {
   std::vector<std::vector<std::vector<double>>>
       rate;                            // by demand, pool type and period: requests/s
   std::vector<std::vector<int>> lent;  // by pool type and period: replicas that train
+  // Where a node may be lost: nodes that hold what is said here, be it of several pools. All other
+  // nodes hold one pool each, and are filled before the next is begun.
+  struct Node {
+    std::size_t device;
+    std::string zone;
+    std::map<std::size_t, int> replicas;  // by pool type
+  };
+  std::vector<Node> mixed;
   // Devices that only train, by device offer and zone: as many as in the hour with most of them.
   std::map<std::pair<std::size_t, std::string>, int> trainers;
   // What a job does on one kind of device in one zone.
@@ -104,9 +96,9 @@ struct Plan {
   std::map<std::string, double>
       watts;       // by zone, at the meter, all that is in use at its TDP in the worst hour
   double gap = 0;  // relative: how far from the cheapest this may be
-  // Not all that nodes may hold was looked at (decision 0095): where a node may be lost, only
-  // fleets of which a node holds one pool, and those that survive the loss of any zone. Where there
-  // is none of them, another may be.
+  // Not all that nodes may hold was looked at (decision 0095): where a node may be lost and many
+  // nodes could stand in a place, only fleets of which few nodes there hold several pools, and
+  // those that survive the loss of any zone. Where there is none of them, another may be.
   bool within_rule = false;
   bool survives_zones = false;  // it is of the latter
   double total() const { return costs.total(); }
@@ -118,11 +110,6 @@ struct Plan {
   bool has_work(std::size_t type) const;  // with nothing lost
 };
 
-// Offers that stand in racks of a zone, by who shares them: nodes to a rack that divide one
-// another, so that whole nodes fit wherever their shares do. One that does not divide has racks of
-// its own.
-std::vector<std::vector<std::size_t>> rack_groups(const data::Requirements& requirements,
-                                                  const std::string& zone);
 // Whole racks that a plan takes in a zone.
 int racks_of(const data::Requirements& requirements, const Plan& plan, const std::string& zone);
 

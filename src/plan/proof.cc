@@ -264,15 +264,30 @@ class Simulations {
       }
       return losses;
     }
+    std::vector<int> mixed(types_.size(), 0);  // replicas that stand on nodes said one by one
+    for (const Plan::Node& node : plan_.mixed) {
+      Loss loss{"a node of", {}};
+      for (const auto& [p, count] : node.replicas) {
+        loss.what +=
+            fmt::format("{} {} x {}", loss.replicas.empty() ? "" : ",", count, types_[p].pool.name);
+        for (int i = 0; i < count; ++i)
+          loss.replicas.push_back(first_[p] + mixed[p] + i);
+        mixed[p] += count;
+      }
+      const bool told = std::any_of(losses.begin(), losses.end(),
+                                    [&](const Loss& other) { return other.what == loss.what; });
+      if (!told)
+        losses.push_back(std::move(loss));
+    }
     for (std::size_t p = 0; p < types_.size(); ++p) {
-      if (!types_[p].device || plan_.replicas[p] == 0)
+      if (!types_[p].device || plan_.replicas[p] <= mixed[p])
         continue;
       const DeviceOffer& of = requirements_.devices[*types_[p].device];
       const int lost = redundancy == Redundancy::kReplica ? 1 : of.replicas_lost(types_[p].devices);
       Loss loss{fmt::format("a {} of {}", redundancy == Redundancy::kReplica ? "replica" : "node",
                             types_[p].pool.name),
                 {}};
-      for (int i = 0; i < std::min(lost, plan_.replicas[p]); ++i)
+      for (int i = mixed[p]; i < std::min(mixed[p] + lost, plan_.replicas[p]); ++i)
         loss.replicas.push_back(first_[p] + i);
       losses.push_back(std::move(loss));
     }

@@ -50,6 +50,7 @@ struct RandomRequirements {
     const bool two_zones = prng.below(4) == 0;
     Prng more = Prng::stream(seed, 4);
     const bool racks = more.below(4) == 0;
+    Prng wider = Prng::stream(seed, 5);
     const int offered = 1 + static_cast<int>(prng.below(3));
     for (int i = 0; i < offered; ++i) {
       const bool rented = prng.below(4) == 0;
@@ -68,14 +69,38 @@ struct RandomRequirements {
       const char* odd[] = {"[3]", "[1, 3]", "[2, 3]"};
       if (more.below(5) == 0)
         of += fmt::format(", widths: {}", odd[more.below(3)]);
+      if (!rented && wider.below(4) == 0)  // there already, with or without more to be had
+        of += fmt::format(", owned: {}",
+                          std::stoi(per_node) * (1 + static_cast<int>(wider.below(3))));
       devices.push_back(of + "}");
+      if (i + 1 == offered && offered < 3 && wider.below(4) == 0) {  // the other way to have it
+        const std::string own = rented ? "rent_per_hour: " : "price: ";
+        const std::size_t at = of.find(own), end = of.find(',', at);
+        of.replace(at, end - at,
+                   rented ? fmt::format("price: {}", 3000 + 30000 * wider.uniform())
+                          : fmt::format("rent_per_hour: {}", 0.5 + 4 * wider.uniform()));
+        if (const std::size_t there = of.find(", owned: "); there != std::string::npos)
+          of.erase(there, of.find_first_of(",}", there + 2) - there);
+        of.replace(of.find("name: o"), 8, fmt::format("name: o{}", offered));
+        devices.push_back(of + "}");
+      }
     }
     const std::string here =
         racks ? fmt::format("here: {{racks: {}}}", 1 + more.below(3)) : std::string();
     draw_jobs(seed, kinds);
+    if (two_zones) {  // now and then one that keeps work out of a zone
+      for (std::vector<std::string>* of : {&demands, &jobs}) {
+        for (std::string& item : *of) {
+          if (wider.below(3) == 0)
+            item.insert(item.size() - 1, wider.below(3) > 0 ? ", label: near" : ", label: far");
+        }
+      }
+    }
     if (two_zones)
-      limits.push_back("zones: {there: {" + draw_zone(seed) + "}" + (racks ? ", " + here : "") +
-                       "}\nlabels: {any: {zones: any}}");
+      limits.push_back(
+          "zones: {there: {" + draw_zone(seed) + "}" + (racks ? ", " + here : "") +
+          "}\nlabels: {any: {zones: any}, near: {zones: [here]}, far: {zones: [there]}}\n"
+          "default_label: any");
     else if (racks)
       limits.push_back("zones: {" + here + "}");
     if (prng.below(3) == 0) {
@@ -83,8 +108,18 @@ struct RandomRequirements {
       limits.push_back(fmt::format("redundancy: {{lose: {}, classes: [{}]}}", lost,
                                    among("guaranteed, standard", "standard, flex, batch")));
     }
-    if (prng.below(4) == 0)
-      limits.push_back(fmt::format("money: {{budget: {}}}", 50000 + prng.below(400000)));
+    std::string money =
+        prng.below(4) == 0 ? fmt::format("budget: {}", 50000 + prng.below(400000)) : "";
+    if (wider.below(4) == 0)
+      money +=
+          fmt::format("{}staff_per_year: {}", money.empty() ? "" : ", ", 500 + wider.below(20000));
+    if (wider.below(6) == 0)
+      money += fmt::format("{}integration: 0.1", money.empty() ? "" : ", ");
+    if (!money.empty())
+      limits.push_back("money: {" + money + "}");
+    if (wider.below(4) == 0)
+      limits.push_back(fmt::format("growth: {{per_year: {:.2g}, years: {}}}", wider.uniform() - 0.2,
+                                   1 + wider.below(3)));
     if (prng.below(3) == 0) {
       // Now and then a quota that a peak exceeds, and one that a day does.
       services.push_back(fmt::format(
@@ -97,7 +132,9 @@ struct RandomRequirements {
           prng.below(2) == 0 ? fmt::format("requests_per_day: {}, ", 5000 + prng.below(400000))
                              : ""));
     }
-    power_ = prng.below(4) == 0 ? fmt::format(", power_limit_kw: {}", 1 + prng.below(8)) : "";
+    power_ = prng.below(4) == 0 || (two_zones && wider.below(2) == 0)
+                 ? fmt::format(", power_limit_kw: {}", 1 + prng.below(8))
+                 : "";
   }
 
   std::string text() const {

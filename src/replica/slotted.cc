@@ -68,7 +68,9 @@ void SlottedReplica::account(double until_s) {
 // What the prompt truly takes of the lane.
 double SlottedReplica::lane_s(const Sequence& sequence) const {
   const std::array chunk = {perf::PrefillChunk{.tokens = sequence.prompt_tokens}};
-  const double modelled_s = setup_.steps->step({.chunks = chunk}).time.value();
+  // Nobody begins to decode while it is read, since the lane is its own.
+  const auto others = static_cast<long long>(running_.size()) - 1;
+  const double modelled_s = setup_.steps->step({.chunks = chunk, .decodes = others}).time.value();
   if (options_.prefill_error == 0)
     return modelled_s;
   Prng prng = Prng::stream(options_.seed, kLaneStream, sequence.request.number());

@@ -2,9 +2,10 @@
 //
 // A prompt enters the lane in order of arrival, when the lane is free, a slot is free and the KV
 // cache has room for all its context, prompt and output; it keeps slot and room until it finishes,
-// so nothing is ever evicted. It holds the lane for step({its prompt}).time, times the error that
-// Options put upon it. Its first token comes one token time after that, then one each token time:
-// nothing that others do moves them (hardware.md 1.3, rows 2, 5 and 7).
+// so nothing is ever evicted. It holds the lane for step({its prompt, decodes: the others
+// there}).time, times the error that Options put upon it. Its first token comes one token time
+// after that, then one each token time: nothing that others do moves them (hardware.md 1.3, rows 2,
+// 5 and 7).
 //
 // Usage: `busy_s` is the time with at least one slot filled or the lane busy, `steps` counts the
 // prompts that entered the lane. The power does not depend on how many slots are filled; a

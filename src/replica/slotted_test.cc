@@ -16,8 +16,8 @@ namespace {
 class TenTokensASecond final : public perf::StepModel {
  public:
   perf::StepCost step(const perf::StepShape& shape) const override {
-    const Seconds time(shape.decodes > 0 ? 0.1
-                                         : 0.01 * static_cast<double>(shape.prefill_tokens()));
+    const Seconds time(shape.chunks.empty() ? 0.1
+                                            : 0.01 * static_cast<double>(shape.prefill_tokens()));
     return {time, Watts(100) * time};
   }
   Watts idle_power() const override { return Watts(100); }
@@ -70,6 +70,27 @@ TEST(Slotted, PassesPromptsThroughOneLaneAndThenGivesATokenEachTokenTime) {
   EXPECT_NEAR(replica.usage().busy_s, 0.5, 1e-12);
   EXPECT_NEAR(replica.usage().prefill_s, 0.25, 1e-12);
   EXPECT_NEAR(replica.usage().joules, 50, 1e-9);
+}
+
+// A lane whose prompts take as many times their own time as there are streams with them.
+class SharedLane final : public perf::StepModel {
+ public:
+  perf::StepCost step(const perf::StepShape& shape) const override {
+    const double lane_s = 0.01 * static_cast<double>(shape.prefill_tokens() * (1 + shape.decodes));
+    return {Seconds(shape.chunks.empty() ? 0.1 : lane_s), {}};
+  }
+  Watts idle_power() const override { return Watts(0); }
+};
+
+TEST(Slotted, ReadsPromptsAsTheStreamsBesideLeaveTime) {
+  SlottedReplica replica({.slots = 4, .kv_tokens = 1000, .steps = std::make_shared<SharedLane>()},
+                         {});
+  replica.enqueue(at(0), sequence(1, 20, 100));  // alone: to 0.2
+  replica.enqueue(at(0), sequence(2, 20, 100));  // beside one: to 0.6
+  replica.form_step(at(0));
+  const Texts told = texts(run(replica));
+  EXPECT_EQ(told[0], "first 1@0.3");
+  EXPECT_EQ(told[1], "first 2@0.7");
 }
 
 TEST(Slotted, LetsAPromptInOnlyWhenASlotIsFree) {

@@ -143,10 +143,12 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
     operating_watts_.push_back(watts);
     capability_.push_back(tokens_per_s);
     constexpr long long kPrompt = 1000;
+    const bool slotted = model.kind == perf::ServingKind::kSlotted;
+    const long long beside = slotted ? std::max(0, model.max_running - 1) : 0;
     prefill_tokens_per_s_.push_back(
         model.kind == perf::ServingKind::kMetered
             ? tokens_per_s
-            : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, 0, 0, 0).own_s));
+            : kPrompt / std::max(1e-9, prefill(model, kPrompt, 0, beside, 0, 0).own_s));
   }
 }
 
@@ -176,8 +178,9 @@ Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long pr
   if (model.kind == perf::ServingKind::kSlotted) {
     // Its prefill lane runs beside the decodes.
     const perf::PrefillChunk chunk{prompt_tokens, 0};
-    perf::StepShape lane;
-    lane.chunks = {&chunk, 1};
+    const perf::StepShape lane{
+        .chunks = {&chunk, 1},
+        .decodes = std::clamp<long long>(decodes, 0, std::max(0, model.max_running - 1))};
     const double seconds = model.steps->step_time(lane).value();
     return {seconds, seconds / static_cast<double>(prompt_tokens)};
   }

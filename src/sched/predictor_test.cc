@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "perf/linear.h"
 #include "sched/test_core.h"
 
 namespace medley::sched {
@@ -57,6 +58,25 @@ double ratio_learned(Duration heard, Duration heard_every) {
   for (int i = 0; i < 100; ++i)
     predictor.first_token(resident, PoolId(0), Instant{} + heard);
   return predictor.ttft_correction(PoolId(0)).ratio();
+}
+
+TEST(Predictor, APromptInARotationTakesWhatTheStreamsThereLeave) {
+  TestFleet made =
+      make_test_fleet({{.name = "here", .max_running = 4, .kind = perf::ServingKind::kSlotted}});
+  made.perf.pools[0].steps = std::make_shared<perf::RotationModel>(
+      LinearConstants{.step_s = 0.060, .decode_s = 0.010, .prompt_token_s = 0.010}, PowerLaw{});
+  const Ledger ledger(made.fleet);
+  const Predictor predictor(made.fleet, made.perf, ledger);
+  const Request request = test_request(1, ServiceClass::kStandard, 30);
+  const auto ttft_s = [&](int decoding) {
+    ReplicaAccount account{.pool = PoolId(0)};
+    account.decoding = decoding;
+    return predictor.forecast(Instant{}, request, PoolId(0), account).ttft_s;
+  };
+  // Its own time and a window to the first token; beside others a window before, too.
+  EXPECT_DOUBLE_EQ(ttft_s(0), 0.300 + 0.060);
+  EXPECT_DOUBLE_EQ(ttft_s(3), 0.060 + 0.600 + 0.060);
+  EXPECT_DOUBLE_EQ(ttft_s(9), ttft_s(3)) << "with it there are no more than four";
 }
 
 TEST(Predictor, WhatIsHeardOfLateMayHaveComeWhenItWasPredicted) {

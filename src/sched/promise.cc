@@ -76,7 +76,10 @@ std::optional<TokenWindow> Promises::dispatched(Instant now, const Resident& res
   const Request& request = resident.request;
   Lane& lane = lanes_[resident.replica.number()];
   const std::array chunk = {perf::PrefillChunk{.tokens = request.prompt_tokens.count()}};
-  const double lane_s = model.steps->step({.chunks = chunk}).time.value();
+  // Whatever comes, no more slots than the others can be taken.
+  const double lane_s =
+      model.steps->step({.chunks = chunk, .decodes = std::max(0, model.max_running - 1)})
+          .time.value();
   lane.prompts.push_back({request.id, now, lane_s * std::max(1.0, resident.ttft_ratio)});
   lane.most_tokens += most_tokens(request, model);
 

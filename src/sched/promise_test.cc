@@ -17,7 +17,7 @@ class TwoMilliseconds final : public perf::StepModel {
  public:
   perf::StepCost step(const perf::StepShape& shape) const override {
     const double lane_s = 1e-4 * static_cast<double>(shape.prefill_tokens());
-    return {Seconds(shape.decodes > 0 ? 0.002 : lane_s), {}};
+    return {Seconds(shape.chunks.empty() ? 0.002 : lane_s), {}};
   }
   Watts idle_power() const override { return Watts(0); }
 };

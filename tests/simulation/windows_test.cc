@@ -34,7 +34,7 @@ class LaneSteps final : public perf::StepModel {
       : token_s_(token_s), prompt_tokens_per_s_(prompt_tokens_per_s) {}
   perf::StepCost step(const perf::StepShape& shape) const override {
     const double lane_s = static_cast<double>(shape.prefill_tokens()) / prompt_tokens_per_s_;
-    return {Seconds(shape.decodes > 0 ? token_s_ : lane_s), {}};
+    return {Seconds(shape.chunks.empty() ? token_s_ : lane_s), {}};
   }
   Watts idle_power() const override { return Watts(0); }
 

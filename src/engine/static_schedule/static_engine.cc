@@ -55,6 +55,7 @@ Room room_of(const Pool& pool, const lpu::Graph& graph) {
 struct Loaded {
   std::unique_ptr<Machine> machine;
   double token_s = 0, prompt_token_s = 0;  // with a full context
+  double first_prompt_token_s = 0;         // of a prompt's, with none
 };
 
 struct PreloadedMachine final : Preloaded {
@@ -102,20 +103,22 @@ Result<Loaded> load(const Pool& pool) {
   // The dearest positions.
   Machine& machine = *loaded.machine;
   const int token = 1 % graph.vocabulary;
-  const std::vector<int> prompt(Machine::kMostTogether, token);
-  std::vector<double> tokens, prompts;
+  const int together = std::min(Machine::kMostTogether, machine.context());
+  const std::vector<int> prompt(static_cast<std::size_t>(together), token);
+  std::vector<double> tokens, prompts, first_prompts;
   const Clock::time_point begin = Clock::now();
   while (tokens.empty() ||
          (tokens.size() < kLooks && Clock::now() < begin + kMostLooking - kBetweenLooks)) {
     if (!tokens.empty())
       std::this_thread::sleep_for(kBetweenLooks);
     tokens.push_back(median_s([&] { machine.run(0, token, machine.context() - 1); }));
-    prompts.push_back(median_s([&] {
-      machine.read(0, prompt, machine.context() - Machine::kMostTogether, /*head=*/false);
-    }));
+    prompts.push_back(
+        median_s([&] { machine.read(0, prompt, machine.context() - together, /*head=*/false); }));
+    first_prompts.push_back(median_s([&] { machine.read(0, prompt, 0, /*head=*/false); }));
   }
   loaded.token_s = lower_quartile(std::move(tokens));
-  loaded.prompt_token_s = lower_quartile(std::move(prompts)) / Machine::kMostTogether;
+  loaded.prompt_token_s = lower_quartile(std::move(prompts)) / together;
+  loaded.first_prompt_token_s = lower_quartile(std::move(first_prompts)) / together;
   return loaded;
 }
 
@@ -133,8 +136,11 @@ Result<LinearConstants> rotation_of(const Pool& pool, const Loaded& loaded) {
                              least_s * 1e3),
                  "token_window"};
   }
-  return perf::in_rotation(loaded.token_s, loaded.prompt_token_s, slots,
-                           pool.engine.token_window_s);
+  LinearConstants rotation = perf::in_rotation(loaded.token_s, loaded.first_prompt_token_s, slots,
+                                               pool.engine.token_window_s);
+  rotation.context_token_s = std::max(0.0, loaded.prompt_token_s - loaded.first_prompt_token_s) /
+                             loaded.machine->context();
+  return rotation;
 }
 
 // How late this process may hear that its time has come: twice the worst of 100 times, at least a

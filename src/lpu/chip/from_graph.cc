@@ -24,11 +24,12 @@ const Node* find(const Graph& graph, int layer, std::string_view role) {
 
 struct Matrix {
   std::size_t columns = 1;
+  std::size_t expert = 0;  // numbers of one, of those that are stacked
   std::vector<float> numbers;
 };
 using Matrices = std::map<std::pair<Weight, int>, Matrix>;
 
-void keep(Matrices& matrices, Weight weight, int layer, const Tensor* tensor) {
+void keep(Matrices& matrices, Weight weight, int layer, const Tensor* tensor, int experts = 0) {
   if (tensor == nullptr)
     return;
   // A vector is one row: its numbers are outputs here.
@@ -40,6 +41,8 @@ void keep(Matrices& matrices, Weight weight, int layer, const Tensor* tensor) {
     dequantise(tensor->format, tensor->row(row),
                std::span(matrix.numbers).subspan(static_cast<std::size_t>(row) * columns, columns));
   }
+  if (experts > 0)
+    matrix.expert = matrix.numbers.size() / static_cast<std::size_t>(experts);
   matrices[{weight, layer}] = std::move(matrix);
 }
 
@@ -78,10 +81,18 @@ Shape shape_of(const Graph& graph) {
   const Node* q = find(graph, 0, "q");
   const Node* turned = find(graph, 0, "q_rotate");
   MEDLEY_CHECK(gate != nullptr && q != nullptr && turned != nullptr);
-  shape.inner = gate->size;
+  if (gate->experts > 0) {
+    const Node* route = find(graph, 0, "route");
+    MEDLEY_CHECK(route != nullptr);
+    shape.experts = gate->experts;
+    shape.experts_per_token = route->size / 2;
+    shape.expert_inner = gate->size;
+  } else {
+    shape.inner = gate->size;
+  }
   shape.biases = q->bias != nullptr;
   shape.head_norms = turned->weight != nullptr;
-  shape.kinds = {{}};
+  shape.kinds = {{.experts = gate->experts > 0}};
   shape.kind_of_layer.assign(static_cast<std::size_t>(graph.layers), 0);
   return shape;
 }
@@ -90,24 +101,19 @@ ModelNumbers numbers_of(const Graph& graph) {
   auto matrices = std::make_shared<Matrices>();
   for (const Node& node : graph.nodes) {
     static constexpr std::pair<std::string_view, Weight> kRoles[] = {
-        {"embed", Weight::kEmbedding},
-        {"attn_norm", Weight::kAttnNorm},
-        {"q", Weight::kQuery},
-        {"k", Weight::kKey},
-        {"v", Weight::kValue},
-        {"q_rotate", Weight::kQueryNorm},
-        {"k_rotate", Weight::kKeyNorm},
-        {"attn_out", Weight::kAttnOut},
-        {"ffn_norm", Weight::kFfnNorm},
-        {"gate", Weight::kGate},
-        {"up", Weight::kUp},
-        {"down", Weight::kDown},
-        {"output_norm", Weight::kOutputNorm},
+        {"embed", Weight::kEmbedding},  {"attn_norm", Weight::kAttnNorm},
+        {"q", Weight::kQuery},          {"k", Weight::kKey},
+        {"v", Weight::kValue},          {"q_rotate", Weight::kQueryNorm},
+        {"k_rotate", Weight::kKeyNorm}, {"attn_out", Weight::kAttnOut},
+        {"ffn_norm", Weight::kFfnNorm}, {"router", Weight::kRouter},
+        {"gate", Weight::kGate},        {"up", Weight::kUp},
+        {"down", Weight::kDown},        {"output_norm", Weight::kOutputNorm},
         {"output", Weight::kHead}};
     for (const auto& [role, weight] : kRoles) {
-      if (node.role != role)
+      // Of experts each place among the chosen has a node, all of one stack.
+      if (node.role != role || node.chosen > 0)
         continue;
-      keep(*matrices, weight, node.layer, node.weight);
+      keep(*matrices, weight, node.layer, node.weight, node.experts);
       const std::optional<Weight> bias = bias_of(weight);
       MEDLEY_CHECK(bias || node.bias == nullptr, node.role);  // see unsupported_bias
       if (bias)
@@ -115,12 +121,13 @@ ModelNumbers numbers_of(const Graph& graph) {
     }
   }
   ModelNumbers numbers;
-  numbers.weight = [matrices](Weight weight, int layer, int, int row, int column) {
+  numbers.weight = [matrices](Weight weight, int layer, int expert, int row, int column) {
     const auto found = matrices->find({weight, layer});
     MEDLEY_CHECK(found != matrices->end(), name_of(weight));
     const Matrix& matrix = found->second;
-    return matrix
-        .numbers[static_cast<std::size_t>(row) * matrix.columns + static_cast<std::size_t>(column)];
+    const std::size_t before = expert < 0 ? 0 : static_cast<std::size_t>(expert) * matrix.expert;
+    return matrix.numbers[before + static_cast<std::size_t>(row) * matrix.columns +
+                          static_cast<std::size_t>(column)];
   };
   numbers.angles = [rope = graph.rope](long long position) {
     std::vector<float> angles(static_cast<std::size_t>(rope.dimensions));
@@ -141,7 +148,7 @@ Result<Shape> shape_for(const Model& model, const std::string& gguf_path) {
   if (gguf_path.empty())
     return shape;
   MEDLEY_TRY(const ModelFile file, ModelFile::open(gguf_path));
-  // from_graph knows no mixtures: of those the sizes alone count, as the file states them.
+  // There are more mixtures than build_graph knows: the sizes alone count, as the file states them.
   if (model.is_mixture()) {
     shape.head_norms = file.find("blk.0.attn_q_norm.weight") != nullptr;
     shape.biases = file.find("blk.0.attn_q.bias") != nullptr;
