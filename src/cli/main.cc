@@ -370,7 +370,7 @@ int main(int argc, char** argv) {
   synth_verb->add_option("--format", synth.format, "F32, F16, BF16, Q8_0, Q4_0, Q4_K, ...")
       ->type_name("NAME")
       ->capture_default_str();
-  synth_verb->add_option("--family", synth.family, "llama, qwen2, qwen3 or gemma")
+  synth_verb->add_option("--family", synth.family, "llama, qwen2, qwen3, qwen3moe or gemma")
       ->type_name("NAME");
   const auto size = [&](const char* flag, std::optional<int>& value) {
     synth_verb->add_option(flag, value, "In place of the shape's")->type_name("N");
@@ -383,6 +383,13 @@ int main(int argc, char** argv) {
   size("--inner", synth.inner);
   size("--vocabulary", synth.vocabulary);
   size("--context", synth.context);
+  synth_verb
+      ->add_option("--experts", synth.experts,
+                   "Experts of the inner size in each layer (llama, qwen3moe)")
+      ->type_name("N");
+  synth_verb->add_option("--experts-per-token", synth.experts_per_token, "Of them, chosen ones")
+      ->type_name("N")
+      ->capture_default_str();
   synth_verb->add_option("--seed", synth.seed, "Seed of the weights")
       ->type_name("N")
       ->capture_default_str();
@@ -509,7 +516,7 @@ int main(int argc, char** argv) {
   verb->add_option("--context", compile.context,
                    "Tokens that each stream may hold; without, the model's, at most 4096")
       ->type_name("N")
-      ->check(CLI::Range(0LL, 1LL << 24));
+      ->check(CLI::Range(1LL, 1LL << 24));
   verb->add_option("--streams", compile.streams, "Streams that SRAM keeps room for")
       ->type_name("N")
       ->check(CLI::Range(0LL, 1LL << 20))

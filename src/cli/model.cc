@@ -41,6 +41,8 @@ Result<lpu::SynthShape> shape_of(const ModelSynthOptions& options) {
   take(options.inner, shape.inner);
   take(options.vocabulary, shape.vocabulary);
   take(options.context, shape.context);
+  shape.experts = options.experts;
+  shape.experts_per_token = options.experts_per_token;
   shape.seed = options.seed;
   return shape;
 }

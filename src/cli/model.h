@@ -14,6 +14,7 @@ struct ModelSynthOptions {
   std::string format = "Q8_0";
   std::string family;  // empty: the shape's
   std::optional<int> layers, width, heads, kv_heads, head_size, inner, vocabulary, context;
+  int experts = 0, experts_per_token = 2;  // 0: no mixture
   std::uint64_t seed = 1;
 };
 

@@ -3,7 +3,11 @@
 #pragma once
 
 #include <cstdio>
+#include <optional>
 #include <string>
+
+#include "data/catalog.h"
+#include "data/points.h"
 
 namespace medley::cli {
 
@@ -39,5 +43,11 @@ struct PerfScheduleOptions {
 // Published speeds of statically scheduled chips against compiled schedules: which share of the
 // time of a token they explain. Exit status: 0 answered, 2 unusable input, 4 no such target.
 int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::FILE* err);
+// Of the same, the seconds a layer that published speeds show beyond the schedules compiled for
+// that device. Empty: no target describes it, or no dense point
+// compiles for it.
+std::optional<double> beyond_schedule_layer_s(const data::PointsFile& points,
+                                              const data::Catalog& catalog,
+                                              const std::string& device);
 
 }  // namespace medley::cli

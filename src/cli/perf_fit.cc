@@ -143,6 +143,9 @@ std::string entry(const GroupFit& fit, const std::string& date, double default_b
           d.weight_feed ? d.weight_feed->value() / 1e9 : 18432, d.weight_bytes_per_parameter,
           d.sram_share_for_weights, d.free_sequences_per_stage, d.tokens_per_pass,
           d.throughput_error_bar);
+      if (d.beyond_schedule_layer_s)
+        text +=
+            fmt::format("    beyond_schedule_layer_us: {:.6g}\n", *d.beyond_schedule_layer_s * 1e6);
       break;
     }
     case GroupFit::Law::kPower:
@@ -185,6 +188,11 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
     if (date.empty())
       date = points->as_of;
     fits = evaluate(*points, *catalog).fits;
+    for (GroupFit& fit : fits) {
+      if (fit.law == GroupFit::Law::kDataflow)
+        fit.dataflow.beyond_schedule_layer_s =
+            beyond_schedule_layer_s(*points, *catalog, fit.device);
+    }
   }
   if (!is_date(date)) {
     return refuse(

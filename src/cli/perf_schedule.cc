@@ -58,7 +58,52 @@ std::optional<double> missing_per_layer(const std::vector<Row>& rows, const std:
   return numerator / denominator;
 }
 
+// What each published point of these chips takes by its schedule.
+std::vector<Row> rows_of(const data::PointsFile& points, const data::Catalog& catalog,
+                         const Target& target) {
+  std::vector<Row> rows;
+  for (const data::Point& point : points.points) {
+    if (point.group != "lpu_v1")
+      continue;
+    Row row{.name = point.text("model")};
+    row.published_s = 1 / point.number("published_tok_s_user");
+    row.layers = point.number("layers");
+    Shape shape;
+    const auto compiled = [&]() -> Result<Compiled> {
+      MEDLEY_TRY(const Model model, catalog.model(row.name));
+      row.experts = model.is_mixture();
+      row.context = context_in(row.name).value_or(kContext);
+      if (model.max_context)
+        row.context = std::min(row.context, *model.max_context);
+      MEDLEY_TRY(shape, shape_of(model));
+      return compile(shape, target, {.context = row.context});
+    }();
+    if (!compiled) {
+      row.why = compiled.error().message;
+    } else if (const auto certificate = lpu::verify::verify(compiled->schedule, target, shape);
+               !certificate.valid()) {
+      row.why = "the verifier found: " + certificate.findings.front();
+    } else {
+      row.chips = compiled->schedule.chips();
+      row.scheduled_s = target.seconds(static_cast<double>(compiled->schedule.token_cycles));
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 }  // namespace
+
+std::optional<double> beyond_schedule_layer_s(const data::PointsFile& points,
+                                              const data::Catalog& catalog,
+                                              const std::string& device) {
+  for (const std::string& id : target_ids(catalog.folder())) {
+    const auto target = find_target(id, catalog);
+    if (target.ok() && target->accelerator == device)
+      return missing_per_layer(rows_of(points, catalog, *target), "");
+  }
+  return std::nullopt;
+}
 
 int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::FILE* err) {
   const auto refuse = [&](const Error& error) {
@@ -76,34 +121,7 @@ int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::F
   if (!points)
     return refuse(points.error());
 
-  std::vector<Row> rows;
-  for (const data::Point& point : points->points) {
-    if (point.group != "lpu_v1")
-      continue;
-    Row row{.name = point.text("model")};
-    row.published_s = 1 / point.number("published_tok_s_user");
-    row.layers = point.number("layers");
-    Shape shape;
-    const auto compiled = [&]() -> Result<Compiled> {
-      MEDLEY_TRY(const Model model, catalog->model(row.name));
-      row.experts = model.is_mixture();
-      row.context = context_in(row.name).value_or(kContext);
-      if (model.max_context)
-        row.context = std::min(row.context, *model.max_context);
-      MEDLEY_TRY(shape, shape_of(model));
-      return compile(shape, *target, {.context = row.context});
-    }();
-    if (!compiled) {
-      row.why = compiled.error().message;
-    } else if (const auto certificate = lpu::verify::verify(compiled->schedule, *target, shape);
-               !certificate.valid()) {
-      row.why = "the verifier found: " + certificate.findings.front();
-    } else {
-      row.chips = compiled->schedule.chips();
-      row.scheduled_s = target->seconds(static_cast<double>(compiled->schedule.token_cycles));
-    }
-    rows.push_back(std::move(row));
-  }
+  std::vector<Row> rows = rows_of(*points, *catalog, *target);
   if (rows.empty()) {
     return refuse(
         {ErrorCode::kInvalid, fmt::format("{}: no points of group lpu_v1", options.points), {}});

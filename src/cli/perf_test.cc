@@ -72,6 +72,28 @@ TEST(PerfFit, LeavesAFileAloneWhenNothingIsWritten) {
   std::fclose(nowhere);
 }
 
+// So that schedules are believed as well when a fit of one's own goes before the catalogue's.
+TEST(PerfFit, WritesWhatALayerTakesBeyondItsSchedule) {
+  std::FILE* nowhere = std::fopen("/dev/null", "w");
+  PerfFitOptions options;
+  options.points = data::own_temporary("points.yaml");
+  std::ofstream(options.points) << "as_of: 2026-11-24\nvalidation_points:\n  lpu_v1:\n"
+                                   "    - {model: Llama-2-7B 2k, active_params: 6.74e9, layers: "
+                                   "32, published_tok_s_user: 750}\n"
+                                   "    - {model: Llama-3.1-8B, active_params: 8.03e9, layers: 32, "
+                                   "published_tok_s_user: 750.5}\n"
+                                   "    - {model: Llama-3.1-70B, active_params: 70.6e9, layers: "
+                                   "80, published_tok_s_user: 250}\n";
+  options.out = data::own_temporary("fit.yaml");
+  options.keep_unidentified = true;
+  EXPECT_EQ(run_perf_fit(options, nowhere, nowhere), 0);
+  std::fclose(nowhere);
+  const std::string text = *data::read_file(options.out);
+  const std::string key = "beyond_schedule_layer_us: ";
+  ASSERT_NE(text.find(key), std::string::npos) << text;
+  EXPECT_NEAR(std::stod(text.substr(text.find(key) + key.size())), 34, 2);
+}
+
 TEST(PerfFit, TakesATableOfServingRuns) {
   std::FILE* nowhere = std::fopen("/dev/null", "w");
   PerfFitOptions options;

@@ -185,7 +185,10 @@ class Builder {
       factor = 1;
     if (scaling == "none") {
       factor = 1;
-    } else if (scaling != "linear" || !(factor > 0 && std::isfinite(factor))) {
+    } else if (scaling == "linear" && !(factor > 0 && std::isfinite(factor))) {
+      return fail(fmt::format("{}: expected a positive number, got {}", key("rope.scaling.factor"),
+                              factor));
+    } else if (scaling != "linear") {
       return fail(fmt::format("{} = {} is not supported; supported: none, linear",
                               key("rope.scaling.type"), scaling));
     }

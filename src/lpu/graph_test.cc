@@ -116,6 +116,26 @@ TEST(Graph, AFactorOfPositionsWithoutAKindIsLinear) {
   }
 }
 
+TEST(Graph, NamesTheKeyThatItDoesNotFollow) {
+  EXPECT_EQ(error_of(with_number("llama.rope.scaling.factor", -2)),
+            "m.gguf: llama.rope.scaling.factor: expected a positive number, got -2");
+  EXPECT_EQ(error_of(with_number("llama.attn_logit_softcapping", 50)),
+            "m.gguf: llama.attn_logit_softcapping = 50 is not supported");
+  data::GgufWriter yarn;
+  yarn.entry("general.architecture", "llama")
+      .entry("llama.block_count", 1U)
+      .entry("llama.embedding_length", 32U)
+      .entry("llama.attention.head_count", 1U)
+      .entry("llama.attention.layer_norm_rms_epsilon", 1e-5F)
+      .entry("llama.rope.scaling.type", "yarn")
+      .tensor("token_embd.weight", {32, 300}, 0, 32 * 300 * 4);
+  std::string file;
+  yarn.write([&](std::string_view more) { file += more; },
+             [](std::size_t, const auto& write) { write(std::string(32 * 300 * 4, '\0')); });
+  EXPECT_EQ(error_of(file),
+            "m.gguf: llama.rope.scaling.type = yarn is not supported; supported: none, linear");
+}
+
 // Of queries and keys, beside their rotation (exactness_test holds it against libllama).
 TEST(Graph, AFactorOfAttentionIsTheGainOfTheRotation) {
   const char* key = "llama.rope.scaling.attn_factor";

@@ -18,8 +18,10 @@ std::string milliseconds(double s) {
 }
 
 // Quantile of the standard normal distribution (Hastings, Approximations for Digital Computers,
-// 26.2.23 in Abramowitz and Stegun): good to 5e-4, for shares of a half and more.
+// 26.2.23 in Abramowitz and Stegun): good to 5e-4.
 double normal_quantile(double share) {
+  if (share < 0.5)
+    return -normal_quantile(1 - share);
   const double tail = std::clamp(1 - share, 1e-6, 0.5);
   const double t = std::sqrt(-2 * std::log(tail));
   return t - (2.515517 + 0.802853 * t + 0.010328 * t * t) /
@@ -50,14 +52,24 @@ double spread_of(const data::LengthLaw& law) {
 
 constexpr double kLongShare = 0.999;
 
-// What all formulas ask of a demand.
+// What `share` of the answers stay below, of the hours with the longest.
+double output_at(const data::Demand& demand, double share) {
+  double output = 0;
+  for (const data::OutputRange& range : demand.output_tokens)
+    output = std::max(output, length_at(range.tokens, share));
+  return output;
+}
+
+// What all formulas ask of a demand. `answer`: which a deadline is held against, the mean, or less
+// where fewer answers have to keep it.
 struct Asked {
-  double prompt, output, long_prompt, spread;
+  double prompt, output, answer, long_prompt, spread;
   double ttft_s, tpot_s, deadline_s, attain, gap_cv;
 
   explicit Asked(const data::Demand& demand)
       : prompt(data::mean_of(demand, false)),
         output(data::mean_of(demand, true)),
+        answer(std::min(output, output_at(demand, demand.attain))),
         long_prompt(length_at(demand.prompt_tokens, demand.attain)),
         spread(spread_of(demand.prompt_tokens)),
         ttft_s(seconds(demand.targets.ttft)),
@@ -90,7 +102,7 @@ Verdict judge(const Asked& asked, const Operation& state) {
     return {Obstacle::kTpot, state.tpot_s};
   if (state.ttft_s > asked.ttft_s)
     return {Obstacle::kTtft, state.ttft_s};
-  const double all = state.ttft_s + asked.output * state.tpot_s;
+  const double all = state.ttft_s + asked.answer * state.tpot_s;
   if (all > asked.deadline_s)
     return {Obstacle::kDeadline, all};
   return {};
@@ -109,38 +121,79 @@ StepCost step_of(const PoolModel& model, double prompt_tokens, double prompt_bef
   return model.steps->step(shape);
 }
 
-// B sequences at once; empty where prompts do not keep up with them.
-std::optional<Operation> batched_state(const PoolModel& model, const Asked& asked, int sequences,
+// What the devices of a state draw that are at work for a share `active` of the time.
+void draw(const PoolModel& model, const Asked& asked, double busy_w, double active,
+          Operation& state) {
+  const double idle_w = std::min(model.steps->idle_power().value(), busy_w);
+  const double above = (busy_w - idle_w) * active;
+  state.busy_w = busy_w;
+  state.joules_per_request = above / state.requests_per_s;
+  state.joules_per_token = (idle_w + above) / state.requests_per_s / asked.output;
+}
+
+// B sequences at once, or less than one, where there is none at times; empty where prompts do not
+// keep up with them.
+std::optional<Operation> batched_state(const PoolModel& model, const Asked& asked, double b,
                                        double utilisation) {
-  const double b = sequences;
-  const double room = model.chunk_tokens > 0 ? static_cast<double>(model.chunk_tokens) - b : 1e9;
+  const double decodes = std::max(1.0, b);
+  const double room =
+      model.chunk_tokens > 0 ? static_cast<double>(model.chunk_tokens) - decodes : 1e9;
   if (room < 1)
     return std::nullopt;
-  // Several prompts may share a step where there is room for them.
-  const double per_step = model.chunk_tokens > 0 ? room : asked.prompt;
+  // Several prompts may share a step where there is room for them, and several are there.
+  const double most = model.chunk_tokens > 0 ? room : asked.prompt;
+  const double per_step = b < 1 ? std::min(most, asked.prompt) : most;
   const double share = b * asked.prompt / (asked.output * per_step);
   if (share > 1)
     return std::nullopt;
   const double context = asked.prompt + asked.output / 2;
-  const StepCost decode = step_of(model, 0, 0, b, context);
+  const StepCost decode = step_of(model, 0, 0, decodes, context);
   const StepCost mixed =
-      step_of(model, per_step, std::max(0.0, (asked.prompt - per_step) / 2), b, context);
+      step_of(model, per_step, std::max(0.0, (asked.prompt - per_step) / 2), decodes, context);
   const double t_d = decode.time.value(), t_m = mixed.time.value();
   const double mean = t_d + share * (t_m - t_d);
   const double deviation = std::sqrt(share * (1 - share) / asked.output);
-  const double met = std::min(1.0, share + normal_quantile(asked.attain) * deviation);
+  const double met = std::clamp(share + normal_quantile(asked.attain) * deviation, 0.0, 1.0);
+  const double steps = std::max(1.0, asked.long_prompt / per_step);
+  const double service = std::max(1.0, asked.prompt / per_step) * t_m;
   Operation state;
   state.sequences = b;
   state.requests_per_s = b / (asked.output * mean);
   state.tpot_s = t_d + met * (t_m - t_d);
-  const double steps = std::max(1.0, asked.long_prompt / per_step);
-  const double service = std::max(1.0, asked.prompt / per_step) * t_m;
   state.ttft_s = steps * t_m + t_d + wait_s(asked, service, share * utilisation);
   const double joules = decode.energy.value() + share * (mixed.energy - decode.energy).value();
-  state.busy_w = joules / mean;
-  const double idle_w = std::min(model.steps->idle_power().value(), state.busy_w);
-  state.joules_per_request = (state.busy_w - idle_w) / state.requests_per_s;
-  state.joules_per_token = state.busy_w / state.requests_per_s / asked.output;
+  draw(model, asked, joules / mean, std::min(1.0, b), state);
+  return state;
+}
+
+// From the start of a prompt to its first token where nothing else is on the replica.
+StepCost prompt_alone(const PoolModel& model, double prompt) {
+  const double most = model.chunk_tokens > 0 ? static_cast<double>(model.chunk_tokens) : prompt;
+  StepCost all;
+  for (double before = 0; before < prompt; before += most) {
+    const StepCost step = step_of(model, std::min(most, prompt - before), before, 0, 0);
+    all.time = all.time + step.time;
+    all.energy = all.energy + step.energy;
+  }
+  return all;
+}
+
+// Requests that find the replica idle and stay alone on it: the best that it can do, for so few
+// that the share of promises does. With service time S, λS of a Poisson stream find somebody, and
+// as many are found by somebody.
+Operation alone(const PoolModel& model, const Asked& asked) {
+  const double prompt = std::min(asked.prompt, asked.long_prompt);
+  const StepCost token = step_of(model, 0, 0, 1, prompt + asked.answer / 2);
+  const StepCost mean = prompt_alone(model, asked.prompt);
+  const double service = mean.time.value() + asked.output * token.time.value();
+  Operation state;
+  state.sequences =
+      std::min(1.0, (1 - asked.attain) / 2 / std::max(1.0, asked.gap_cv * asked.gap_cv));
+  state.requests_per_s = state.sequences / service;
+  state.tpot_s = token.time.value();
+  state.ttft_s = prompt_alone(model, asked.long_prompt).time.value();
+  draw(model, asked, (mean.energy.value() + asked.output * token.energy.value()) / service,
+       state.sequences, state);
   return state;
 }
 
@@ -150,31 +203,36 @@ int most_sequences(const PoolModel& model, const Asked& asked) {
   return std::max(1, static_cast<int>(std::min(static_cast<double>(model.max_running), by_memory)));
 }
 
-// The widest state that keeps the targets. More at once is more a second, until it is too slow.
+// The state with the most requests a second that keeps the targets: many sequences at once, or
+// fewer requests than keep one sequence there, or one at a time that waits for nobody. What that
+// one does not reach, no number of replicas does.
 Use batched(const PoolModel& model, const Asked& asked, double utilisation) {
   Use best;
-  best.obstacle = Obstacle::kTtft;
-  Verdict first;
-  bool any = false;
+  const auto keeps = [&](const Operation& state) {
+    return judge(asked, state).obstacle == Obstacle::kNone;
+  };
   const int most = most_sequences(model, asked);
   for (int b = 1; b <= most; b = b < 16 ? b + 1 : b + b / 16) {
     const std::optional<Operation> state = batched_state(model, asked, b, utilisation);
     if (!state)
       break;
-    const Verdict verdict = judge(asked, *state);
-    if (b == 1)
-      first = verdict;
-    if (verdict.obstacle == Obstacle::kNone &&
-        (!any || state->requests_per_s > best.operation.requests_per_s)) {
+    if (keeps(*state) && state->requests_per_s > best.operation.requests_per_s)
       best.operation = *state;
-      any = true;
-    }
   }
-  best.obstacle = any ? Obstacle::kNone : first.obstacle;
-  if (!any && first.obstacle == Obstacle::kNone)
-    best.obstacle = Obstacle::kTtft;  // one prompt alone fills the step
-  if (!any)
-    best.operation.tpot_s = first.reached_s;
+  constexpr double kFewer = 0.7, kFewest = 0.01;
+  for (double b = kFewer; b > kFewest && best.operation.requests_per_s == 0; b *= kFewer) {
+    const std::optional<Operation> state = batched_state(model, asked, b, utilisation);
+    if (state && keeps(*state))
+      best.operation = *state;
+  }
+  if (best.operation.requests_per_s > 0)
+    return best;
+  const Operation idle = alone(model, asked);
+  const Verdict verdict = judge(asked, idle);
+  best.obstacle = verdict.obstacle;
+  best.operation = idle;
+  if (!best.ok())
+    best.operation.tpot_s = verdict.reached_s;
   return best;
 }
 
@@ -188,7 +246,12 @@ Use slotted(const PoolModel& model, const Asked& asked, double utilisation) {
   const double most = std::min(slots / (lane + asked.output * token), 1 / lane);
   Use use;
   Verdict verdict;
-  for (double share = 1; share > 0.02; share -= 0.02) {  // less of it waits less for the lane
+  // Less of it waits less for the lane; the last of these for nobody.
+  constexpr int kShares = 50;
+  const double unheard = (1 - asked.attain) / (most * lane * utilisation);
+  for (int i = kShares; i >= 0; --i) {
+    const double share =
+        i > 0 ? static_cast<double>(i) / kShares : std::min(1.0 / kShares, unheard);
     Operation& state = use.operation;
     state.requests_per_s = most * share;
     state.sequences = state.requests_per_s * (lane + asked.output * token);
@@ -275,10 +338,7 @@ std::optional<Fastest> fastest(const PoolModel& model, const data::Demand& deman
 }
 
 double long_request(const data::Demand& demand) {
-  double output = 0;
-  for (const data::OutputRange& range : demand.output_tokens)
-    output = std::max(output, length_at(range.tokens, kLongShare));
-  return length_at(demand.prompt_tokens, kLongShare) + output;
+  return length_at(demand.prompt_tokens, kLongShare) + output_at(demand, kLongShare);
 }
 
 }  // namespace medley::plan

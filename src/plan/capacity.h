@@ -9,6 +9,10 @@
 //   X    = B/(O·TPOT)                     requests a second
 //   TTFT = P/c·t_m + t_d + wait           wait: M/G/1 for the prompts (Pollaczek and Khinchine)
 //
+// B may be below one: requests so few that there is none at times. Where no B keeps the targets, a
+// request alone on an idle replica is asked, which waits for nobody: TPOT is t_d, TTFT the steps of
+// its prompt. What that does not reach, no fleet does.
+//
 // Slots of a static schedule, with token time T, lane time l a prompt and M slots:
 //
 //   TPOT = T,  X = min(M/(l + O·T), 1/l),  TTFT = l + T + wait in front of the lane

@@ -128,5 +128,85 @@ services:
   EXPECT_EQ(with("0.97").obstacle, Obstacle::kTtft);
 }
 
+// 70.6e9 parameters of two bytes on four devices of 3.35 TB/s: 10.5 ms at the least to read them. A
+// whole chunk of prompts takes several times that, but no other prompt is there.
+TEST(PlanCapacity, APromptThatMeetsNobodyIsJudgedByItsOwnStepAlone) {
+  const auto use = [](const char* ttft) {
+    return types_for(std::string("prompt_tokens: 100, output_tokens: 200, ttft_s: ") + ttft, kBoth)
+        .at("h100_sxm-llama-3.1-70b-x4")
+        .uses[0];
+  };
+  const Use enough = use("25ms");
+  ASSERT_TRUE(enough.ok()) << enough.why;
+  EXPECT_LE(enough.operation.ttft_s, 0.025);
+  EXPECT_GT(enough.operation.requests_per_s, 0);
+  const Use less = use("10ms");  // not even the weights are read in that time
+  EXPECT_EQ(less.obstacle, Obstacle::kTtft);
+  EXPECT_GT(less.reached_s, 70.6e9 * 2 / 4 / 3.35e12);
+  EXPECT_LT(less.reached_s, 0.025);
+}
+
+TEST(PlanCapacity, WhatAReplicaTakesOneAtATimeIsFewerThanWhatItTakesTogether) {
+  const auto use = [](const char* ttft) {
+    return types_for(std::string("prompt_tokens: 100, output_tokens: 200, ttft_s: ") + ttft, kBoth)
+        .at("h100_sxm-llama-3.1-70b-x4")
+        .uses[0]
+        .operation;
+  };
+  const Operation alone = use("25ms"), together = use("2");
+  EXPECT_LT(alone.requests_per_s, together.requests_per_s);
+  EXPECT_LT(alone.sequences, 1);
+  EXPECT_GT(alone.joules_per_token, together.joules_per_token);
+}
+
+// A prompt of more chunks than its answer has tokens: prompts do not keep up with one sequence that
+// is always there, but a replica may have less to do.
+TEST(PlanCapacity, LongPromptsWithShortAnswersAreServedByReplicasThatAreIdleAtTimes) {
+  const auto types = types_for("prompt_tokens: 60000, output_tokens: 10, ttft_s: 60", kBoth);
+  const Use& use = types.at("h100_sxm-llama-3.1-70b-x4").uses[0];
+  ASSERT_TRUE(use.ok()) << use.why;
+  EXPECT_LT(use.operation.sequences, 1);
+}
+
+TEST(PlanCapacity, ALaneIsAskedForSoFewPromptsThatTheyDoNotWaitForIt) {
+  const auto types =
+      types_for("prompt_tokens: 600, output_tokens: 200, ttft_s: 2, attain: 0.9999", kBoth);
+  const PoolType& type = types.at("groq_lpu_v1-llama-3.1-70b-int8-4x1024");
+  ASSERT_TRUE(type.uses[0].ok());
+  const perf::PrefillChunk prompt{600, 0};
+  perf::StepShape shape;
+  shape.chunks = {&prompt, 1};
+  const double idle = type.model.steps->step(shape).time.value() + type.uses[0].operation.tpot_s;
+  const auto at = [&](double ttft_s) {
+    return types_for(fmt::format("prompt_tokens: 600, output_tokens: 200, ttft_s: {:.6f}, attain: "
+                                 "0.9999",
+                                 ttft_s),
+                     kBoth)
+        .at("groq_lpu_v1-llama-3.1-70b-int8-4x1024")
+        .uses[0];
+  };
+  EXPECT_TRUE(at(idle * 1.001).ok());
+  EXPECT_EQ(at(idle * 0.999).obstacle, Obstacle::kTtft);
+}
+
+TEST(PlanCapacity, FewerThanHalfMayBeAskedToKeepATarget) {
+  const std::string text = R"(
+demands:
+  - {name: a, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 9, output_tokens: 9, ttft_s: TARGET, attain: 0.3}
+services:
+  - {name: api, model: llama-3.1-8b, metered: {per_million_prompt: 1, per_million_output: 1, ttft_s: {median: 500ms, sigma: 0.4}, tpot_s: 10ms}}
+)";
+  const auto with = [&](const std::string& target) {
+    std::string changed = text;
+    changed.replace(changed.find("TARGET"), 6, target);
+    return pool_types(*data::parse_requirements(changed, "buy.yaml", test_catalog()),
+                      test_catalog())
+        ->types[0]
+        .uses[0];
+  };
+  EXPECT_TRUE(with("410ms").ok());  // 0.5 s × exp(−0.4 × 0.524) = 405 ms
+  EXPECT_EQ(with("400ms").obstacle, Obstacle::kTtft);
+}
+
 }  // namespace
 }  // namespace medley::plan

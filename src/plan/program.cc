@@ -125,8 +125,8 @@ void employ(const Terms& terms, Draft& draft) {
     }
     for (const data::TrainingJob& job : terms.requirements.jobs) {
       const auto hours = job.device_hours.find(of.accelerator.id);
-      if (hours != job.device_hours.end())
-        most += least_devices(job, hours->second);
+      if (hours != job.device_hours.end())  // the cheapest hour of a day may be worth all of them
+        most += job.gang + std::ceil(hours->second / job.deadline_days);
     }
     const int made = draft.row(-kUnlimited, 0);
     draft.entry(draft.nodes[i], made, 1);

@@ -589,20 +589,12 @@ class Enumeration {
       const auto& [i, zone] = places_[place];
       const data::DeviceOffer& of = r_.devices[i];
       std::vector<int> widths;  // that share nodes
-      int widest = 0, nodes = more[place], shared = more[place];
-      for (std::size_t p = 0; p < types_.size(); ++p) {
-        if (types_[p].device == i && types_[p].pool.zone == zone &&
-            types_[p].devices <= of.per_node)
-          widest = std::max(widest, types_[p].devices);
-      }
+      int nodes = more[place], shared = more[place];
       for (std::size_t p = 0; p < types_.size(); ++p) {
         if (types_[p].device != i || types_[p].pool.zone != zone)
           continue;
         const std::vector<int> mine(static_cast<std::size_t>(n[p]), types_[p].devices);
-        if (layout && types_[p].devices <= of.per_node)
-          widths.insert(widths.end(), mine.begin(), mine.end());
-        else if (types_[p].devices > of.per_node ||
-                 widest % types_[p].devices != 0)  // [2, 3], the one odd pair that is drawn
+        if (types_[p].devices > of.per_node)
           nodes += packed(mine, of.per_node);
         else
           widths.insert(widths.end(), mine.begin(), mine.end());

@@ -340,6 +340,24 @@ TEST(PlanProgram, BatchMayBeKeptInAFailureToo) {
   EXPECT_EQ(replicas(text + letters), replicas(text));
 }
 
+TEST(PlanProgram, StaffDoesNotKeepOwnedDevicesFromTheCheapestHour) {
+  std::string tariff = "[0.01";
+  for (int hour = 1; hour < 24; ++hour)
+    tariff += ", 10";
+  const auto with = [&](const std::string& money) {
+    return answer(requirements("site: {tariff: {currency: EUR, per_kwh: " + tariff + R"(]}}
+jobs: [{name: tune, device_hours: {h100_sxm: 24}}]
+devices: [{device: h100_sxm, price: 1000, per_node: 1, owned: 24}]
+money: {maintenance: 0.05)" + money +
+                               "}\n"));
+  };
+  const Answer free = with(""), staffed = with(", staff_per_year: 500");
+  ASSERT_EQ(free.plan.outcome, Plan::Outcome::kFound);
+  EXPECT_EQ(free.plan.nodes.at({0, "local"}), 24);
+  EXPECT_EQ(staffed.plan.nodes, free.plan.nodes);
+  EXPECT_NEAR(staffed.plan.total(), free.plan.total() + 500, 1);
+}
+
 TEST(PlanProgram, TrainingBorrowsReplicasAtNight) {
   std::string day = "[";
   for (int hour = 0; hour < 24; ++hour)

@@ -621,6 +621,7 @@ class Calibration {
     ProofOptions fresh = proof_;
     for (std::uint64_t& seed : fresh.seeds)
       seed += 1000;
+    proof_.tell("simulating on fresh seeds");
     MEDLEY_TRY(out_.fresh, prove(requirements_, catalog_, types_, out_.plan, fresh));
     for (const BelowPromise& of : below_promise(requirements_, out_.proof, out_.fresh))
       out_.agreed = out_.agreed && !of.below_asked;
@@ -677,6 +678,7 @@ class Calibration {
     std::vector<double> safety = out_.safety;
     // What fell short when it counted for less than this.
     std::vector<double> least(safety.size(), 0);
+    proof_.tell("solving for the cheapest fleet");
     MEDLEY_TRY(Plan plan, plan_with(safety));
     estimate_refused_ = plan.outcome == Plan::Outcome::kInfeasible;
     if (estimate_refused_) {
@@ -688,6 +690,7 @@ class Calibration {
       return Done{};
     }
     for (int round = 0; round < kMostRounds; ++round) {
+      proof_.tell(fmt::format("simulating the fleet of round {}", round + 1));
       MEDLEY_TRY(Proof proof, proof_of(plan));
       std::vector<bool> grow = falls_short(requirements_, proof);
       take(safety, std::move(plan), std::move(proof));
@@ -696,6 +699,7 @@ class Calibration {
       do {
         if (!count_more(grow, safety, least))
           return Done{};
+        proof_.tell(fmt::format("solving for a fleet that keeps more, round {}", round + 2));
         MEDLEY_TRY(plan, plan_with(safety));
         if (plan.outcome == Plan::Outcome::kInfeasible) {
           MEDLEY_TRY(plan, squeezed(least, safety));
@@ -823,6 +827,7 @@ class Calibration {
           MEDLEY_TRY(const bool found, find_cheaper(some, safety, plan));
           if (!found)
             break;
+          proof_.tell("simulating a cheaper fleet");
           MEDLEY_TRY(Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
           // What counts hardware for more than it is leaves its work to services, which then cost
           // more than the plan says.
@@ -922,6 +927,7 @@ class Calibration {
     MEDLEY_TRY(const Plan priced, cheapest(requirements_, types_, solver_, options));
     if (priced.outcome == Plan::Outcome::kFound) {
       neighbour.cost = priced.total();
+      proof_.tell("simulating a neighbour of the fleet");
       MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
       neighbour.kept = least_kept(requirements_, proof);
       neighbour.keeps_all = !any(falls_short(requirements_, proof));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,6 +54,12 @@ struct ProofOptions {
   Loosen loosen = Loosen::kEach;
   bool neighbours = true;  // also look at one replica less and one more
   bool fresh = true;       // also on fresh seeds
+  // Told what is solved or simulated next; empty: nobody is.
+  std::function<void(const std::string& what)> progress;
+  void tell(const std::string& what) const {
+    if (progress)
+      progress(what);
+  }
 };
 
 // Where nobody asks for anything (jobs alone) there is nothing to simulate and the proof is empty.

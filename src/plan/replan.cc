@@ -413,8 +413,9 @@ class Replanner {
   Result<Replan> run() {
     MEDLEY_TRY(out_.pools, pool_types(asked(), catalog_));
     for (const auto& [name, why] : out_.pools.refused) {
-      if (std::any_of(asked().standing.begin(), asked().standing.end(),
-                      [&](const data::StandingPool& of) { return of.pool.name == name; })) {
+      if (std::any_of(
+              asked().standing.begin(), asked().standing.end(),
+              [&wanted = name](const data::StandingPool& of) { return of.pool.name == wanted; })) {
         out_.usage.notes.push_back(fmt::format("pool {}: {}; it is left as it is", name, why));
       }
     }

@@ -39,6 +39,7 @@ class Studier {
       MEDLEY_TRY(out_.chosen,
                  cheapest_proven(asked, catalog_, out_.pools.types, solver_, {}, options_.proof));
     } else {
+      options_.proof.tell("solving for the cheapest fleet");
       MEDLEY_TRY(out_.chosen.plan, cheapest_of_few_kinds(asked, out_.pools.types, solver_, {}));
       out_.chosen.safety.assign(asked.demands.size(), 1);
     }
@@ -155,6 +156,7 @@ class Studier {
         (changed.devices.empty() && changed.services.empty())) {
       return;
     }
+    options_.proof.tell("comparing: " + name);
     const Solved solved = solve(changed);
     Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}, {}};
     if (!solved.none.empty()) {
@@ -178,6 +180,7 @@ class Studier {
     if (options_.prove) {
       ProofOptions options = options_.proof;
       options.seeds.resize(1);
+      options_.proof.tell("simulating: " + name);
       auto proof = prove(changed, catalog_, candidate.types, candidate.plan, options);
       if (!proof.ok()) {
         candidate.why += ", could not be simulated: " + proof.error().message;
@@ -275,6 +278,7 @@ class Studier {
           }
           continue;
         }
+        options_.proof.tell("why not " + type.pool.name);
         std::vector<std::optional<int>> held(out_.pools.types.size());
         held[p] = 1;
         const Solved forced = solve(asked, std::move(held));
@@ -363,6 +367,7 @@ class Studier {
                                    const std::vector<Limit>& limits) {
     std::vector<Binding> bindings;
     for (const Limit& limit : limits) {
+      options_.proof.tell("without the limit " + limit.name);
       const Solved solved = solve(lifted(of, limit));
       if (const auto without = solved.cost(); !without)
         bindings.push_back({limit.name, 0, solved.none});
@@ -395,6 +400,7 @@ class Studier {
     const auto change = [&](const std::string& what, const std::function<void(Requirements&)>& by) {
       Requirements changed = out_.requirements;
       by(changed);
+      options_.proof.tell("if " + what);
       const Solved solved = solve(changed);
       const auto cost = solved.cost();
       out_.sensitivity.push_back(
@@ -464,6 +470,7 @@ class Studier {
               Seconds(std::chrono::duration<double>(*demand.targets.tpot).count() * factor));
         }
       }
+      options_.proof.tell(fmt::format("cost against interactivity: TPOT targets x {:g}", factor));
       const Solved solved = solve(changed);
       out_.front.push_back({factor, 1 / (tightest * factor), solved.cost(),
                             solved.none.empty() && has_scheduled(solved.pools.types, solved.plan),

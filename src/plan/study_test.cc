@@ -463,5 +463,16 @@ TEST(PlanStudy, FreshSeedsBelowThePromiseAreTold) {
   EXPECT_TRUE(below_promise(asked, kept(50, 50), kept(49, 50)).empty());
 }
 
+TEST(PlanStudy, EachStepIsToldBeforeItIsTaken) {
+  std::vector<std::string> steps;
+  StudyOptions options{.prove = false};
+  options.proof.progress = [&](const std::string& what) { steps.push_back(what); };
+  const Study made = studied(desk(), options);
+  ASSERT_FALSE(steps.empty());
+  EXPECT_EQ(steps.front(), "solving for the cheapest fleet");
+  for (const Sensitivity& of : made.sensitivity)
+    EXPECT_EQ(std::count(steps.begin(), steps.end(), "if " + of.what), 1) << of.what;
+}
+
 }  // namespace
 }  // namespace medley::plan
