@@ -45,6 +45,32 @@ TEST(PlanProof, WhatIsPromisedIsKeptOnSeedsThatDidNotMakeIt) {
   EXPECT_NEAR(*plan.proven.fresh.whole[0].share(), *plan.proven.proof.whole[0].share(), 0.01);
 }
 
+TEST(PlanProof, AFleetWhoseWorkServicesDoIsNotCheap) {
+  // Counted for .7 of what it is, one L40S would do, and in simulation does nothing: the scheduler
+  // rents, since the service is surer and capital is nobody's.
+  const Made plan = made(R"(
+demands:
+  - {name: chat, model: llama-3.1-8b, rate_per_s: [1,1,1,1,1,1,1,5,5,5,5,5,5,5,5,5,5,5,5,5,1,1,1,1], ttft_s: 1, tpot_s: 40ms,
+     prompt_tokens: {median: 400, sigma: 0.5, max: 2000}, output_tokens: {median: 150, sigma: 0.5, max: 600}}
+devices: [{device: l40s, price: 9000, per_node: 1, host_w: 100}]
+services:
+  - {name: api, model: llama-3.1-8b, zone: local, metered: {per_million_prompt: 0.2, per_million_output: 0.6,
+     tokens_per_minute: 60000000, ttft_s: {median: 0.3, sigma: 0.4}, tpot_s: 0.015}}
+)");
+  ASSERT_TRUE(plan.proven.agreed);
+  EXPECT_EQ(plan.proven.plan.costs.metered, 0);
+  EXPECT_EQ(plan.proven.proof.services_paid, 0);
+}
+
+TEST(PlanProof, ServicesCostWhatTheyWerePaidInSimulation) {
+  Plan plan;
+  plan.costs.capital = 900;
+  plan.costs.metered = 100;
+  EXPECT_EQ(cost_as_simulated(plan, {.hours = 2, .services_paid = 3, .services_planned = 1}), 1200);
+  plan.costs.metered = 0;
+  EXPECT_EQ(cost_as_simulated(plan, {.hours = 2, .services_paid = 3}), 900 + 1.5 * 8760);
+}
+
 TEST(PlanProof, ARareDemandIsSimulatedUntilItsShareIsKnownToAPoint) {
   // Most of the requests are of another one.
   const auto asked = *data::parse_requirements(R"(

@@ -159,7 +159,7 @@ TEST(OneCore, WhatMakesRoomDoesSoInBoth) {
   const Setting run = make_run(text);
   const simulate::SimulationResult simulated = simulate::simulate(
       run.scenario.fleet, run.models, run.arrivals, {}, {run.scenario.seed, nullptr});
-  EXPECT_GT(simulated.preemptions, 50);
+  EXPECT_GT(simulated.preemptions, 15);
 
   engine::ManualLoop loop;
   std::vector<Listener> listeners(run.arrivals.size());
