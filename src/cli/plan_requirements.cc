@@ -110,9 +110,10 @@ void print_fleet(const Study& study, std::FILE* out) {
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = study.requirements.devices[place.first];
     const int owned = plan.owned_of(place), more = count - owned;
-    const auto print = [&](const char* what, int nodes, const std::string& wait) {
+    const auto print = [&, &zone = place.second](const char* what, int nodes,
+                                                 const std::string& wait) {
       fmt::print(out, "{} {} node{} of {} {} in {}{}\n", what, nodes, nodes == 1 ? "" : "s",
-                 offer.per_node, offer.accelerator.id, place.second, wait);
+                 offer.per_node, offer.accelerator.id, zone, wait);
     };
     if (owned > 0)
       print("keep", owned, ", there already");

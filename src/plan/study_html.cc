@@ -158,9 +158,10 @@ class Report {
     for (const auto& [place, count] : plan_.nodes) {
       const data::DeviceOffer& offer = requirements_.devices[place.first];
       const bool rent = offer.deal == data::DeviceOffer::Deal::kRent;
-      const auto add = [&](const char* what, int nodes, std::string each, std::string wait) {
+      const auto add = [&, &zone = place.second](const char* what, int nodes, std::string each,
+                                                 std::string wait) {
         if (nodes > 0) {
-          order.rows.push_back({fmt::format("{} {}", what, offer.accelerator.name), place.second,
+          order.rows.push_back({fmt::format("{} {}", what, offer.accelerator.name), zone,
                                 std::to_string(nodes), std::to_string(nodes * offer.per_node),
                                 std::move(each), std::move(wait)});
         }
@@ -536,10 +537,10 @@ std::string in_words(const Study& study) {
   for (const auto& [place, count] : plan.nodes) {
     const data::DeviceOffer& offer = asked.devices[place.first];
     const int owned = plan.owned_of(place), more = count - owned;
-    const auto add = [&](const char* what, int nodes, const char* there) {
+    const auto add = [&, &zone = place.second](const char* what, int nodes, const char* there) {
       if (nodes > 0) {
         orders += fmt::format("{}{} {} {} in {}{}", orders.empty() ? "" : ", ", what,
-                              nodes * offer.per_node, offer.accelerator.name, place.second, there);
+                              nodes * offer.per_node, offer.accelerator.name, zone, there);
       }
     };
     add("keep", owned, " that are there");
