@@ -190,6 +190,11 @@ Result<FleetMix> cheapest_fleet_mix(const FleetMixTable& table, const FleetMixDe
   const auto broken = [](std::string_view what) {
     return Error{ErrorCode::kInternal, fmt::format("the fleet mix does not hold: {}", what), {}};
   };
+  if (solution.x.empty() && solution.status != IntegerSolution::Status::kInfeasible) {
+    return Error{ErrorCode::kUnavailable,
+                 fmt::format("no fleet mix was found within {:.3g} s", time_limit_s),
+                 {}};
+  }
   if (solution.x.empty())
     return broken("none was found, though every bucket can be served");
   for (std::size_t t = 0; t < table.types.size(); ++t) {

@@ -51,7 +51,7 @@ struct FleetMix {
 inline constexpr double kFleetMixGap = 1e-6;  // relative: below it a mix is called optimal
 
 // The mix is recomputed from the table before it is answered. Errors: kUnavailable without a solver
-// on this machine, kInternal where an answer does not hold.
+// on this machine or where none was found in time, kInternal where an answer does not hold.
 Result<FleetMix> cheapest_fleet_mix(const FleetMixTable& table, const FleetMixDemand& demand,
                                     solve::IntegerSolver& solver, double time_limit_s);
 
