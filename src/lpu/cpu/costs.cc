@@ -110,6 +110,8 @@ class Bench {
   }
 
   std::int64_t walked() const { return walked_; }
+  // Bytes of weights that one call may have.
+  std::int64_t room() const { return arena_.size(); }
 
   // The median of the calls of the instruction's kernel with these sizes. Before each the weights
   // of a matrix pass by, as they do within a token: what is read is at the next place of the walk,
@@ -308,8 +310,11 @@ Result<Costs> Costs::measure(const Graph& graph, const Program& program, Isa isa
     const Instruction& pattern = *list.front();
     if (operation == Operation::kMatrix) {
       for (const int r : {rows.first, rows.second}) {
-        for (const int c : {columns.first, columns.second})
-          time(resized(pattern, r, c), 0);
+        for (const int c : {columns.first, columns.second}) {
+          // The model need not have one with both most rows and most columns, nor room for it.
+          const std::int64_t fits = bench.room() / group_bytes(pattern.format, c) * kGroup;
+          time(resized(pattern, static_cast<int>(std::min<std::int64_t>(r, fits)), c), 0);
+        }
       }
     } else if (operation == Operation::kAttend) {
       for (const int position : {program.context / 2 - 1, program.context - 1})

@@ -38,5 +38,20 @@ TEST(Costs, KnowEveryInstructionOfAProgram) {
   }
 }
 
+// The head has most rows, and the way down most columns: no matrix has both, nor is there room.
+TEST(Costs, AreMeasuredOfAModelWhoseMatricesAreLongOrWide) {
+  const auto model = test_model({.layers = 1, .inner = 8192, .vocabulary = 32768});
+  const Isa isa = best_isa();
+  const auto program = compile_cpu(model->graph, {.context = 64, .layout = layout_of(isa, false)});
+  ASSERT_TRUE(program.ok());
+  const auto costs = Costs::measure(model->graph, *program, isa);
+  ASSERT_TRUE(costs.ok()) << costs.error().message;
+  for (const Instruction& in : program->units.front().instructions) {
+    if (in.operation == Operation::kMatrix) {
+      EXPECT_GT(costs->predict(in, *program, 0), 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace medley::lpu::cpu
