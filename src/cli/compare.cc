@@ -1,7 +1,6 @@
 #include "cli/compare.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "cli/progress_line.h"
 #include "cli/scenario_input.h"
 #include "cli/simulate.h"
 #include "cli/table.h"
@@ -124,34 +124,12 @@ Result<std::vector<std::uint64_t>> read_seeds(const std::string& text) {
   return seeds;
 }
 
-// Runs done, drawn over itself on a terminal.
-class ProgressBar {
- public:
-  explicit ProgressBar(std::FILE* to) : to_(::isatty(::fileno(to)) == 1 ? to : nullptr) {}
-  ProgressBar(const ProgressBar&) = delete;
-  ProgressBar& operator=(const ProgressBar&) = delete;
-  ~ProgressBar() { clear(); }
-
-  void show(std::size_t done, std::size_t all) {
-    if (to_ == nullptr)
-      return;
-    constexpr std::size_t kWidth = 40;
-    const std::size_t filled = kWidth * done / all;
-    fmt::print(to_, "\r[{}{}] {} of {} runs", std::string(filled, '#'),
-               std::string(kWidth - filled, '.'), done, all);
-    std::fflush(to_);
-  }
-  void clear() {
-    if (to_ == nullptr)
-      return;
-    std::fputs("\r\x1b[K", to_);
-    std::fflush(to_);
-    to_ = nullptr;
-  }
-
- private:
-  std::FILE* to_;  // null: not a terminal, or cleared
-};
+std::string bar_text(std::size_t done, std::size_t all) {
+  constexpr std::size_t kWidth = 40;
+  const std::size_t filled = kWidth * done / all;
+  return fmt::format("[{}{}] {} of {} runs", std::string(filled, '#'),
+                     std::string(kWidth - filled, '.'), done, all);
+}
 
 std::string percent(double share) { return fmt::format("{:.1f} %", share * 100); }
 
@@ -276,8 +254,8 @@ Result<simulate::Arena> run(const SimulateOptions& options, std::FILE* err) {
     const simulate::Bound bound = simulate::bound(fleet, perf, arrivals);
     return simulate::NetValueBound{bound.value, bound.gap()};
   };
-  ProgressBar bar(err);
-  arena.progress = [&bar](std::size_t done, std::size_t all) { bar.show(done, all); };
+  ProgressLine line(err);
+  arena.progress = [&line](std::size_t done, std::size_t all) { line.show(bar_text(done, all)); };
   return simulate::run_arena(scenario, arena);
 }
 

@@ -1,11 +1,11 @@
 #include "cli/plan_requirements.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "cli/progress_line.h"
 #include "cli/table.h"
 #include "cli/write_file.h"
 #include "plan/infeasible.h"
@@ -30,35 +30,6 @@ std::string short_money(double value) {
     return fmt::format("{:.3f}M", value / 1e6);
   return value >= 1e4 ? fmt::format("{:.1f}k", value / 1e3) : fmt::format("{:.0f}", value);
 }
-
-// The step that is being solved or simulated, drawn over the one before on a terminal. How many
-// there will be depends on what they find, so that it counts those done.
-class StepLine {
- public:
-  explicit StepLine(std::FILE* to) : to_(::isatty(::fileno(to)) == 1 ? to : nullptr) {}
-  StepLine(const StepLine&) = delete;
-  StepLine& operator=(const StepLine&) = delete;
-  ~StepLine() { clear(); }
-
-  void show(const std::string& what) {
-    if (to_ == nullptr)
-      return;
-    constexpr std::size_t kWidth = 60;  // of one line
-    fmt::print(to_, "\r\x1b[K[{} done] {}", done_++, printable(what).substr(0, kWidth));
-    std::fflush(to_);
-  }
-  void clear() {
-    if (to_ == nullptr)
-      return;
-    std::fputs("\r\x1b[K", to_);
-    std::fflush(to_);
-    to_ = nullptr;
-  }
-
- private:
-  std::FILE* to_;  // null: not a terminal, or cleared
-  int done_ = 0;
-};
 
 int complain(const Error& error, std::FILE* err) {
   fmt::print(err, "medley plan: {}\n", printable(error.message));
@@ -217,8 +188,7 @@ void print_proof(const Study& study, std::FILE* out) {
     fmt::print(out,
                "In these hours services were paid {:.4g} where the plan pays {:.4g}: were it so in "
                "all, a year would cost {}, not {}. The scheduler rents where that keeps more "
-               "promises, and "
-               "knows no capital.\n",
+               "promises, and knows no capital.\n",
                chosen.proof.services_paid, chosen.proof.services_planned, short_money(simulated),
                short_money(chosen.plan.total()));
   }
@@ -369,12 +339,16 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
     return 2;
   }
   const auto solver = solve::make_integer_solver();
-  StepLine steps(err);
+  ProgressLine line(err);
+  int done = 0;  // how many there will be depends on what they find
   plan::StudyOptions study_options{
       .proof = {}, .prove = !options.no_proof, .compare = !options.no_compare};
-  study_options.proof.progress = [&](const std::string& what) { steps.show(what); };
+  study_options.proof.progress = [&](const std::string& what) {
+    constexpr std::size_t kWidth = 60;  // of one line
+    line.show(fmt::format("[{} done] {}", done++, printable(what).substr(0, kWidth)));
+  };
   const Result<Study> made = plan::study(*requirements, *catalog, *solver, study_options);
-  steps.clear();
+  line.clear();
   if (!made.ok())
     return complain(made.error(), err);
   const Study& study = *made;

@@ -175,14 +175,10 @@ double metered_per_s(const Requirements& requirements, const std::vector<PoolTyp
                      const Plan& plan, std::size_t period) {
   double a_second = 0;
   for (std::size_t g = 0; g < plan.rate.size(); ++g) {
-    const data::Demand& demand = requirements.demands[g];
-    const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
     for (std::size_t p = 0; p < types.size(); ++p) {
-      if (!types[p].service)
-        continue;
-      const Metered& metered = *types[p].pool.metered;
-      a_second += plan.rate[g][p][period] *
-                  (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
+      if (types[p].service)
+        a_second += plan.rate[g][p][period] *
+                    metered_price(*types[p].pool.metered, requirements.demands[g]);
     }
   }
   return a_second;

@@ -115,10 +115,8 @@ void serve_demands(const Terms& terms, const Quotas& quotas, Draft& draft) {
           continue;
         double cost = type.uses[g].operation.joules_per_request *
                       terms.per_joule(terms.bought(type), type.pool.zone, period.hours);
-        if (type.service) {
-          const Metered& metered = *type.pool.metered;
-          cost = (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
-        }
+        if (type.service)
+          cost = metered_price(*type.pool.metered, demand);
         const int made = draft.column({.cost = cost * terms.unit[g] * period.seconds_a_year()});
         draft.x[g][p][t] = made;
         if (type.device)

@@ -100,7 +100,6 @@ Plan plan_of(const Terms& terms, const Draft& draft, const OnNodes& on_nodes,
   plan.rate.assign(draft.x.size(), {});
   for (std::size_t g = 0; g < draft.x.size(); ++g) {
     const Demand& demand = terms.requirements.demands[g];
-    const double prompt = data::mean_of(demand, false), output = data::mean_of(demand, true);
     for (std::size_t p = 0; p < terms.types.size(); ++p) {
       plan.rate[g].emplace_back(terms.periods.size(), 0.0);
       for (std::size_t t = 0; t < terms.periods.size(); ++t) {
@@ -110,10 +109,7 @@ Plan plan_of(const Terms& terms, const Draft& draft, const OnNodes& on_nodes,
         plan.rate[g][p][t] = rate;
         const double requests = rate * terms.periods[t].seconds_a_year();
         if (terms.types[p].service) {
-          const Metered& metered = *terms.types[p].pool.metered;
-          plan.costs.metered +=
-              requests *
-              (prompt * metered.per_million_prompt + output * metered.per_million_output) / 1e6;
+          plan.costs.metered += requests * metered_price(*terms.types[p].pool.metered, demand);
           if (units > kLittle)
             plan.replicas[p] = 1;
         } else {

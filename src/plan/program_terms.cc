@@ -46,6 +46,12 @@ std::vector<int> most_replicas(const Terms& terms) {
 
 }  // namespace
 
+double metered_price(const Metered& metered, const data::Demand& demand) {
+  return (data::mean_of(demand, false) * metered.per_million_prompt +
+          data::mean_of(demand, true) * metered.per_million_output) /
+         1e6;
+}
+
 Terms::Terms(const Requirements& of, const std::vector<PoolType>& of_types, const PlanOptions& with)
     : requirements(of),
       types(of_types),

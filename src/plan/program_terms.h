@@ -17,6 +17,9 @@ namespace medley::plan {
 inline constexpr double kJoulesAKwh = 3.6e6;
 inline constexpr double kLittle = 1e-6;
 
+// Money for a demand's mean request.
+double metered_price(const Metered& metered, const data::Demand& demand);
+
 // Devices of one offer in one zone.
 struct Place {
   std::size_t offer;
