@@ -51,6 +51,8 @@ std::string_view name_of(ScheduleBug bug) {
       "unit of none",
       "link twice",
       "half handed on",
+      "group across nodes",
+      "node forgotten",
   };
   static_assert(std::size(names) == static_cast<std::size_t>(ScheduleBug::kCount));
   return names[static_cast<std::size_t>(bug)];

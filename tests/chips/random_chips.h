@@ -48,7 +48,6 @@ inline RandomChips random_chips(std::uint64_t seed) {
   t.link_latency = between(1, 450);
   t.far_links = between(1, 3);
   t.far_latency = between(1, 900);
-  t.next_latency = between(1, 450);
   t.most_chips = 100'000;
   const int bytes = one_of({1, 2, 4});
   t.formats.push_back({.precision = bytes == 1   ? Precision::kInt8
@@ -93,6 +92,10 @@ inline RandomChips random_chips(std::uint64_t seed) {
   r.options.streams = between(1, 3);
   if (prng.below(2) == 0)
     r.options.group = prng.below(4) == 0 ? 2 * t.node_chips : between(1, t.node_chips);
+  while (r.options.group > 0 && r.options.group < t.node_chips &&
+         t.node_chips % r.options.group != 0) {
+    --r.options.group;
+  }
   return r;
 }
 

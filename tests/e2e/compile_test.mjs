@@ -38,7 +38,7 @@ mix: {model: llama-3.1-8b}
   assert.ok(compiled.fleet_token_s > compiled.token_s);
   assert.ok(Math.abs(report.tpot_s.p50 / compiled.fleet_token_s - 1) < 1e-6, `${report.tpot_s.p50} ${compiled.fleet_token_s}`);
   assert.match(report.pools[0].token_window, /compiled for groqchip1 on 72 chips, .* by published speeds alone 1339 us/);
-  assert.match((await medley('simulate', scenario)).out, /^voice: token window 1283 us: 201 us compiled for groqchip1/m);
+  assert.match((await medley('simulate', scenario)).out, /^voice: token window 1307 us: 206 us compiled for groqchip1/m);
 });
 
 test("a processor's schedule is drawn by operation and time", async (t) => {

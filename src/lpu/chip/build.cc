@@ -200,13 +200,13 @@ void Builder::head(int part, int parts) {
   last_instruction().n = part;
 }
 
-void Builder::hand_on(HandOn what) {
+void Builder::hand_on(HandOn what, bool other_node) {
   for (const auto& [buffer, rows, wanted] :
        {std::tuple(residual_, shard_ * tokens_, what != HandOn::kChoice),
         std::tuple(choice_, tokens_, what != HandOn::kStream)}) {
     if (!wanted)
       continue;
-    send_next(buffer, rows);
+    send_next(buffer, rows, other_node);
     takes(buffer);
     hands_on(buffer);
   }
@@ -299,9 +299,12 @@ Result<Segment> build_head(const BuildOptions& options, int part, int parts) {
   return builder.finish();
 }
 
-Result<Segment> build_hand_on(const BuildOptions& options, HandOn what) {
-  Builder builder(options, SegmentKind::kHandOn, what == HandOn::kChoice ? "hand back" : "hand on");
-  builder.hand_on(what);
+Result<Segment> build_hand_on(const BuildOptions& options, HandOn what, bool other_node) {
+  std::string name = what == HandOn::kChoice ? "hand back" : "hand on";
+  if (!other_node)
+    name += " within a node";
+  Builder builder(options, SegmentKind::kHandOn, std::move(name));
+  builder.hand_on(what, other_node);
   return builder.finish();
 }
 

@@ -48,7 +48,7 @@ Result<Segment> build_head(const BuildOptions& options, int part, int parts);
 // What the next stage starts from: the residual stream; with it, between parts of the vocabulary,
 // the token or the best so far; from the last stage to the first the token that was chosen.
 enum class HandOn { kStream, kStreamAndChoice, kChoice };
-Result<Segment> build_hand_on(const BuildOptions& options, HandOn what);
+Result<Segment> build_hand_on(const BuildOptions& options, HandOn what, bool other_node);
 
 // Of the residual stream, of each chip.
 int shard_rows(const Target& target, const Shape& shape, int group);

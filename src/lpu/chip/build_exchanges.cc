@@ -28,15 +28,16 @@ void Builder::send(int distance, Access from, Access to, int bytes) {
   emit(std::move(in));
 }
 
-void Builder::send_next(int buffer, int rows) {
+void Builder::send_next(int buffer, int rows, bool other_node) {
   const int cycles =
       target_.link_cycles(buffers_[static_cast<std::size_t>(buffer)].bytes * target_.lanes);
   Instruction in{.op = Op::kHandOn, .unit = {.kind = UnitKind::kNext}};
+  in.detail = other_node ? 1 : 0;
   Access from = read_of({buffer, 0, rows, cycles});
   Access to = access_of({buffer, 0, rows, cycles});
   to.write = true;
   to.remote = true;
-  to.cycle = cycles + target_.next_latency;
+  to.cycle = cycles + (other_node ? target_.far_latency : target_.link_latency);
   if (planted(ScheduleBug::kHalfHandedOn))
     to.lanes /= 2;
   in.busy = std::int64_t{cycles} * rows;

@@ -37,7 +37,7 @@ class Builder {
   void embed(int part, int parts);
   void layer(const LayerKind& kind);
   void head(int part, int parts);
-  void hand_on(HandOn what);
+  void hand_on(HandOn what, bool other_node);
   Result<Segment> finish();
 
  private:
@@ -131,7 +131,7 @@ class Builder {
   // build_exchanges.cc
   // Sends `from` to the chip so far on, into `to`. What goes to other nodes shares a few links.
   void send(int distance, Access from, Access to, int bytes);
-  void send_next(int buffer, int rows);
+  void send_next(int buffer, int rows, bool other_node);
   // Every chip's rows at all chips, in the order of the chips.
   int exchange(int mine, int rows, int bytes);
   // The norm of the whole residual stream at every chip, in the format that is multiplied.

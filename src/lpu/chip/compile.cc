@@ -13,8 +13,8 @@
 namespace medley::lpu::chip {
 namespace {
 
-// Groups that are tried, and can be asked for: every size in a node up to so many chips, then whole
-// nodes.
+// Groups that are tried, and can be asked for: every size that divides a node, up to so many chips,
+// then whole nodes. Others would stand in two nodes, and all their exchanges take the time between.
 constexpr int kMostInNode = 64, kMostNodes = 8, kMostGroup = 256;
 // Of a layer, as Least counts them: far more than any known model's has (3,877 with
 // Llama 3.1 405B), and few enough to be placed in seconds.
@@ -125,10 +125,12 @@ class Compiler {
         return build_layer(build, shape_.kinds[index - static_cast<std::size_t>(parts_)]);
       case SegmentKind::kHead:
         break;  // of the last token only
-      case SegmentKind::kHandOn:
-        if (kHandsOn[index - static_cast<std::size_t>(hand_on_)] == HandOn::kChoice)
+      case SegmentKind::kHandOn: {
+        const std::size_t which = index - static_cast<std::size_t>(hand_on_);
+        if (kHandsOn[which / 2] == HandOn::kChoice)
           break;  // of the last token only
-        return build_hand_on(build, kHandsOn[index - static_cast<std::size_t>(hand_on_)]);
+        return build_hand_on(build, kHandsOn[which / 2], which % 2 == 1);
+      }
     }
     return segment;
   }
@@ -165,8 +167,10 @@ class Compiler {
     }
     hand_on_ = static_cast<int>(segments.size());
     for (const HandOn what : kHandsOn) {
-      MEDLEY_TRY(Segment segment, build_hand_on(build_, what));
-      segments.push_back(std::move(segment));
+      for (const bool other_node : {false, true}) {
+        MEDLEY_TRY(Segment segment, build_hand_on(build_, what, other_node));
+        segments.push_back(std::move(segment));
+      }
     }
     return Done{};
   }
@@ -285,6 +289,14 @@ class Compiler {
     return Done{};
   }
 
+  // From a stage to the next, or from the last back to the first.
+  bool leads_to_other_node(std::size_t stage) const {
+    const std::vector<Stage>& stages = compiled_.schedule.stages;
+    const auto node = [&](std::size_t i) { return stages[i].first_chip / target_.node_chips; };
+    return node(stage) != node((stage + 1) % stages.size()) &&
+           !planted(ScheduleBug::kNodeForgotten);
+  }
+
   HandOn handed_on(const Stage& stage) const {
     const Segment& last =
         compiled_.schedule.segments[static_cast<std::size_t>(stage.runs.back().segment)];
@@ -312,7 +324,9 @@ class Compiler {
       stage.end = now;
       if (s.stages.size() == 1)
         break;
-      const Run send{.segment = hand_on_ + static_cast<int>(handed_on(stage)), .start = now};
+      const int what = static_cast<int>(handed_on(stage));
+      const Run send{.segment = hand_on_ + 2 * what + (leads_to_other_node(i) ? 1 : 0),
+                     .start = now};
       const Segment& segment = s.segments[static_cast<std::size_t>(send.segment)];
       for (const Instruction& in : segment.instructions)
         stage.end = std::max(stage.end, now + in.start + in.busy);
@@ -360,7 +374,7 @@ class Compiler {
   BuildOptions build_;
   Compiled compiled_;
   std::vector<Item> items_;
-  int hand_on_ = 0, parts_ = 0;
+  int hand_on_ = 0, parts_ = 0;  // hand_on_: the first of two for each of kHandsOn
 };
 
 // What a model takes at least, before anything is laid out: bytes of weights and of cache without
@@ -562,9 +576,15 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
     return fail(fmt::format("a group of {} chips: at most {} of {} can work on one token together",
                             options.group, most_group, target.id));
   }
-  if (options.group > target.node_chips && options.group % target.node_chips != 0) {
-    return fail(fmt::format("a group of {} chips is no whole number of nodes of {}", options.group,
-                            target.node_chips));
+  const auto tiles_nodes = [&](int group) {
+    return target.node_chips % group == 0 || group % target.node_chips == 0 ||
+           planted(ScheduleBug::kGroupAcrossNodes);
+  };
+  if (options.group > 0 && !tiles_nodes(options.group)) {
+    return fail(fmt::format(
+        "a group of {} chips would stand in two nodes; expected a number that divides a node of "
+        "{}, or whole nodes",
+        options.group, target.node_chips));
   }
   const Least least(shape, target, options, *weights, *cache);
   if (const auto why = least.too_much())
@@ -591,8 +611,10 @@ Result<Compiled> compile(const Shape& shape, const Target& target, const Compile
   if (options.group > 0) {
     attempt(options.group);
   } else {
-    for (int group = 1; group <= std::min({target.node_chips, kMostInNode, most_group}); ++group)
-      attempt(group);
+    for (int group = 1; group <= std::min({target.node_chips, kMostInNode, most_group}); ++group) {
+      if (tiles_nodes(group))
+        attempt(group);
+    }
     // Wider than a node only where a layer needs it.
     if (!best) {
       for (int nodes = 2; nodes * target.node_chips <= most_group; ++nodes)

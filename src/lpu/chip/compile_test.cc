@@ -85,7 +85,7 @@ TEST(Compile, TakesTheFewestChipsAndSaysWhatWouldBeFaster) {
     const CompileOptions options{.context = 1024};
     int chips = 0, shortest_group = 0;
     std::int64_t cycles = 0, shortest = 0;
-    for (int group = 1; group <= target.node_chips; ++group) {
+    for (int group = 1; group <= target.node_chips; group *= 2) {
       CompileOptions one = options;
       one.group = group;
       const auto compiled = compile(shape, target, one);
@@ -109,6 +109,28 @@ TEST(Compile, TakesTheFewestChipsAndSaysWhatWouldBeFaster) {
     faster += compiled->faster.group > 0 ? 1 : 0;
   }
   EXPECT_GT(faster, 0);
+}
+
+// Every group stands in one node, and what goes to the next one takes the time of the way there.
+TEST(Compile, PutsGroupsWithinNodesAndTimesHopsByWhereTheyLead) {
+  const Target target = example();  // nodes of 4
+  const auto compiled = compile(small(), target, {.context = 64, .chips = 8, .group = 2});
+  ASSERT_TRUE(compiled.ok()) << compiled.error().message;
+  const Schedule& s = compiled->schedule;
+  ASSERT_EQ(s.stages.size(), 4U);
+  for (std::size_t i = 0; i < s.stages.size(); ++i) {
+    const auto& last = s.stages[i].runs.back();
+    const Segment& segment = s.segments[static_cast<std::size_t>(last.segment)];
+    ASSERT_EQ(segment.kind, SegmentKind::kHandOn);
+    const Access& write = segment.instructions.front().accesses.back();
+    const std::int64_t way = write.cycle - write.period;
+    EXPECT_EQ(way, i % 2 == 0 ? target.link_latency : target.far_latency) << i;
+  }
+  const auto refused = compile(small(), target, {.context = 64, .group = 3});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message,
+            "small on example_chip: a group of 3 chips would stand in two nodes; expected a number "
+            "that divides a node of 4, or whole nodes");
 }
 
 TEST(Compile, WidensAGroupByWholeNodesWhereANodeHoldsNoLayer) {

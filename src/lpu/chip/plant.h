@@ -44,6 +44,8 @@ enum class ScheduleBug {
   kUnitOfNone,         // an instruction takes none of its vector unit
   kLinkTwice,          // a link is free from one hemisphere while the other sends
   kHalfHandedOn,       // half the lanes go to the next group
+  kGroupAcrossNodes,   // a group begins in a node that does not hold all of it
+  kNodeForgotten,      // what goes to another node takes the time within one
   kCount,
 };
 

@@ -61,7 +61,7 @@ enum class UnitKind : std::uint8_t {
   kVector,
   kSwitch,
   kLink,  // to the chip so far on in the node; from the node's size on, to other nodes
-  kNext,  // to the next group
+  kNext,  // to the next group: within the node, or to another where that stands there
 };
 inline constexpr int kUnitKinds = 6;
 std::string_view name_of(UnitKind kind);
@@ -171,6 +171,8 @@ struct Run {
   std::int64_t base[kAreas] = {};
 };
 
+// Chips are numbered through the nodes, and groups follow each other: each stands within one node,
+// or on whole ones.
 struct Stage {
   int first_chip = 0;
   std::vector<Run> runs;

@@ -77,14 +77,13 @@ class Reader {
     group(top, "gather", [&](Fields& gather) {
       target_.gather_latency = whole(gather, "latency_cycles", 100000);
     });
-    double hop_ns = 0, far_ns = 0, next_ns = 0, link_gb_per_s = 0;
+    double hop_ns = 0, far_ns = 0, link_gb_per_s = 0;
     group(top, "links", [&](Fields& links) {
       target_.node_chips = whole(links, "node_chips", 1024);
       link_gb_per_s = number(links, "gb_per_s_per_direction", {.min = 0.001, .max = 1e6});
       hop_ns = number(links, "hop_ns", kHop);
       target_.far_links = whole(links, "links_to_other_nodes", 1024);
       far_ns = number(links, "other_node_ns", kHop);
-      next_ns = number(links, "next_group_ns", kHop);
       target_.most_chips = whole(links, "most_chips", 1 << 24);
     });
     if (top.has("chip_w")) {
@@ -96,7 +95,6 @@ class Reader {
       target_.link_bytes_per_cycle = link_gb_per_s / target_.clock_ghz;
       target_.link_latency = static_cast<int>(std::ceil(hop_ns * target_.clock_ghz));
       target_.far_latency = static_cast<int>(std::ceil(far_ns * target_.clock_ghz));
-      target_.next_latency = static_cast<int>(std::ceil(next_ns * target_.clock_ghz));
       check(top);
     }
     MEDLEY_TRY_STATUS(top.finish());

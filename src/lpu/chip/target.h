@@ -64,14 +64,13 @@ struct Target {
   int matrix_latency = 0, vector_latency = 0, switch_latency = 0, gather_latency = 0;
   // Vectors that a sum, a maximum or the like across the lanes of a vector takes in cycles.
   int reduce_cycles = 0;
-  // Links: every chip of a node has one of its own to every other; one more leads to the chip of
-  // the same place in the next group.
+  // Links: every chip of a node has one of its own to every other, and some that lead to other
+  // nodes.
   int node_chips = 0;
   double link_bytes_per_cycle = 0;  // a direction
   int link_latency = 0;             // cycles, within a node
   int far_links = 0;                // of a chip, to other nodes: shared by all it sends there
   int far_latency = 0;              // cycles, from node to node
-  int next_latency = 0;             // cycles, from group to group
   int most_chips = 0;               // that can be joined
   Range chip_w{0, 0};               // while it runs; {0, 0}: unknown
   std::vector<NumberFormat> formats;

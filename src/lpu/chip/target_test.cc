@@ -74,17 +74,17 @@ TEST(Target, RefusesWhatContradictsItselfWithFileLineAndField) {
   EXPECT_EQ(error_of("cycles_per_vector: {value: 1, assumed: example}",
                      "cycles_per_vector: {value: 1, assumed: example}\n"
                      "    peak_tops: {value: 17, assumed: example}"),
-            "chip.yaml:45:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
+            "chip.yaml:44:16: formats[0].peak_tops: 2 planes of 64 x 64 at 1 GHz, 1 together and 1 "
             "cycles a vector, do 16 TOP/s, not 17");
   EXPECT_EQ(error_of("bytes: {value: 2,", "bytes: {value: 1,"),
-            "chip.yaml:46:12: formats[1].bytes: a number of fp16 has 2 bytes, not 1");
+            "chip.yaml:45:12: formats[1].bytes: a number of fp16 has 2 bytes, not 1");
   EXPECT_EQ(error_of("activation_bytes: {value: 2,", "activation_bytes: {value: 3,"),
-            "chip.yaml:48:23: formats[1].activation_bytes: no number has 3 bytes; expected 1, 2 or "
+            "chip.yaml:47:23: formats[1].activation_bytes: no number has 3 bytes; expected 1, 2 or "
             "4");
-  EXPECT_NE(error_of("chip_w: {value: 1,", "chip_w: {value: 1e300,").find("chip.yaml:38:"),
+  EXPECT_NE(error_of("chip_w: {value: 1,", "chip_w: {value: 1e300,").find("chip.yaml:37:"),
             std::string::npos);
   EXPECT_EQ(error_of("precision: fp16", "precision: fp32"),
-            "chip.yaml:45:16: formats[1].precision: format fp32 stands here twice");
+            "chip.yaml:44:16: formats[1].precision: format fp32 stands here twice");
 }
 
 TEST(Target, RefusesFiguresWithoutOriginAndKeysItDoesNotKnow) {

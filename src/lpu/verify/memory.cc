@@ -196,14 +196,8 @@ void Verifier::check_values(int chip) {
     int value, lane, lanes, instruction;
   };
   std::vector<Read> reads;
-  const int group = schedule_.group;
-  // So many nodes on, and so many places.
-  const int node = schedule_.node;
-  const auto number_of = [&](int from, int distance) {
-    return (from / node + distance / node) % (group / node) * node + (from + distance) % node;
-  };
   const auto first_row = [&](const Access& a, int sender) {
-    const int turn = a.peer == chip::kNoPeer ? 0 : number_of(sender, a.peer);
+    const int turn = a.peer == chip::kNoPeer ? 0 : peer_of(sender, a.peer);
     return a.row + turn * a.peer_rows;
   };
   const auto cell_of = [&](const Access& a, int slice, std::int64_t row) {
@@ -234,8 +228,8 @@ void Verifier::check_values(int chip) {
       if (in.op == Op::kHandOn && a.write)
         continue;  // on another group's chip
       int sender = chip;
-      for (int other = 0; a.remote && other < group; ++other) {
-        if (number_of(other, in.detail) == chip)
+      for (int other = 0; a.remote && other < schedule_.group; ++other) {
+        if (peer_of(other, in.detail) == chip)
           sender = other;
       }
       if (a.write)

@@ -37,6 +37,47 @@ bool Verifier::arrives_as_it_was(const Instruction& in) const {
   return !from.write && to.write && to.remote && place(from) == place(to);
 }
 
+// Which node each chip of a stage stands in, by its number, and which link each of its hops takes:
+// those within the node lead nowhere else.
+void Verifier::check_nodes(std::size_t stage) {
+  const std::vector<chip::Stage>& stages = schedule_.stages;
+  const int first = stages[stage].first_chip, next = stages[(stage + 1) % stages.size()].first_chip;
+  const auto other_node = [&](int a, int b) {
+    return a / target_.node_chips != b / target_.node_chips;
+  };
+  const auto check = [&](int from, int to, bool leaves_node) {
+    if (other_node(from, to) == leaves_node)
+      return true;
+    find(fmt::format("stage {}: chip {} reaches chip {} {} by a link {}", stage, from, to,
+                     leaves_node ? "of its node" : "of another node",
+                     leaves_node ? "to other nodes" : "within its own"));
+    return false;
+  };
+  // Hops to the next group, of a token and of chunks of a prompt: within the node, and out of it.
+  bool taken[2] = {};
+  for (const chip::Run& run : stages[stage].runs) {
+    for (std::size_t s = 0; s < schedule_.segments.size(); ++s) {
+      const Segment& segment = schedule_.segments[s];
+      if (static_cast<int>(s) != run.segment && segment.chunk_of != run.segment)
+        continue;
+      for (const Instruction& in : segment.instructions) {
+        if (in.op == Op::kHandOn)
+          taken[in.detail == 1] = true;
+      }
+    }
+  }
+  for (int chip = 0; chip < schedule_.group; ++chip) {
+    for (int distance = 1; distance < schedule_.group; ++distance) {
+      if (!check(first + chip, first + peer_of(chip, distance), distance >= schedule_.node))
+        return;
+    }
+    for (const bool leaves_node : {false, true}) {
+      if (taken[leaves_node] && !check(first + chip, next + chip, leaves_node))
+        return;
+    }
+  }
+}
+
 void Verifier::check_stages() {
   std::int64_t now = 0, arrival = 0;
   int next_layer = 0, next_chip = 0, next_embed = 0, next_head = 0;
@@ -149,6 +190,7 @@ void Verifier::check_stages() {
                              target_.rows_per_bank));
       }
     }
+    check_nodes(s);
     if (stage.end < busy_until)
       at_stage("is let go before it has ended");
     if (schedule_.interval_cycles < stage.end - stage.start)

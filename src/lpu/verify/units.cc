@@ -69,8 +69,10 @@ void Verifier::check_form() {
                            in.unit.index < target_.node_chips + target_.far_links) &&
                 in.unit.hemisphere < target_.hemispheres && in.unit.count == 1;
         break;
-      case UnitKind::kVector:
-      case UnitKind::kNext:  // there is one of each
+      case UnitKind::kNext:
+        sound = sound && (in.detail == 0 || in.detail == 1);
+        [[fallthrough]];
+      case UnitKind::kVector:  // there is one of each
         sound = sound && in.unit == chip::Unit{.kind = in.unit.kind};
         break;
     }
@@ -180,9 +182,10 @@ void Verifier::check_times() {
         break;
       case UnitKind::kLink:
       case UnitKind::kNext:
-        latency = in.unit.kind == UnitKind::kNext ? target_.next_latency
-                  : in.detail >= schedule_.node   ? target_.far_latency
-                                                  : target_.link_latency;
+        // Whether a hop leaves the node is checked by where the chips of each stage stand.
+        latency = in.detail >= (in.unit.kind == UnitKind::kNext ? 1 : schedule_.node)
+                      ? target_.far_latency
+                      : target_.link_latency;
         latency += link_cycles(in.accesses.front().slices * target_.lanes);
         break;
     }

@@ -54,6 +54,12 @@ class Verifier {
   // Reports the first pair of each key that overlaps.
   void check_taken(std::vector<Taken>& taken, const char* what);
   std::int64_t link_cycles(int bytes) const;
+  // The chip of a group that is so far on: so many nodes, and so many places.
+  int peer_of(int chip, int distance) const {
+    const int node = schedule_.node;
+    return (chip / node + distance / node) % (schedule_.group / node) * node +
+           (chip + distance) % node;
+  }
   const chip::NumberFormat& format_of(const Instruction& in) const;
   const Instruction& instruction(int i) const {
     return segment_->instructions[static_cast<std::size_t>(i)];
@@ -92,6 +98,7 @@ class Verifier {
 
   // stages.cc
   void check_stages();
+  void check_nodes(std::size_t stage);
   void check_kind(const chip::Run& run);
   void check_chunks();
   void check_way_of_chunks(int tokens);

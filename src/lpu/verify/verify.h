@@ -10,6 +10,8 @@
 //     before the unit can have it; no weights are replaced before they were multiplied with;
 //   - no two things share a place in SRAM, and all of it is there;
 //   - vectors follow each other on a link no faster than it carries them, and arrive no sooner;
+//   what
+//     leaves the node of a chip, by the numbers of both, takes a link that leads to other nodes;
 //   - every layer and every matrix is there: tiles cover each matrix once, a plane adds up those of
 //     one sum and nothing else, each tile multiplies its part of the one input, the parts of all
 //     chips are added, attention sweeps the whole context;

@@ -104,6 +104,19 @@ TEST(Verify, FindsWorkThatIsNotTheModels) {
       },
       "leaves something else than it takes");
   says([](chip::Schedule& s) { s.segments[1].cycles -= 1; }, "after the segment's");
+  // Groups of two on nodes of four: two stages a node, so every other hop leaves one.
+  const auto handed = [](int leaves_node) {
+    return [leaves_node](chip::Schedule& s) {
+      for (chip::Segment& segment : s.segments) {
+        for (Instruction& in : segment.instructions) {
+          if (in.op == Op::kHandOn)
+            in.detail = leaves_node;
+        }
+      }
+    };
+  };
+  says(handed(0), "reaches chip 4 of another node by a link within its own");
+  says(handed(1), "");
   // Layers 1 and 2 change places, or the last is left out.
   says(
       [](chip::Schedule& s) {
