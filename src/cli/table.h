@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/printable.h"
+
 namespace medley::cli {
 
 enum class Align { kLeft, kRight };
@@ -42,7 +44,6 @@ class Table {
 // emoji, none for combining marks. Bytes that are not UTF-8 count one each.
 std::size_t display_width(std::string_view text);
 
-// `text` without control characters, so that a name from a file cannot move a terminal's cursor.
-std::string printable(std::string_view text);
+using medley::printable;  // for what is printed beside tables
 
 }  // namespace medley::cli

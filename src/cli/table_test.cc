@@ -30,10 +30,5 @@ TEST(Table, CountsWhatATerminalShowsNotBytes) {
   EXPECT_EQ(display_width(""), 0u);
 }
 
-TEST(Table, TakesControlCharactersOutOfNames) {
-  EXPECT_EQ(printable("a\x1b[2Jb\nc"), "a [2Jb c");
-  EXPECT_EQ(printable("µ\u0085x"), "µ x");
-}
-
 }  // namespace
 }  // namespace medley::cli

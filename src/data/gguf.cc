@@ -13,6 +13,8 @@
 #include <memory>
 #include <set>
 
+#include "base/printable.h"
+
 namespace medley::data {
 namespace {
 
@@ -302,7 +304,7 @@ std::optional<std::string> Gguf::text(std::string_view key) const {
   if (found == metadata.end())
     return std::nullopt;
   const auto* value = std::get_if<std::string>(&found->second);
-  return value == nullptr ? std::nullopt : std::optional(*value);
+  return value == nullptr ? std::nullopt : std::optional(printable(*value));
 }
 
 std::optional<long long> Gguf::whole(std::string_view key) const {

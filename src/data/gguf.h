@@ -46,6 +46,7 @@ struct Gguf {
   std::uint64_t data_offset = 0;  // of the data section
   std::uint64_t file_bytes = 0;
 
+  // Printable: names go to terminals.
   std::optional<std::string> text(std::string_view key) const;
   // A whole number; of an array (one figure a layer) the largest.
   std::optional<long long> whole(std::string_view key) const;

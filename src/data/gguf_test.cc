@@ -76,6 +76,14 @@ Writer mixture() {
 }
 constexpr std::uint64_t kMixtureData = 41216;
 
+TEST(Gguf, NamesArePrintable) {
+  std::string bytes = mixture().bytes();
+  bytes.replace(bytes.find("tiny"), 4, "\x1b[2J");
+  const auto read = parse_gguf(bytes, bytes.size() + (1 << 20), "m.gguf");
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(read->text("general.name"), " [2J");
+}
+
 TEST(Gguf, ReadsFactsOfAMixture) {
   const Writer w = mixture();
   const auto gguf = parse_gguf(w.bytes(), w.bytes().size() + 32 + kMixtureData, "m.gguf");

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/nearest.h"
+#include "base/printable.h"
 #include "data/file.h"
 
 namespace medley::data {
@@ -62,11 +63,18 @@ struct Refused {
 
 // A value of the file as an error shows it: short, on one line.
 std::string shown(std::string_view text) {
-  std::string clean;
-  for (const char c : text.substr(0, kMaxShown)) {
-    clean += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+  return printable(text.substr(0, kMaxShown)) + (text.size() > kMaxShown ? "..." : "");
+}
+
+// Of names that will be printed; a file that holds one was not written by a person. Line ends and
+// tabs are none.
+bool has_control(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::uint32_t point = next_code_point(text, at);
+    if (is_control(point) && point != '\n' && point != '\t')
+      return true;
   }
-  return text.size() > kMaxShown ? clean + "..." : clean;
+  return false;
 }
 
 // Builds our own tree from yaml-cpp's events: with positions of everything, bounded, keys checked.
@@ -82,6 +90,8 @@ class Builder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     auto raw = begin(mark, Kind::kScalar);
+    if (has_control(value))
+      refuse(mark, fmt::format("'{}' holds a control character: leave it out", shown(value)));
     raw->text = value;
     raw->quoted = tag == "!";
     if (raw->quoted)

@@ -151,6 +151,12 @@ TEST(Yaml, SaysWhereTheSyntaxIsWrong) {
             "fleet.yaml:1:8: an alias cannot stand inside the value it names");
 }
 
+TEST(Yaml, RefusesControlCharactersWhereverTheyStand) {
+  for (const char* text : {R"(a: "x\e[31m")", R"("a\a": x)", R"(a: ["\x9b2J"])"})
+    EXPECT_NE(error_of(text).find("holds a control character"), std::string::npos) << text;
+  EXPECT_EQ(error_of("a: |\r\n  two\r\n  lines\r\nb: \"tab\\t\""), "");
+}
+
 TEST(Yaml, AnswersNullForAnEmptyFile) {
   EXPECT_TRUE(yaml("").is_null());
   EXPECT_TRUE(yaml("# nothing\n").is_null());
