@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/finite.h"
 #include "base/statistics.h"
 #include "cli/table.h"
 #include "data/json.h"
@@ -155,6 +156,12 @@ Status read_prompts(std::vector<Lane>& lanes, const BenchOptions& options) {
   return Done{};
 }
 
+// Of a sequence, behind its prompt.
+int most_tokens(const BenchOptions& options) {
+  const long long room = options.context - kPromptTokens;
+  return static_cast<int>(options.tokens > 0 ? std::min(room, options.tokens) : room);
+}
+
 // The median time of a token in the best of three sequences, in µs.
 Result<double> quick_look(Lane& lane, const BenchOptions& options, int tokens) {
   BenchOptions free = options;
@@ -192,10 +199,17 @@ Result<Lane> open_lane(EngineType type, const BenchOptions& options) {
                       options.model, lane.stepper->vocabulary(), kFirstToken + 1),
           {}};
     }
-    MEDLEY_TRY(const double first_us, quick_look(lane, options, 4));
+    MEDLEY_TRY(const double first_us, quick_look(lane, options, std::min(4, most_tokens(options))));
+    if (!all_finite(lane.stepper->logits())) {
+      return Error{ErrorCode::kInvalid,
+                   fmt::format("'{}': {} computes logits that are no finite numbers", options.model,
+                               lane.name),
+                   {}};
+    }
     // Flash attention depends on the length: as long as sequences will be, where that is soon done.
-    MEDLEY_TRY(const double us,
-               quick_look(lane, options, first_us < 2000 ? options.context - kPromptTokens : 24));
+    MEDLEY_TRY(const double us, quick_look(lane, options,
+                                           first_us < 2000 ? most_tokens(options)
+                                                           : std::min(24, most_tokens(options))));
     if (!best || us < best_us) {
       best = std::move(lane);
       best_us = us;
@@ -421,17 +435,13 @@ Result<Measured> measure(const BenchOptions& options) {
   // A sequence of a second at most, so that slow models are interleaved, too.
   double round_us = 0;
   for (Lane& lane : m.lanes) {
-    MEDLEY_TRY(const double us,
-               quick_look(lane, options, std::min(options.context - kPromptTokens, 24)));
-    if (round_us == 0)
-      m.probe_us = us;
-    round_us += std::max(us, options.window_us);
+    MEDLEY_TRY(const double us, quick_look(lane, options, std::min(24, most_tokens(options))));
+    // The probe is as long as the first engine's token.
+    round_us += (round_us == 0 ? 2 : 1) * std::max(us, options.window_us);
   }
-  // The probe is as long as the first engine's token.
-  round_us += std::max(m.probe_us, options.window_us);
   const int length =
       static_cast<int>(std::min(std::max(1e6 / round_us * static_cast<double>(m.lanes.size()), 8.0),
-                                static_cast<double>(options.context - kPromptTokens)));
+                                static_cast<double>(most_tokens(options))));
   const double wanted = options.tokens > 0 ? static_cast<double>(options.tokens) / length
                                            : kTargetSeconds * 1e6 / round_us / length;
   const auto rounds = static_cast<long long>(std::max(1.0, std::ceil(wanted)));
@@ -446,7 +456,7 @@ Result<Measured> measure(const BenchOptions& options) {
   const lpu::cpu::Isa isa = lpu::cpu::best_isa();
   const lpu::cpu::RegisterProbe registers;
   MEDLEY_TRY(const lpu::cpu::ReadProbe reader, lpu::cpu::ReadProbe::make(isa));
-  std::vector<double> reads;
+  std::vector<double> reads, probe_us;
   // Under SCHED_FIFO the system takes 5 % of each second from who never sleeps, 50 ms at once.
   // Between sequences we give more than that of our own accord.
   const auto rest = [&](Clock::time_point since) {
@@ -463,9 +473,13 @@ Result<Measured> measure(const BenchOptions& options) {
       MEDLEY_TRY_STATUS(lane.sequence(options, length, lane.times));
       rest(begin);
     }
+    // Tokens grow with their sequence, and a machine is faster in one minute than in another: as
+    // long as those of the same round.
+    const std::vector<double>& first = m.lanes.front().times.us;
+    probe_us.push_back(summarise({first.end() - length, first.end()}).p50);
     const Clock::time_point begin = Clock::now();
     MEDLEY_TRY_STATUS(run_on_beat(options, length, m.probe, [&]() -> Status {
-      registers.run(m.probe_us * 1e-6);
+      registers.run(probe_us.back() * 1e-6);
       return Done{};
     }));
     rest(begin);
@@ -476,6 +490,7 @@ Result<Measured> measure(const BenchOptions& options) {
   for (Lane& lane : m.lanes)
     lane.times.sort();
   m.probe.sort();
+  m.probe_us = summarise(std::move(probe_us)).p50;
   std::sort(reads.begin(), reads.end());
   m.read_gb_per_s = percentile(reads, 0.5);
   return m;
