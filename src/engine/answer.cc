@@ -21,6 +21,14 @@ std::optional<Error> refusal(const Generation& generation, long long prompt_toke
       generation.chat ? "messages" : "prompt"};
 }
 
+Error not_finite() {
+  return {
+      ErrorCode::kGarbled,
+      "the model computes logits that are no finite numbers: its weights are damaged, or too large "
+      "for 32 bits",
+      {}};
+}
+
 Answer::Answer(const Job& job, long long prompt_tokens, long long context_tokens)
     : job_(job.number),
       prompt_tokens_(prompt_tokens),

@@ -16,6 +16,9 @@ namespace medley::engine {
 std::optional<Error> refusal(const Generation& generation, long long prompt_tokens,
                              long long context_tokens, bool at_least = false);
 
+// What a model answers whose logits are infinite or no numbers. Another replica may have another.
+Error not_finite();
+
 // Of one job, token by token.
 class Answer {
  public:

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/finite.h"
 #include "engine/llama_embedded/llama_kv.h"
 #include "engine/llama_embedded/sampler.h"
 
@@ -167,6 +168,11 @@ std::optional<Error> Batcher::decode() {
 
 void Batcher::choose_next(std::size_t slot, std::vector<Happening>& happenings) {
   Running& running = *slots_[slot];
+  const float* logits = llama_get_logits_ith(&context_, running.output_row);
+  if (!all_finite({logits, static_cast<std::size_t>(llama_vocab_n_tokens(vocab_))})) {
+    happenings.push_back({running.answer.job(), not_finite()});
+    return release(slot);
+  }
   const llama_token token =
       llama_sampler_sample(running.sampler.get(), &context_, running.output_row);
   running.next = token;

@@ -187,6 +187,10 @@ std::optional<Rotation::Clock::time_point> Rotation::first_due() const {
 void Rotation::choose(std::size_t slot, std::optional<Clock::time_point> due,
                       std::vector<Happening>& happenings) {
   Stream& stream = *slots_[slot];
+  if (!machine_.finite()) {
+    happenings.push_back({stream.answer.job(), not_finite()});
+    return release(slot);
+  }
   const bool has_beat = stream.next.has_value();
   int token = 0;
   if (stream.temperature <= 0) {

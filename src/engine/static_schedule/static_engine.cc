@@ -32,7 +32,14 @@ struct Room {
   int slots = 1;
   long long context = 1;
 };
-Room room_of(const Pool& pool, const lpu::Graph& graph) {
+Result<Room> room_of(const Pool& pool, const lpu::Graph& graph) {
+  if (pool.slots && *pool.slots > kMostSlots) {
+    return Error{ErrorCode::kInvalid,
+                 fmt::format("slots: {}: static_schedule gives every slot its turn in each window; "
+                             "expected at most {}",
+                             *pool.slots, kMostSlots),
+                 "slots"};
+  }
   const int asked = pool.slots.value_or(pool.batching.max_running);
   Room room;
   room.slots = asked >= 1 && asked <= kMostSlots ? asked : kDefaultSlots;
@@ -90,7 +97,7 @@ double lower_quartile(std::vector<double> looks) {
 Result<Loaded> load(const Pool& pool) {
   MEDLEY_TRY(const lpu::ModelFile file, lpu::ModelFile::open(pool.model_path));
   MEDLEY_TRY(const lpu::Graph graph, lpu::build_graph(file));
-  const Room room = room_of(pool, graph);
+  MEDLEY_TRY(const Room room, room_of(pool, graph));
   const lpu::cpu::Isa isa = lpu::cpu::best_isa();
   MEDLEY_TRY(const lpu::Program program,
              lpu::compile_cpu(graph, {.units = std::max(1, pool.engine.threads),

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <map>
 
+#include "data/gguf.h"
 #include "engine/measure.h"
 #include "engine/testing_local.h"
 
@@ -153,6 +157,44 @@ TEST(StaticEngine, RefusesAWindowThatItsSlotsDoNotFit) {
       << measured.error().message;
 }
 
+// One weight that is no number, and one that is too large for what follows.
+TEST(StaticEngine, AModelThatComputesNoNumbersFailsWhatItIsAsked) {
+  std::string why_not;
+  const auto path = stories_model(why_not);
+  if (!path)
+    GTEST_SKIP() << why_not;
+  const auto gguf = data::read_gguf(*path);
+  ASSERT_TRUE(gguf.ok());
+  const auto tensor = std::find_if(gguf->tensors.begin(), gguf->tensors.end(),
+                                   [](const auto& of) { return of.name == "blk.0.attn_q.weight"; });
+  ASSERT_NE(tensor, gguf->tensors.end());
+  const std::string copy = data::own_temporary("damaged.gguf");
+  for (const float weight : {std::numeric_limits<float>::quiet_NaN(), 3e38F}) {
+    std::filesystem::copy_file(*path, copy, std::filesystem::copy_options::overwrite_existing);
+    {
+      std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(gguf->data_offset + tensor->offset));
+      file.write(reinterpret_cast<const char*>(&weight), sizeof weight);
+    }
+    for (const EngineType type : {EngineType::kStaticSchedule, EngineType::kLlamaEmbedded}) {
+      EngineRig rig(type, copy, 2);
+      auto engine = rig.make();
+      ASSERT_TRUE(engine.ok()) << engine.error().message;
+      TextSink sink;
+      for (const std::uint64_t id : {1, 2, 3}) {  // its place is free again
+        (*engine)->start(prompt(id, "Once upon a time", 20), sink);
+        while (sink.over_ < static_cast<int>(id))
+          ASSERT_TRUE(rig.pump());
+        ASSERT_TRUE(sink.error_) << name_of(type) << ' ' << weight << ": " << sink.text_[id];
+        EXPECT_EQ(sink.error_->code, ErrorCode::kGarbled);
+        EXPECT_NE(sink.error_->message.find("no finite numbers"), std::string::npos);
+        sink.error_.reset();
+      }
+    }
+  }
+  std::filesystem::remove(copy);
+}
+
 TEST(StaticEngine, SaysWhyItCannotStart) {
   EngineRig missing(EngineType::kStaticSchedule, "nowhere.gguf");
   EXPECT_EQ(missing.make().error().code, ErrorCode::kNotFound);
@@ -160,6 +202,10 @@ TEST(StaticEngine, SaysWhyItCannotStart) {
   const auto path = stories_model(why_not);
   if (!path)
     GTEST_SKIP() << why_not;
+  EngineRig slots(EngineType::kStaticSchedule, *path, 65);
+  EXPECT_EQ(slots.make().error().message,
+            "slots: 65: static_schedule gives every slot its turn in each window; expected at most "
+            "64");
   EngineRig many(EngineType::kStaticSchedule, *path, 1, 5);
   EXPECT_EQ(many.make().error().message, "5 threads: expected 1 to 4, for 4 KV heads are divided");
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/finite.h"
 
 namespace medley::lpu::cpu {
 namespace {
@@ -442,15 +443,25 @@ int Machine::choice() const {
   return best;
 }
 
+std::span<const float> Machine::logits_of(std::size_t unit) const {
+  const UnitProgram& program = program_.units[unit];
+  const Slot& slot = program.slots[static_cast<std::size_t>(program.logits_slot)];
+  const auto* logits = reinterpret_cast<const float*>(units_[unit]->buffers.data() + slot.offset);
+  return {logits, static_cast<std::size_t>(program.logits_end - program.logits_begin)};
+}
+
+bool Machine::finite() const {
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    if (!all_finite(logits_of(u)))
+      return false;
+  }
+  return true;
+}
+
 void Machine::copy_logits(std::span<float> out) const {
   MEDLEY_CHECK(out.size() >= static_cast<std::size_t>(program_.vocabulary));
-  for (std::size_t u = 0; u < units_.size(); ++u) {
-    const UnitProgram& program = program_.units[u];
-    const Slot& slot = program.slots[static_cast<std::size_t>(program.logits_slot)];
-    const auto* logits = reinterpret_cast<const float*>(units_[u]->buffers.data() + slot.offset);
-    std::copy(logits, logits + (program.logits_end - program.logits_begin),
-              out.data() + program.logits_begin);
-  }
+  for (std::size_t u = 0; u < units_.size(); ++u)
+    std::ranges::copy(logits_of(u), out.data() + program_.units[u].logits_begin);
 }
 
 Machine::Place Machine::place(int slot, int layer, int kv_head, int position) const {

@@ -58,6 +58,8 @@ class Machine {
 
   // After run or read with `head`: the likeliest token, the lowest of equals.
   int choice() const;
+  // Whether all logits are numbers: weights of a file may be anything.
+  bool finite() const;
   // Precondition: room for the vocabulary.
   void copy_logits(std::span<float> out) const;
 
@@ -121,6 +123,7 @@ class Machine {
   void run_unit(int unit, const Task& task, std::uint32_t met);
   void run_together(int unit, const Task& task, Moment moment);
   void work(int unit);
+  std::span<const float> logits_of(std::size_t unit) const;
   Place place(int slot, int layer, int kv_head, int position) const;
 
   // Runs as a step of kMeet.
