@@ -32,6 +32,7 @@
 #include "cli/simulate.h"
 #include "cli/table.h"
 #include "cli/trace.h"
+#include "cli/write_file.h"
 #include "data/yaml.h"
 
 namespace {
@@ -41,8 +42,8 @@ using namespace medley::cli;
 constexpr const char* kDescription =
     "One control plane for mixed AI compute: GPUs, LPUs, NPUs and rented chips behind one endpoint";
 constexpr const char* kFooter =
-    "Exit status: 0 done, 1 failed, 2 unusable command line or input, 4 not found, 6 an expected "
-    "figure was missed.\n"
+    "Exit status: 0 done, 1 failed, 2 unusable command line or input, 3 no fleet can be (plan), "
+    "4 not found, 6 an expected figure was missed.\n"
     "Data go to standard output, messages to standard error.";
 
 void add_output(CLI::App* verb, bool& json) {
@@ -74,27 +75,32 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("medley ") + MEDLEY_VERSION);
   app.get_formatter()->column_width(34);
+  // Of all verbs, files that they read and files that they replace.
+  std::vector<const CLI::Option*> read, written;
+  const auto reads = [&](CLI::Option* option) { return read.emplace_back(option), option; };
+  const auto writes = [&](CLI::Option* option) { return written.emplace_back(option), option; };
   std::function<int()> run;
 
   SimulateOptions simulate;
   CLI::App* verb = app.add_subcommand(
       "simulate", "Replay a scenario in virtual time with the scheduler that serve uses");
-  verb->add_option("SCENARIO", simulate.scenario, "Scenario file (docs/simulate.md)")
+  reads(verb->add_option("SCENARIO", simulate.scenario, "Scenario file (docs/simulate.md)"))
       ->required()
       ->type_name("");
   add_output(verb, simulate.json);
   CLI::Option* requests_csv =
-      verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request")
+      writes(verb->add_option("--requests-csv", simulate.requests_csv, "Write one row a request"))
           ->type_name("FILE");
-  verb->add_option("--report", simulate.report,
-                   "Write a page (HTML) with latencies, the fleet over time, energy and money; "
-                   "with --compare, of the policies against load")
+  writes(
+      verb->add_option("--report", simulate.report,
+                       "Write a page (HTML) with latencies, the fleet over time, energy and money; "
+                       "with --compare, of the policies against load"))
       ->type_name("FILE");
-  CLI::Option* decisions = verb->add_option("--decisions", simulate.decisions,
-                                            "Write the decision log that explain reads")
+  CLI::Option* decisions = writes(verb->add_option("--decisions", simulate.decisions,
+                                                   "Write the decision log that explain reads"))
                                ->type_name("FILE");
-  verb->add_option("--trace", simulate.trace,
-                   "Trace file in place of the scenario's, in the same format")
+  reads(verb->add_option("--trace", simulate.trace,
+                         "Trace file in place of the scenario's, in the same format"))
       ->type_name("FILE");
   CLI::Option* placement = verb->add_option("--placement", simulate.placement,
                                             "Placement policy in place of the scenario's")
@@ -132,7 +138,8 @@ int main(int argc, char** argv) {
   PlanRequirementsOptions plan;
   PlanCasesOptions plan_cases;
   verb = app.add_subcommand("plan", "Say what to buy: the cheapest fleet that carries a load");
-  CLI::Option* plan_file = verb->add_option("FILE", plan.file, "Requirements file (docs/plan.md)");
+  CLI::Option* plan_file =
+      reads(verb->add_option("FILE", plan.file, "Requirements file (docs/plan.md)"));
   plan_file->type_name("");
   CLI::Option* fleet_mixes =
       verb->add_option(
@@ -162,12 +169,12 @@ int main(int argc, char** argv) {
       ->needs(fleet_mixes)
       ->check(number_in(0.001, 86400))
       ->capture_default_str();
-  verb->add_option("--write-fleet", plan.write_fleet,
-                   "Write the fleet, for serve and simulate to read as it is")
+  writes(verb->add_option("--write-fleet", plan.write_fleet,
+                          "Write the fleet, for serve and simulate to read as it is"))
       ->type_name("FILE")
       ->needs(plan_file)
       ->excludes(usage);
-  verb->add_option("--report", plan.report, "Write a page (HTML) with pictures")
+  writes(verb->add_option("--report", plan.report, "Write a page (HTML) with pictures"))
       ->type_name("FILE")
       ->needs(plan_file)
       ->excludes(usage);
@@ -184,12 +191,15 @@ int main(int argc, char** argv) {
   PlanInitOptions plan_init;
   CLI::App* init = verb->add_subcommand(
       "init", "Ask what a requirements file needs, with a sentence on each, and write it");
-  init->add_option("OUT", plan_init.out, "File to write")->type_name("")->capture_default_str();
-  init->add_option("--answers", plan_init.answers,
-                   "Answers by question (YAML) in place of the terminal's (docs/plan.md)")
+  writes(init->add_option("OUT", plan_init.out, "File to write"))
+      ->type_name("")
+      ->capture_default_str();
+  reads(init->add_option("--answers", plan_init.answers,
+                         "Answers by question (YAML) in place of the terminal's (docs/plan.md)"))
       ->type_name("FILE");
-  init->add_option("--trace", plan_init.trace, "Take rates and lengths from this trace")
+  reads(init->add_option("--trace", plan_init.trace, "Take rates and lengths from this trace"))
       ->type_name("FILE");
+  init->add_flag("--force", plan_init.force, "Replace OUT where it is there already");
   init->add_option("--catalog", plan_init.catalog, "Folder of the catalogue")->type_name("FOLDER");
   init->callback([&] { run = [&] { return run_plan_init(plan_init, stdin, stderr); }; });
   verb->callback([&, plan_file, fleet_mixes, training, usage, init] {
@@ -212,16 +222,18 @@ int main(int argc, char** argv) {
 
   ServeOptions serve;
   verb = app.add_subcommand("serve", "Serve a fleet behind one OpenAI-compatible endpoint");
-  verb->add_option("-c,--config", serve.fleet,
-                   "Fleet file (docs/fleet.md); without one, the built-in model on this machine")
+  reads(verb->add_option(
+            "-c,--config", serve.fleet,
+            "Fleet file (docs/fleet.md); without one, the built-in model on this machine"))
       ->type_name("FLEET");
   verb->add_option("--listen", serve.listen, "Address to listen on; port 0 takes a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
-  verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads")
+  writes(
+      verb->add_option("--decisions", serve.decisions, "Write the decision log that explain reads"))
       ->type_name("FILE");
-  verb->add_option("--usage", serve.usage,
-                   "Append what came and how it was kept, for plan --from-usage")
+  writes(verb->add_option("--usage", serve.usage,
+                          "Append what came and how it was kept, for plan --from-usage"))
       ->type_name("FILE");
   verb->add_option("--seed", serve.seed, "Seed of what emulated devices draw")
       ->type_name("N")
@@ -279,7 +291,7 @@ int main(int argc, char** argv) {
   CLI::App* fit = add_action("fit", "Fit a workload to a trace and say how well it came out",
                              TraceOptions::Action::kFit);
   for (CLI::App* sub : {info, fit}) {
-    sub->add_option("TRACE", trace.file, "Trace file, gunzipped where it ends in .gz")
+    reads(sub->add_option("TRACE", trace.file, "Trace file, gunzipped where it ends in .gz"))
         ->required()
         ->type_name("");
     sub->add_option("--format", trace.format,
@@ -288,16 +300,20 @@ int main(int argc, char** argv) {
         ->type_name("FORMAT");
     add_output(sub, trace.json);
   }
-  info->add_option("--svg", trace.svg, "Write a picture")->type_name("FILE");
-  info->add_option("--report", trace.report, "Write a page (HTML) with pictures and tables")
+  writes(info->add_option("--svg", trace.svg, "Write a picture"))->type_name("FILE");
+  writes(info->add_option("--report", trace.report, "Write a page (HTML) with pictures and tables"))
       ->type_name("FILE");
-  fit->add_option("--out", trace.out, "Workload file to write")->required()->type_name("FILE");
+  writes(fit->add_option("--out", trace.out, "Workload file to write"))
+      ->required()
+      ->type_name("FILE");
   CLI::App* generate = add_action("generate", "Make a trace (CSV, format medley) from a workload",
                                   TraceOptions::Action::kGenerate);
-  generate->add_option("WORKLOAD", trace.file, "Workload file (docs/trace.md)")
+  reads(generate->add_option("WORKLOAD", trace.file, "Workload file (docs/trace.md)"))
       ->required()
       ->type_name("");
-  generate->add_option("--out", trace.out, "Trace file to write")->required()->type_name("FILE");
+  writes(generate->add_option("--out", trace.out, "Trace file to write"))
+      ->required()
+      ->type_name("FILE");
   generate
       ->add_option("--requests", trace.requests,
                    "How many at most, in place of the limits in the file")
@@ -410,10 +426,11 @@ int main(int argc, char** argv) {
 
   PerfFitOptions perf_fit;
   sub = verb->add_subcommand("fit", "Fit step constants to measured points");
-  sub->add_option("POINTS", perf_fit.points, "Points: a YAML file with validation_points")
+  reads(sub->add_option("POINTS", perf_fit.points, "Points: a YAML file with validation_points"))
       ->required()
       ->type_name("");
-  sub->add_option("--out", perf_fit.out, "Write the constants, for the folder fits/ of a catalogue")
+  writes(sub->add_option("--out", perf_fit.out,
+                         "Write the constants, for the folder fits/ of a catalogue"))
       ->type_name("FILE");
   sub->add_option("--date", perf_fit.date, "Date of the fit; without, as_of of the points")
       ->type_name("YYYY-MM-DD");
@@ -435,7 +452,7 @@ int main(int argc, char** argv) {
   sub->add_option("--devices", perf_show.devices, "Devices that share the model")
       ->type_name("N")
       ->check(CLI::Range(1, 100000));
-  sub->add_option("--svg", perf_show.svg, "Write a picture")->type_name("FILE");
+  writes(sub->add_option("--svg", perf_show.svg, "Write a picture"))->type_name("FILE");
   add_output(sub, perf_show.json);
   sub->add_option("--catalog", perf_show.catalog, "Folder of the catalogue")->type_name("FOLDER");
   sub->callback([&] { run = [&] { return run_perf_show(perf_show, stdout, stderr); }; });
@@ -492,7 +509,8 @@ int main(int argc, char** argv) {
       ->type_name("N")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  sub->add_option("--out", perf_measure.out, "Write the constants, for a pool's `measured:`")
+  writes(
+      sub->add_option("--out", perf_measure.out, "Write the constants, for a pool's `measured:`"))
       ->type_name("FILE");
   add_output(sub, perf_measure.json);
   sub->callback([&] {
@@ -506,11 +524,13 @@ int main(int argc, char** argv) {
   verb = app.add_subcommand(
       "compile",
       "Compile a model to a static schedule for chips and verify it (docs/lpu-chips.md)");
-  verb->add_option("MODEL", compile.model, "A model of the catalogue, a GGUF file or a config.json")
+  reads(verb->add_option("MODEL", compile.model,
+                         "A model of the catalogue, a GGUF file or a config.json"))
       ->required()
       ->type_name("");
-  verb->add_option("--target", compile.target,
-                   "A target of the catalogue (groqchip1, lp30, example_chip), a file, or cpu")
+  reads(
+      verb->add_option("--target", compile.target,
+                       "A target of the catalogue (groqchip1, lp30, example_chip), a file, or cpu"))
       ->required()
       ->type_name("TARGET");
   verb->add_option("--context", compile.context,
@@ -537,8 +557,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1LL, 1LL << 24));
   verb->add_flag("--measure", compile.measure,
                  "Target cpu: time each operation beside what is predicted");
-  verb->add_option("--svg", compile.svg,
-                   "Write a picture by stage, unit and cycle; of cpu by operation and time")
+  writes(verb->add_option("--svg", compile.svg,
+                          "Write a picture by stage, unit and cycle; of cpu by operation and time"))
       ->type_name("FILE");
   add_output(verb, compile.json);
   verb->add_option("--catalog", compile.catalog, "Folder of the catalogue")->type_name("FOLDER");
@@ -563,6 +583,18 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // CLI11 has codes of its own for each mistake; ours is one.
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  const auto given = [](const std::vector<const CLI::Option*>& options) {
+    std::vector<NamedFile> files;
+    for (const CLI::Option* option : options) {
+      if (option->count() > 0)
+        files.push_back({option->get_name(), option->as<std::string>()});
+    }
+    return files;
+  };
+  if (const medley::Status apart = check_apart(given(read), given(written)); !apart.ok()) {
+    std::fprintf(stderr, "medley: %s\n", printable(apart.error().message).c_str());
+    return 2;
   }
   // A full disk behind standard output is an error like any other.
   const auto incomplete = [](const char* why) {

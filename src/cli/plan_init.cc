@@ -89,6 +89,14 @@ plan::Answers ask(plan::Answers answers, const data::Catalog& catalog, std::FILE
 }  // namespace
 
 int run_plan_init(const PlanInitOptions& options, std::FILE* in, std::FILE* err) {
+  std::error_code none;
+  if (!options.force && std::filesystem::is_regular_file(options.out, none)) {
+    return complain({ErrorCode::kInvalid,
+                     fmt::format("'{}' is there already: name another file, or give --force to "
+                                 "replace it",
+                                 options.out)},
+                    err);
+  }
   const Result<data::Catalog> catalog = data::read_catalog(
       options.catalog.empty() ? data::default_catalog_folder() : options.catalog);
   if (!catalog.ok())
@@ -108,8 +116,10 @@ int run_plan_init(const PlanInitOptions& options, std::FILE* in, std::FILE* err)
     answers = ask(std::move(answers), *catalog, in, err);
   const Result<std::string> text =
       plan::requirements_text(answers, *catalog, folder.empty() ? "." : folder);
-  if (!text.ok())
-    return complain(text.error(), err);
+  if (!text.ok()) {
+    const std::string where = options.answers.empty() ? "" : options.answers + ": ";
+    return complain({text.error().code, where + text.error().message}, err);
+  }
   if (const Status written = write_file(options.out, *text); !written.ok())
     return complain(written.error(), err);
   fmt::print(err, "wrote {0}; next: medley plan {0}\n", options.out);

@@ -55,6 +55,11 @@ Result<Site> read_site(const Node& node) {
     if (tariff->is_map()) {
       Fields parts(*tariff);
       site.currency = parts.text("currency", site.currency);
+      if (!is_currency(site.currency))
+        parts.fail(parts.child("currency")
+                       ->error(fmt::format(
+                           "expected the three capitals of a currency, as EUR or USD, got '{}'",
+                           site.currency)));
       if (const auto price = parts.required("per_kwh"))
         parts.take(site.tariff_per_kwh, read_hours(*price, kEnergyPrice));
       close(fields, parts);
@@ -825,6 +830,11 @@ Result<Id> place_named(const std::vector<T>& all, std::string_view noun, const s
 }
 
 }  // namespace
+
+bool is_currency(std::string_view text) {
+  return text.size() == 3 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+}
 
 Result<Jurisdiction> read_jurisdiction(const Node& node) {
   Fields fields(node);

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "data/catalog.h"
@@ -46,6 +47,9 @@ Result<std::array<double, 24>> read_hours(const Node& node, const Bounds& bounds
 // What a place may state. A market's hour may be negative, but a scheduler that is paid for burning
 // energy would burn it.
 inline constexpr Bounds kEnergyPrice{.max = 1000}, kPue{.min = 1, .max = 10}, kCarbon{.max = 5000};
+// By its shape, three capitals (ISO 4217): a list of codes grows old, and what people write in
+// place of one is "euros" or "$".
+bool is_currency(std::string_view text);
 Result<Jurisdiction> read_jurisdiction(const Node& node);
 // The map under `metered`.
 Result<Metered> read_metered(const Node& node);

@@ -142,6 +142,10 @@ class Reader {
         MEDLEY_TRY(const std::size_t place, item.choice(kClasses));
         out_.redundant[place] = true;
       }
+      if (items.empty())
+        return classes->error(
+            "expected at least one class whose promises are kept when something is lost; for none "
+            "write redundancy: none");
     }
     return fields.finish();
   }
@@ -367,6 +371,12 @@ class Reader {
       return value ? std::optional<int>(static_cast<int>(*value)) : std::nullopt;
     };
     offer.stock = optional_int("stock", {0, 1'000'000});
+    if (offer.stock && *offer.stock > 0 && *offer.stock < offer.per_node) {
+      fields.fail(fields.child("stock")->error(fmt::format(
+          "whole nodes are bought, of {0} devices (per_node): expected at least {0}, or "
+          "0 for none",
+          offer.per_node)));
+    }
     offer.per_rack = optional_int("per_rack", {1, 1'000'000});
     if (offer.per_rack && *offer.per_rack < offer.per_node) {
       fields.fail(fields.child("per_rack")

@@ -100,6 +100,20 @@ TEST(RequirementsFile, WhatCannotBeIsNamedWithItsPlace) {
   EXPECT_NE(error(kFile, "stock: 16", "owned: 10")
                 .find("owned: 10 devices are no whole number of nodes of 8 (per_node)"),
             std::string::npos);
+  EXPECT_NE(error(kFile, "stock: 16", "stock: 7")
+                .find("devices[0].stock: whole nodes are bought, of 8 devices (per_node): expected "
+                      "at least 8, or 0 for none"),
+            std::string::npos);
+  EXPECT_EQ(error(kFile, "stock: 16", "stock: 0"), "");
+  EXPECT_NE(error(kFile, "redundancy: node", "redundancy: {lose: node, classes: []}")
+                .find("redundancy.classes: expected at least one class"),
+            std::string::npos);
+  for (const char* no_currency : {"euros", "XYZQ", "eur", "'$'", "''"}) {
+    EXPECT_NE(error(kFile, "currency: EUR", std::string("currency: ") + no_currency)
+                  .find("site.tariff.currency: expected the three capitals of a currency, as EUR"),
+              std::string::npos)
+        << no_currency;
+  }
   EXPECT_NE(error(kFile, "tpot_s: 40ms", "tpot_s: 40 tokens").find("expected a duration"),
             std::string::npos);
   EXPECT_NE(error(kFile, "device: groq_lpu_v1", "device: tpu_v6e").find("can only be rented"),

@@ -312,6 +312,12 @@ Result<LengthLaw> read_lengths(const Node& node) {
     law.sigma = fields.number("sigma", 0, {.max = 5});
   }
   law.max = fields.whole("max", law.max, {1, kMaxTokens});
+  if (law.quantiles.empty() && law.median > static_cast<double>(law.max)) {
+    if (const auto most = fields.child("max"))
+      fields.fail(most->error(fmt::format(
+          "half of all lengths are above the median of {:g}: expected a max of at least that",
+          law.median)));
+  }
   MEDLEY_TRY_STATUS(fields.finish());
   return law;
 }

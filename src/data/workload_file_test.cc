@@ -113,6 +113,11 @@ TEST(Workload, TakesAFileAndChangesIt) {
 
 TEST(Workload, SaysWhatIsWrongAndWhere) {
   const std::string plain = "rate_per_s: 2\nprompt_tokens: 5\noutput_tokens: 5\n";
+  EXPECT_NE(
+      error(std::string(kPlain).replace(std::string(kPlain).find("max: 8000"), 9, "max: 80"))
+          .find("prompt_tokens.max: half of all lengths are above the median of 500: expected "
+                "a max of at least that"),
+      std::string::npos);
   EXPECT_EQ(error(plain), "w.yaml:1:1: missing key 'requests' or 'for': how many, or for how long");
   const auto quantiles = [&](const std::string& points) {
     return error("for: 9\nrate_per_s: 2\noutput_tokens: 5\nprompt_tokens: {quantiles: " + points +

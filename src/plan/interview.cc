@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/nearest.h"
+#include "data/fleet_file.h"
 #include "data/requirements_file.h"
 #include "data/trace.h"
 #include "plan/pool_types.h"
@@ -73,6 +74,7 @@ std::vector<Question> questions(const Answers& so_far, const data::Catalog& cata
        .fallback = "site"});
   ask({.key = "currency",
        .text = "In which currency do you count? All money below is in it.",
+       .form = Form::kCurrency,
        .fallback = "EUR",
        .source = "that of the default tariff"});
   const bool euros = so("currency", "EUR") == "EUR";
@@ -260,6 +262,10 @@ std::optional<std::string> wrong_with(const Question& question, const std::strin
       }
       return expected(fmt::format("one of {}", fmt::join(question.choices, ", "))) +
              suggestion(answer, question.choices);
+    case Form::kCurrency:
+      if (data::is_currency(answer))
+        return std::nullopt;
+      return expected("the three capitals of a currency, as EUR or USD");
     case Form::kModel: {
       const auto model = catalog.model(answer);
       return model.ok() ? std::nullopt

@@ -16,7 +16,7 @@
 namespace medley::plan {
 
 struct Question {
-  enum class Form { kText, kNumber, kWhole, kPrice, kChoice, kModel, kDevices, kTrace };
+  enum class Form { kText, kNumber, kWhole, kPrice, kChoice, kModel, kDevices, kTrace, kCurrency };
   std::string key, text;
   Form form = Form::kText;
   std::string fallback = {};              // the answer where none is given

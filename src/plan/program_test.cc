@@ -186,7 +186,7 @@ redundancy: )" + lost));
     EXPECT_EQ(standing, one_zone.plan.replicas[p]) << one_zone.pools.types[p].pool.name;
   }
   // And one node is not enough for any rule.
-  const Answer none = with("node", ", stock: 4, zones: [a]");
+  const Answer none = with("node", ", stock: 8, zones: [a]");
   EXPECT_EQ(none.plan.outcome, Plan::Outcome::kInfeasible);
   EXPECT_FALSE(none.plan.within_rule);
 }
@@ -493,7 +493,7 @@ TEST(PlanProgram, LimitsThatCannotBeMetHaveNoPlan) {
   text.replace(text.find("pue: 1.3"), 8, "pue: 1.3, power_limit_kw: 0.2");
   EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
   text = kDesk;
-  text.replace(text.find("per_node: 2"), 11, "per_node: 2, stock: 1");
+  text.replace(text.find("per_node: 2"), 11, "per_node: 2, stock: 0");
   EXPECT_EQ(answer(requirements(text)).plan.outcome, Plan::Outcome::kInfeasible);
   EXPECT_EQ(answer(requirements(std::string(kDesk) + "money: {budget: 59999}\n")).plan.outcome,
             Plan::Outcome::kInfeasible);

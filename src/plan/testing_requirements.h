@@ -59,8 +59,10 @@ struct RandomRequirements {
           fmt::format("{{name: o{}, device: {}, {}: {}, per_node: {}, host_w: 100", i,
                       kinds[prng.below(kinds.size())], rented ? "rent_per_hour" : "price",
                       rented ? 0.5 + 4 * prng.uniform() : 3000 + 30000 * prng.uniform(), per_node);
-      if (prng.below(4) == 0)
-        of += fmt::format(", stock: {}", 2 + prng.below(12));
+      if (prng.below(4) == 0) {  // less than a node is none
+        const int stock = 2 + static_cast<int>(prng.below(12));
+        of += fmt::format(", stock: {}", stock < std::stoi(per_node) ? 0 : stock);
+      }
       if (two_zones)
         of += ", zones: " + among("[here]", "[there]", "[here, there]");
       if (racks)  // of one, two or four nodes, and what is too little for another
