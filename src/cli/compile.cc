@@ -17,9 +17,11 @@
 #include "data/model_facts.h"
 #include "lpu/chip/compile.h"
 #include "lpu/chip/from_graph.h"
+#include "lpu/chip/pool_schedule.h"
 #include "lpu/graph.h"
 #include "lpu/verify/verify.h"
 #include "perf/perf_model.h"
+#include "perf/scheduled.h"
 
 namespace medley::cli {
 namespace {
@@ -88,24 +90,31 @@ SramUse sram_use(const Schedule& schedule, const Target& target) {
 }
 
 // What published speeds say of the same chips, where there are any: the time of a token by them
-// alone, and the schedule's with what they show a layer takes beyond it (fleets go by that).
+// alone, and the schedule with what they show a layer takes beyond it, as fleets go by.
 struct Published {
-  std::optional<double> token_s, beyond_layer_s;
+  std::optional<double> token_s;
+  std::optional<CompiledSchedule> in_fleets;
 };
 
 Published published(const data::Catalog& catalog, const Target& target, const Model& model,
-                    const Schedule& schedule) {
+                    const Shape& shape, const Compiled& compiled) {
   if (target.accelerator.empty() || !catalog.has_accelerator(target.accelerator))
     return {};
   Pool pool;
   pool.accelerator = *catalog.accelerator(target.accelerator);
-  pool.constants = catalog.constants_for(*pool.accelerator, "", schedule.weights);
+  pool.constants = catalog.constants_for(*pool.accelerator, "", compiled.schedule.weights);
   if (pool.constants.law != StepLaw::kDataflow)
     return {};
   pool.model = model;
-  pool.precision = schedule.weights;
-  pool.chips = schedule.chips();
-  return {perf::published_token_s(pool), pool.constants.dataflow.beyond_schedule_layer_s};
+  pool.precision = compiled.schedule.weights;
+  pool.chips = compiled.schedule.chips();
+  Published result{.token_s = perf::published_token_s(pool)};
+  const DataflowConstants& constants = pool.constants.dataflow;
+  if (constants.beyond_schedule_layer_s) {
+    result.in_fleets =
+        in_fleets(compiled, target, shape, *constants.beyond_schedule_layer_s, constants.chip_w);
+  }
+  return result;
 }
 
 struct SegmentRow {
@@ -137,8 +146,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
     fmt::print(err, "medley compile: {}\n", printable(error.message));
     return error.code == ErrorCode::kNotFound ? kNotFound : kUnusable;
   };
-  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
-                                                                  : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   const auto facts = data::model_facts(options.model, *catalog, ".");
@@ -204,19 +212,25 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   const double prefill_s =
       seconds(compiled->prefill_cycles + (chunks - 1) * compiled->prefill_interval_cycles);
   const std::int64_t window = window_cycles(s, streams);
-  const long long full =
-      std::max<long long>(1, std::min<long long>(compiled->slots, compiled->most_streams));
-  const bool power_known = target->chip_w.high > 0;
-  const double watts = target->chip_w.middle() * s.chips();
-  const auto joules = [&](long long filled) {
-    return watts * seconds(window_cycles(s, filled)) / static_cast<double>(filled);
-  };
   const int unused = options.chips > 0 ? static_cast<int>(options.chips) - s.chips() : 0;
   const Compiled::Faster& faster = compiled->faster;
-  const auto [calibrated, beyond_layer] = published(*catalog, *target, facts->model, s);
+  const auto [calibrated, fleet] = published(*catalog, *target, facts->model, *shape, *compiled);
   std::optional<double> in_fleets;
-  if (beyond_layer)
-    in_fleets = seconds(s.token_cycles) + shape->layers * *beyond_layer;
+  if (fleet)
+    in_fleets = fleet->token_s + fleet->beyond_s();
+  // What a window takes with so many streams: as in fleets, where that is known.
+  const auto fleet_window_s = [&, &of = fleet](long long filled) {
+    return perf::ScheduledModel(*of, static_cast<int>(filled)).token_window().value();
+  };
+  const long long full =
+      fleet ? perf::ScheduledModel(*fleet, 0).slots()
+            : std::max(1LL, std::min<long long>(compiled->slots, compiled->most_streams));
+  const double watts = fleet ? fleet->power.value() : target->chip_w.middle() * s.chips();
+  const bool power_known = watts > 0;
+  const auto joules = [&, &of = fleet](long long filled) {
+    return watts * (of ? fleet_window_s(filled) : seconds(window_cycles(s, filled))) /
+           static_cast<double>(filled);
+  };
   const SramUse use = sram_use(s, *target);
   const std::vector<SegmentRow> rows = rows_of(s);
   std::vector<const Figure*> assumed;
@@ -267,6 +281,8 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
                                                {"chips", faster.chips},
                                                {"token_s", seconds(faster.token_cycles)}})},
             {"fleet_token_s", in_fleets ? json::value(*in_fleets) : json::value(nullptr)},
+            {"fleet_token_window_s",
+             fleet ? json::value(fleet_window_s(streams)) : json::value(nullptr)},
             {"calibrated_token_s", calibrated ? json::value(*calibrated) : json::value(nullptr)},
             {"token_window_s", seconds(window)},
             {"tokens_per_s_of_a_stream", 1 / seconds(window)},
@@ -319,7 +335,7 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   }
   fact("in fleets", in_fleets ? fmt::format("{:.1f} us", *in_fleets * 1e6) : "unknown",
        in_fleets ? fmt::format("with {:.1f} us a layer more, as published speeds show",
-                               *beyond_layer * 1e6)
+                               fleet->beyond_layer_s * 1e6)
                  : "no published speed tells what a layer takes beyond its schedule");
   fact("as calibrated", calibrated ? fmt::format("{:.1f} us", *calibrated * 1e6) : "unknown",
        calibrated ? fmt::format("by published speeds alone, {:.0f} % of it explained",
@@ -328,6 +344,10 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
   fact("token window", fmt::format("{:.1f} us", seconds(window) * 1e6),
        fmt::format("{:.0f} tokens/s a stream, {:.0f} in all", 1 / seconds(window),
                    static_cast<double>(streams) / seconds(window)));
+  if (fleet) {
+    fact("window in fleets", fmt::format("{:.1f} us", fleet_window_s(streams) * 1e6),
+         "a token of each stream and a chunk of a prompt");
+  }
   fact("slots", std::to_string(compiled->slots), "streams that do not wait for each other");
   fact("streams", std::to_string(compiled->most_streams),
        fmt::format("most that SRAM holds at {} tokens", context));
@@ -335,8 +355,9 @@ int run_compile(const CompileVerbOptions& options, std::FILE* out, std::FILE* er
        fmt::format("a prompt of {}, {} token{} at once", prompt, compiled->prefill_tokens,
                    compiled->prefill_tokens == 1 ? "" : "s"));
   fact("energy", power_known ? fmt::format("{:.3g} J", joules(streams)) : "unknown",
-       power_known ? fmt::format("a token with {} stream{}; {:.3g} J with {}", streams,
-                                 streams == 1 ? "" : "s", joules(full), full)
+       power_known ? fmt::format("a token with {} stream{}; {:.3g} J with {}; {}", streams,
+                                 streams == 1 ? "" : "s", joules(full), full,
+                                 fleet ? "in fleets" : "the schedule alone")
                    : "the power of a chip is unknown");
   fact("binds", compiled->binds, "what most of a token's cycles go to");
   fmt::print(out, "{}\n", facts_table.text());

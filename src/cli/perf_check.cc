@@ -305,8 +305,7 @@ int run_perf_check(const PerfCheckOptions& options, std::FILE* out, std::FILE* e
     fmt::print(err, "medley perf check: {}\n", printable(error.message));
     return kUnusable;
   };
-  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
-                                                                  : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   if (data::is_table(options.points)) {

@@ -165,8 +165,7 @@ int run_perf_fit(const PerfFitOptions& options, std::FILE* out, std::FILE* err) 
     fmt::print(err, "medley perf fit: {}\n", printable(message));
     return kUnusable;
   };
-  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
-                                                                  : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog);
   if (!catalog)
     return refuse(catalog.error().message);
   std::vector<GroupFit> fits;

@@ -97,12 +97,11 @@ std::vector<Row> rows_of(const data::PointsFile& points, const data::Catalog& ca
 std::optional<double> beyond_schedule_layer_s(const data::PointsFile& points,
                                               const data::Catalog& catalog,
                                               const std::string& device) {
-  for (const std::string& id : target_ids(catalog.folder())) {
-    const auto target = find_target(id, catalog);
-    if (target.ok() && target->accelerator == device)
-      return missing_per_layer(rows_of(points, catalog, *target), "");
-  }
-  return std::nullopt;
+  const auto accelerator = catalog.accelerator(device);
+  if (!accelerator)
+    return std::nullopt;
+  const auto target = target_for(*accelerator, catalog.folder());
+  return target ? missing_per_layer(rows_of(points, catalog, *target), "") : std::nullopt;
 }
 
 int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::FILE* err) {
@@ -110,8 +109,7 @@ int run_perf_schedule(const PerfScheduleOptions& options, std::FILE* out, std::F
     fmt::print(err, "medley perf schedule: {}\n", printable(error.message));
     return error.code == ErrorCode::kNotFound ? kNotFound : kUnusable;
   };
-  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
-                                                                  : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   const auto target = find_target(options.target, *catalog);

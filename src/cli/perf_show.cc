@@ -143,8 +143,7 @@ int run_perf_show(const PerfShowOptions& options, std::FILE* out, std::FILE* err
     fmt::print(err, "medley perf show: {}\n", printable(error.message));
     return error.code == ErrorCode::kNotFound ? kNotFound : kUnusable;
   };
-  const auto catalog = data::read_catalog(options.catalog.empty() ? data::default_catalog_folder()
-                                                                  : options.catalog);
+  const auto catalog = data::read_catalog(options.catalog);
   if (!catalog)
     return refuse(catalog.error());
   auto model = catalog->model(options.model);

@@ -815,7 +815,9 @@ std::vector<std::string> Catalog::sources_of(const Accelerator& accelerator,
   return keys;
 }
 
-Result<Catalog> read_catalog(const std::string& folder) { return CatalogReader().read(folder); }
+Result<Catalog> read_catalog(const std::string& folder) {
+  return CatalogReader().read(folder.empty() ? default_catalog_folder() : folder);
+}
 
 std::string default_catalog_folder() {
   if (const char* folder = std::getenv("MEDLEY_CATALOG"); folder != nullptr && *folder != '\0')

@@ -110,7 +110,7 @@ class Catalog {
   std::vector<PowerEntry> power_;
 };
 
-// Reads accelerators.yaml, models.yaml and step_constants.yaml of a folder.
+// Reads accelerators.yaml, models.yaml and step_constants.yaml of a folder; empty: the default one.
 Result<Catalog> read_catalog(const std::string& folder);
 // $MEDLEY_CATALOG, else the folder of the source tree or installation this was built for.
 std::string default_catalog_folder();

@@ -180,7 +180,9 @@ Result<Model> model_of(const json::object& root, const std::string& name) {
   const double d = model.hidden_size, layers = model.layers;
   const double heads = model.heads, kv_heads = model.kv_heads, head = model.head_size;
   const bool gpt2 = family == "gpt2" || family == "bloom";
-  const double matrices = gpt2 ? 2 : 3;  // gated or not
+  const bool gated = !gpt2 && family != "falcon" && family != "gpt_neox" && family != "opt" &&
+                     family != "phi" && family != "starcoder2";
+  const double matrices = gated ? 3 : 2;
   const bool tied_by_family = family.starts_with("gemma") || gpt2;
   const bool tied = config.flag("tie_word_embeddings", tied_by_family);
   double attention = 0;

@@ -21,7 +21,20 @@ test('a schedule adds up and is the same twice', async (t) => {
     assert.equal(s.matrix_cycles + s.link_cycles + s.vector_cycles + s.switch_cycles + s.latency_cycles, s.cycles, s.name);
   }
   assert.equal(report.segments.reduce((all, s) => all + s.cycles * s.runs, 0), report.token_cycles);
-  assert.ok(Math.abs(report.joules_per_token - (report.watts * report.token_window_s) / report.streams) < 1e-9);
+  assert.ok(Math.abs(report.joules_per_token - (report.watts * report.fleet_token_window_s) / report.streams) < 1e-9);
+  assert.ok(report.fleet_token_window_s >= report.fleet_token_s);
+});
+
+test('joules of a token are those of perf for the same schedule', async () => {
+  const { rows } = JSON.parse((await medley('perf', 'show', 'llama-3.1-8b', 'groq_lpu_v1', '--precision', 'int8', '-o', 'json')).out);
+  for (const streams of [1, 8]) {
+    const row = rows.find((row) => row.context_tokens === 4096 && row.batch === streams);
+    const line = ['compile', 'llama-3.1-8b', '--target', 'groqchip1', '--context', '4096', '--streams', `${streams}`];
+    const compiled = JSON.parse((await medley(...line, '-o', 'json')).out);
+    assert.equal(compiled.chips, row.chips);
+    assert.ok(Math.abs(compiled.joules_per_token / row.joules_per_token - 1) < 1e-9, `${compiled.joules_per_token} ${row.joules_per_token}`);
+    assert.ok(Math.abs(compiled.fleet_token_window_s / row.tpot_s - 1) < 1e-9);
+  }
 });
 
 test('a fleet that names device and model is timed by its compiled schedule', async (t) => {

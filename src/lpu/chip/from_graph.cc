@@ -144,16 +144,9 @@ ModelNumbers numbers_of(const Graph& graph) {
 }
 
 Result<Shape> shape_for(const Model& model, const std::string& gguf_path) {
-  MEDLEY_TRY(Shape shape, shape_of(model));
   if (gguf_path.empty())
-    return shape;
+    return shape_of(model);
   MEDLEY_TRY(const ModelFile file, ModelFile::open(gguf_path));
-  // There are more mixtures than build_graph knows: the sizes alone count, as the file states them.
-  if (model.is_mixture()) {
-    shape.head_norms = file.find("blk.0.attn_q_norm.weight") != nullptr;
-    shape.biases = file.find("blk.0.attn_q.bias") != nullptr;
-    return shape;
-  }
   MEDLEY_TRY(const Graph graph, build_graph(file));
   if (const Tensor* bias = unsupported_bias(graph)) {
     return Error{ErrorCode::kInvalid,

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "data/gguf.h"
 #include "data/testing_shared.h"
 #include "lpu/chip/compile.h"
 #include "lpu/reference.h"
@@ -51,6 +54,35 @@ TEST(FromGraph, ChipsTakeTheExpertsThatTheReferenceTakes) {
     expect_reference_tokens(model->graph, {.context = 32, .group = 1}, 24);
     expect_reference_tokens(model->graph, {.context = 32, .group = 2}, 24);
   }
+}
+
+// The message for a file of a mixture in which a text was replaced by another of the same length.
+std::string refused(const std::string& from, const std::string& to) {
+  std::string bytes = *synthesise({.family = "qwen3moe", .experts = 4});
+  for (std::size_t at = 0; (at = bytes.find(from, at)) != std::string::npos; at += to.size())
+    bytes.replace(at, from.size(), to);
+  const std::string path = data::own_temporary("mixture.gguf");
+  std::ofstream(path, std::ios::binary) << bytes;
+  const auto facts = data::read_gguf(path);
+  if (!facts.ok())
+    return facts.error().message;
+  const auto model = data::gguf_model(*facts, path);
+  if (!model.ok())
+    return model.error().message;
+  const auto shape = shape_for(*model, path);
+  return shape.ok() ? "" : shape.error().message;
+}
+
+TEST(FromGraph, TheTensorsOfAMixtureAreThoseOfItsArchitecture) {
+  EXPECT_EQ(refused("qwen3moe", "qwen3moe"), "");
+  EXPECT_NE(refused("qwen3moe", "jambamoe").find("architecture 'jambamoe' is not supported"),
+            std::string::npos);
+  EXPECT_NE(refused("ffn_gate_exps", "ffn_gabe_exps")
+                .find("tensor 'blk.0.ffn_gate_exps.weight' is missing"),
+            std::string::npos);
+  EXPECT_NE(refused("blk.1.attn_output", "blk.7.attn_output")
+                .find("tensor 'blk.1.attn_output.weight' is missing"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/digest.h"
-#include "lpu/chip/compile.h"
 #include "lpu/chip/from_graph.h"
 #include "lpu/verify/verify.h"
 #include "perf/dataflow.h"
@@ -17,18 +16,6 @@ namespace {
 constexpr long long kTypicalContext = perf::DataflowModel::kTypicalContext;
 
 Error invalid(std::string message) { return {ErrorCode::kInvalid, std::move(message), {}}; }
-
-Result<Target> target_of(const Pool& pool, const std::string& catalog) {
-  for (const std::string& id : target_ids(catalog)) {
-    MEDLEY_TRY(Target target, find_target(id, catalog));
-    if (target.accelerator != pool.accelerator->id)
-      continue;
-    MEDLEY_TRY_STATUS(check_accelerator(target, *pool.accelerator));
-    return target;
-  }
-  return invalid(fmt::format("no file in {}/targets describes {} to the compiler", catalog,
-                             pool.accelerator->id));
-}
 
 // The target's format for weights of 16 bits, whichever of the two it has; else the one that is
 // asked for.
@@ -49,7 +36,7 @@ Result<CompiledSchedule> compiled_for(const Pool& pool, const std::string& catal
                     "(beyond_schedule_layer_us of its step constants)",
                     pool.accelerator->id));
   }
-  MEDLEY_TRY(const Target target, target_of(pool, catalog));
+  MEDLEY_TRY(const Target target, target_for(*pool.accelerator, catalog));
   MEDLEY_TRY(const Shape shape, shape_for(pool.model, pool.model_path));
   CompileOptions options{.weights = held_as(target, pool.precision),
                          .context = pool.max_context.value_or(kTypicalContext),
@@ -63,6 +50,14 @@ Result<CompiledSchedule> compiled_for(const Pool& pool, const std::string& catal
     return invalid(
         fmt::format("the verifier found of its schedule: {}", certificate.findings.front()));
   }
+  return in_fleets(compiled, target, shape, *beyond, pool.constants.dataflow.chip_w);
+}
+
+}  // namespace
+
+CompiledSchedule in_fleets(const Compiled& compiled, const Target& target, const Shape& shape,
+                           double beyond_layer_s, double chip_w) {
+  const Schedule& s = compiled.schedule;
   const auto seconds = [&](std::int64_t cycles) {
     return target.seconds(static_cast<double>(cycles));
   };
@@ -86,12 +81,10 @@ Result<CompiledSchedule> compiled_for(const Pool& pool, const std::string& catal
   result.chunk_tokens = compiled.prefill_tokens;
   result.chunk_s = seconds(compiled.prefill_cycles);
   result.chunk_interval_s = seconds(compiled.prefill_interval_cycles);
-  result.beyond_layer_s = *beyond;
-  result.power = Watts(pool.constants.dataflow.chip_w * result.chips);
+  result.beyond_layer_s = beyond_layer_s;
+  result.power = Watts(chip_w * result.chips);
   return result;
 }
-
-}  // namespace
 
 Status schedule_pool(Pool& pool, const std::string& catalog) {
   pool.schedule.reset();

@@ -9,8 +9,14 @@
 
 #include "base/result.h"
 #include "domain/fleet.h"
+#include "lpu/chip/compile.h"
 
 namespace medley::lpu::chip {
+
+// What a compiled schedule says of a pool, in plain numbers: with what published speeds show of
+// these chips beyond it, and what they draw.
+CompiledSchedule in_fleets(const Compiled& compiled, const Target& target, const Shape& shape,
+                           double beyond_layer_s, double chip_w);
 
 // `catalog` is the folder of the catalogue. Sets pool.schedule, or says in pool.no_schedule why
 // there is none: the file asks for published speeds, or states the rate of the prompts' lane, which

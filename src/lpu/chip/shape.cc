@@ -1,12 +1,41 @@
 #include "lpu/chip/shape.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <string_view>
 #include <tuple>
 
 namespace medley::lpu::chip {
+namespace {
+
+// Architectures of a config.json, and families of the catalogue, that are laid out as Llama is:
+// three matrices a feed-forward, one after the other with attention. What some add to it (norms
+// after, soft caps, sinks) has no part in schedules.
+constexpr std::string_view kFamilies[] = {
+    "llama",  "mistral", "mixtral", "qwen2",       "qwen3", "qwen3_moe", "gemma",   "gemma2",
+    "gemma3", "phi3",    "gpt_oss", "gemma3_text", "qwen",  "phi",       "gpt-oss", "deepseek"};
+constexpr int kNamed = 11;  // of these, in messages
+
+// What norms, biases and rounded numbers of parameters make up at most.
+constexpr double kBeside = 0.03;
+
+}  // namespace
+
+double parameters_of(const Shape& shape, bool own_head) {
+  const double width = shape.width;
+  const double attention = 2 * width * shape.head_size * (shape.heads + shape.kv_heads);
+  double sum = (own_head ? 2 : 1) * width * shape.vocabulary;
+  for (const int index : shape.kind_of_layer) {
+    const bool experts = shape.kinds[static_cast<std::size_t>(index)].experts;
+    sum += attention + (experts ? width * shape.experts * (1 + 3.0 * shape.expert_inner)
+                                : 3 * width * shape.inner);
+  }
+  return sum;
+}
 
 Result<Shape> shape_of(const Model& model) {
   const auto fail = [&](const std::string& message) {
@@ -18,6 +47,11 @@ Result<Shape> shape_of(const Model& model) {
   }
   if (model.shares_kv_latent())
     return fail("attention with one latent for all heads is not supported");
+  if (!model.family.empty() &&
+      std::find(std::begin(kFamilies), std::end(kFamilies), model.family) == std::end(kFamilies)) {
+    return fail(fmt::format("architecture '{}' is not supported; supported: {}", model.family,
+                            fmt::join(kFamilies, kFamilies + kNamed, ", ")));
+  }
   Shape shape{.name = model.name.empty() ? model.id : model.name,
               .layers = model.layers,
               .width = model.hidden_size,
@@ -71,6 +105,15 @@ Result<Shape> shape_of(const Model& model) {
     if (found == shape.kinds.end())
       found = shape.kinds.insert(found, kind);
     shape.kind_of_layer.push_back(static_cast<int>(found - shape.kinds.begin()));
+  }
+  const double tied = parameters_of(shape, false), own = parameters_of(shape, true);
+  const auto beside = [&](double sum) { return std::abs(model.parameters / sum - 1); };
+  if (model.parameters > 0 && std::min(beside(tied), beside(own)) > kBeside) {
+    return fail(fmt::format(
+        "its sizes make {:.4g} billion parameters of the Llama family, or {:.4g} with a last "
+        "matrix of its own, and it has {:.4g}: what is different (matrices of a feed-forward, "
+        "shared experts) is not supported",
+        tied / 1e9, own / 1e9, model.parameters / 1e9));
   }
   return shape;
 }

@@ -33,7 +33,14 @@ struct Shape {
   int heads_per_kv_head() const { return heads / kv_heads; }
 };
 
-// Errors name the model and what of it is unknown or not supported (latent attention).
+// Weights of the shape without its norms and biases; with `own_head` the last matrix is not the
+// table of words.
+double parameters_of(const Shape& shape, bool own_head);
+
+// Of a description without tensors: the sizes are taken for those of the Llama family. Errors name
+// the model and what of it is unknown or not supported: latent attention, other architectures, and
+// sizes that do not make the parameters it is said to have (other numbers of matrices, shared
+// experts).
 Result<Shape> shape_of(const Model& model);
 
 }  // namespace medley::lpu::chip

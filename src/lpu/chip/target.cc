@@ -392,4 +392,18 @@ Result<Target> find_target(const std::string& name, const data::Catalog& catalog
   return target;
 }
 
+Result<Target> target_for(const Accelerator& accelerator, const std::string& catalog) {
+  for (const std::string& id : target_ids(catalog)) {
+    MEDLEY_TRY(Target target, find_target(id, catalog));
+    if (target.accelerator != accelerator.id)
+      continue;
+    MEDLEY_TRY_STATUS(check_accelerator(target, accelerator));
+    return target;
+  }
+  return Error{
+      ErrorCode::kInvalid,
+      fmt::format("no file in {}/targets describes {} to the compiler", catalog, accelerator.id),
+      {}};
+}
+
 }  // namespace medley::lpu::chip

@@ -99,6 +99,8 @@ Status check_accelerator(const Target& target, const data::Catalog& catalog);
 Status check_accelerator(const Target& target, const Accelerator& accelerator);
 // Of that catalogue, and checked against it.
 Result<Target> find_target(const std::string& name, const data::Catalog& catalog);
+// That of the catalogue which describes the accelerator, checked against it.
+Result<Target> target_for(const Accelerator& accelerator, const std::string& catalog);
 // Ids of the files in <catalog>/targets, sorted.
 std::vector<std::string> target_ids(const std::string& catalog);
 
