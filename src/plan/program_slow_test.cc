@@ -790,6 +790,8 @@ TEST(PlanProgram, AWidthMoreIsNeverDearer) {
         device.erase(own, device.find("]", own) + 1 - own);
       if (const std::size_t own = device.find(", owned: "); own != std::string::npos)
         device.replace(own, device.find_first_of(",}", own + 2) - own, ", owned: 6");
+      if (const std::size_t own = device.find(", stock: "); own != std::string::npos)
+        device.replace(own, device.find_first_of(",}", own + 2) - own, ", stock: 12");
       device.insert(device.size() - 1, ", widths: " + widths);
       return solve_random(of);
     };
