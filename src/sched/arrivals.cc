@@ -177,9 +177,8 @@ void Arrivals::refresh(Instant now) {
 
 Arrivals::Standing Arrivals::standing(PoolId pool, double value, const Forecast& forecast) const {
   // What is less certain than the pool's error bar says counts as nearer.
-  const double ttft_s =
-      forecast.ttft_s *
-      (1 + kDeviations * (predictor_.ttft_error(pool) - perf_.pool(pool).ttft_error));
+  const double unstated = std::max(0.0, predictor_.ttft_error(pool) - perf_.pool(pool).ttft_error);
+  const double ttft_s = forecast.ttft_s * (1 + kDeviations * unstated);
   const Limits& limits = limits_[pool.number()];
   double nearness = ttft_s / limits.ttft_s;
   for (const Limits::Tpot& tpot : limits.tpot)

@@ -6,16 +6,20 @@
 namespace medley::sched {
 namespace {
 
-// How much a new observation counts.
+// How much a new observation counts, at least.
 constexpr double kRatioWeight = 0.05, kVarianceWeight = 0.01, kSlopeWeight = 0.005;
+// What was stated counts as so many observations.
+constexpr double kStatedCounts = 10;
+constexpr double kFar = 4;  // squared, times the variance
 constexpr double kMostRatio = 4;
 constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
 constexpr double kLeastSpread = 1e-6;   // of logarithms: what never differs tells nothing
 
 }  // namespace
 
-Correction::Correction(double stated_error)
+Correction::Correction(double stated_error, double least_error)
     : stated_variance_(stated_error * stated_error),
+      least_variance_(std::min(stated_variance_, least_error * least_error)),
       variance_(stated_variance_),
       error_(stated_error) {}
 
@@ -32,12 +36,18 @@ void Correction::observe(double predicted, double observed, double known_error) 
   const double deviation =
       std::clamp(std::log(observed / corrected), -kMostDeviation, kMostDeviation);
   const double known = known_error * known_error;
-  variance_ += kVarianceWeight * (std::max(0.0, deviation * deviation - known) - variance_);
-  error_ = std::sqrt(std::max(variance_, stated_variance_));
+  ++count_;
+  const double squared = std::max(0.0, deviation * deviation - known);
+  // The first ones count more, but not to the full where they stray far: one of them tells little.
+  const double more =
+      std::max(0.0, 1 / (kStatedCounts + static_cast<double>(count_)) - kVarianceWeight);
+  variance_ += kVarianceWeight * (squared - variance_) +
+               more * (std::min(squared, kFar * variance_) - variance_);
+  error_ = std::sqrt(std::max(variance_, least_variance_));
   ratio_ += kRatioWeight *
             (std::clamp(observed / corrected * ratio_, 1 / kMostRatio, kMostRatio) - ratio_);
 
-  const double weight = std::max(kSlopeWeight, 1.0 / static_cast<double>(++count_));
+  const double weight = std::max(kSlopeWeight, 1.0 / static_cast<double>(count_));
   const double x = std::log(predicted) - centre_;
   const double off = std::log(corrected) + deviation - std::log(predicted) - off_centre_;
   centre_ += weight * x;

@@ -9,8 +9,9 @@
 //
 //   corrected = predicted · ratio · (predicted / centre)^(slope − 1)
 //
-// What is left is the error bar. Fed in the order of events; sums of doubles in that order are the
-// same on every run.
+// What is left is the error bar. It starts as stated, and falls with what is observed where the
+// model proves better than was stated for it. Fed in the order of events; sums of doubles in that
+// order are the same on every run.
 #pragma once
 
 namespace medley::sched {
@@ -18,14 +19,16 @@ namespace medley::sched {
 class Correction {
  public:
   // `stated_error`: relative standard deviation of what is observed, as the pool's model states it.
-  explicit Correction(double stated_error);
+  // `least_error`: what the bar never falls below, however well predictions do, unless less was
+  // stated.
+  Correction(double stated_error, double least_error);
 
   double ratio() const { return ratio_; }
   long long observations() const { return count_; }
   // What of the noise is taken off: a factor on a prediction that the ratio is in. Corrected
   // predictions keep their order: the factor falls more slowly than predictions rise.
   double shrinking(double predicted_with_ratio) const;
-  // Standard deviation of the logarithm about what was corrected, at least the stated one.
+  // Standard deviation of the logarithm about what was corrected.
   double error() const { return error_; }
 
   // `predicted`: by the model alone. Both in seconds; what is not positive is left out.
@@ -33,7 +36,7 @@ class Correction {
   void observe(double predicted, double observed, double known_error = 0);
 
  private:
-  const double stated_variance_;
+  const double stated_variance_, least_variance_;
   double ratio_ = 1, variance_, error_;
   // Of logarithms, running: of what the model said and of what was observed against it, the means,
   // the variances and their covariance.

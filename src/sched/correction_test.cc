@@ -16,7 +16,7 @@ double corrected(const Correction& correction, double predicted) {
 
 // Times about a second, log-normal by `spread`, predicted with a log-normal error of `noise`.
 Correction taught(double spread, double noise, int count = 4000, double slower = 1) {
-  Correction correction(0.03);
+  Correction correction(0.03, 0);
   Prng prng(7);
   for (int i = 0; i < count; ++i) {
     const double truth = std::exp(spread * prng.normal());
@@ -29,7 +29,22 @@ TEST(Correction, LeavesPredictionsAloneThatAreRight) {
   const Correction correction = taught(0.5, 0);
   for (const double predicted : {0.1, 1.0, 10.0})
     EXPECT_NEAR(corrected(correction, predicted), predicted, 1e-9 * predicted);
-  EXPECT_EQ(correction.error(), 0.03);
+}
+
+TEST(Correction, ABarFallsWithWhatIsObservedButNotBelowTheLeast) {
+  const auto after = [](int count, double least) {
+    Correction correction(0.4, least);
+    Prng prng(7);
+    for (int i = 0; i < count; ++i)
+      correction.observe(1, std::exp(0.1 * prng.normal()));
+    return correction.error();
+  };
+  EXPECT_EQ(after(0, 0.2), 0.4);
+  // What was stated counts as ten observations of it.
+  EXPECT_NEAR(after(10, 0.2), std::sqrt((0.4 * 0.4 + 0.1 * 0.1) / 2), 0.02);
+  EXPECT_EQ(after(2000, 0.2), 0.2);
+  EXPECT_NEAR(after(2000, 0), 0.1, 0.02);
+  EXPECT_NEAR(after(2000, 0.9), 0.4, 1e-12);  // less was stated
 }
 
 TEST(Correction, LearnsWhatPredictionsAreOffByOnTheWhole) {
@@ -60,7 +75,7 @@ TEST(Correction, KeepsTheOrderOfPredictions) {
 }
 
 TEST(Correction, TrustsPredictionsWithinTheErrorThatIsStated) {
-  Correction sure(0.01), unsure(0.2);
+  Correction sure(0.01, 0.01), unsure(0.2, 0.2);
   Prng prng(7);
   for (int i = 0; i < 4000; ++i) {
     const double predicted = std::exp(0.02 * prng.normal());

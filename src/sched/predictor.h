@@ -68,7 +68,7 @@ class Predictor {
   double probability(Instant now, const Request& request, PoolId pool,
                      const Forecast& forecast) const;
   // Standard deviations of the logarithms of what is observed from what was predicted: the pool's
-  // error bars, or what was learned where that is more.
+  // error bars, then what was learned.
   double ttft_error(PoolId pool) const { return observed_[pool.number()].ttft.error(); }
   double tpot_error(PoolId pool) const { return observed_[pool.number()].tpot.error(); }
   // What was learned of a pool's two signals.

@@ -164,6 +164,18 @@ double toll(const View& view, const Request& request, PoolId pool, const Tolls& 
   return scarcity(view, request, pool, forecast) * tolls.full + tolls.power;
 }
 
+// Where an owned pool is idle and has answered fewer than these, what it is likely to keep is worth
+// as much as if it were sure, one request at a time: else a pool with a wide error bar never
+// answers beside a rented service that is surer, and its bar stays as wide for ever. Guaranteed
+// work is not for trying.
+constexpr long long kTrials = 40;
+
+bool is_tried(const View& view, const Request& request, PoolId pool) {
+  return view.predictor.tpot_correction(pool).observations() < kTrials &&
+         !view.fleet.pool(pool).metered && request.service_class != ServiceClass::kGuaranteed &&
+         is_idle(view, pool);
+}
+
 // Without probabilities all is either sure or lost: `sharp`.
 double tpot_probability(const View& view, PoolId pool, double tpot_s, Duration target,
                         double load_error, bool sharp) {
@@ -234,8 +246,10 @@ Weighed weigh(const View& view, const Request& request, PoolId pool, const Repli
   Weighed seen;
   seen.probability = probability_of(view, request, pool, forecast, sharp);
   seen.late = lateness(request, since_arrival, forecast);
-  seen.worth = value * ageing(request, since_arrival) *
-               (seen.probability + kLateShare * (1 - seen.probability) * seen.late);
+  const double counts =
+      is_tried(view, request, pool) && seen.probability >= kLeastProbability ? 1 : seen.probability;
+  seen.worth =
+      value * ageing(request, since_arrival) * (counts + kLateShare * (1 - counts) * seen.late);
   if (policy.has(ScorePart::kResidents))
     seen.residents = residents_harm(view, pool, account, forecast, value, sharp);
   // An idle replica keeps nothing free for more of the same class.
@@ -532,7 +546,8 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       const bool kept = probability >= kLeastProbability;
       if (!kept && !takes_late)
         continue;
-      const double worth = grown * (probability + kLateShare * (1 - probability) * late);
+      const double counts = kept && is_tried(view, request, pool) ? 1 : probability;
+      const double worth = grown * (counts + kLateShare * (1 - counts) * late);
       // What others lose by it: residents, and later work that is dearer. An idle replica keeps
       // nothing free for more of the same class.
       const double later =

@@ -449,6 +449,42 @@ TestFleet quick_or_cheap() {
                                        {.name = "own", .step_s = 0.02}}));
 }
 
+// Where requests go that come one after the other: "cloud", a rented service, or "own", a replica
+// that costs less and is unsure to keep its time per token, which it is seen to do in `tpot`.
+std::vector<std::string> places(int requests, ServiceClass service_class, Duration tpot) {
+  TestFleet made = with_targets(make_test_fleet({{.name = "cloud",
+                                                  .kind = perf::ServingKind::kMetered,
+                                                  .metered = {.per_million_prompt = 1,
+                                                              .per_million_output = 1,
+                                                              .ttft_median_s = 0.05,
+                                                              .ttft_sigma = 0.1,
+                                                              .tpot_s = 0.005}},
+                                                 {.name = "own", .step_s = 0.03}}));
+  made.perf.pools[1].tpot_error = 0.5;
+  TestCore core(std::move(made), {});
+  std::vector<std::string> places;
+  for (int i = 1; i <= requests; ++i) {
+    const Duration at = seconds(60) * i;
+    const bool own = core.arrive(at, test_request(static_cast<std::uint64_t>(i), service_class,
+                                                  100)) == std::vector{std::to_string(i) + " to 1"};
+    places.push_back(own ? "own" : "cloud");
+    core.tell(at + milliseconds(60), FirstTokenEmitted{RequestId(i)});
+    core.tell(at + milliseconds(60) + 199 * (own ? tpot : Duration(milliseconds(5))),
+              RequestFinished{RequestId(i), Tokens(200)});
+  }
+  return places;
+}
+
+TEST(MedleyPlacement, AnIdlePoolOfOnesOwnIsTriedUntilItIsKnown) {
+  using testing::Each;
+  EXPECT_THAT(places(60, ServiceClass::kStandard, milliseconds(30)), Each("own"));
+  const std::vector<std::string> slow = places(60, ServiceClass::kStandard, milliseconds(48));
+  EXPECT_EQ(slow.front(), "own");
+  EXPECT_EQ(slow.back(), "cloud");
+  // With what must be kept nothing is tried.
+  EXPECT_THAT(places(60, ServiceClass::kGuaranteed, milliseconds(6)), Each("cloud"));
+}
+
 TEST(MedleyPlacement, SaysWhatItsScoresAreMadeOf) {
   Sink sink;
   TestCore core(quick_or_cheap(), {});
