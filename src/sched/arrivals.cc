@@ -49,6 +49,7 @@ void Arrivals::arrived(Instant now, const Request& request) {
   kind.count = decayed(kind.count, gone) + 1;
   kind.prompt = decayed(kind.prompt, gone) + prompt;
   kind.prompt_squared = decayed(kind.prompt_squared, gone) + prompt * prompt;
+  kind.output = decayed(kind.output, gone) + static_cast<double>(predictor_.output_tokens(request));
   kind.last = now;
   kind.sample = request;
   refresh(now);
@@ -70,6 +71,7 @@ std::vector<Arrivals::Group> Arrivals::groups(Instant now) const {
     group.typical = kind.sample;
     group.typical.arrived_at = now;
     group.typical.prompt_tokens = Tokens(std::max(1LL, std::llround(mean)));
+    group.typical.output_known = Tokens(std::max(1LL, std::llround(kind.output / kind.count)));
     group.typical.targets = fleet_.policy(kind.sample.service_class).targets;
     total += group.rate;
     all.push_back(group);

@@ -71,7 +71,7 @@ class Arrivals {
   static constexpr double kNoLimit = std::numeric_limits<double>::infinity();
   struct Kind {
     // Sums over arrivals, each weighed by its age.
-    double count = 0, prompt = 0, prompt_squared = 0;
+    double count = 0, prompt = 0, prompt_squared = 0, output = 0;
     Instant last;
     Request sample;  // the last one
   };

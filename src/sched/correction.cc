@@ -23,8 +23,8 @@ Correction::Correction(double stated_error, double least_error)
       variance_(stated_variance_),
       error_(stated_error) {}
 
-double Correction::shrinking(double predicted_with_ratio) const {
-  if (slope_ == 1 || !(predicted_with_ratio > 0))
+double Correction::shrunk(double predicted_with_ratio) const {
+  if (!(predicted_with_ratio > 0))
     return 1;
   return std::exp((slope_ - 1) * (std::log(predicted_with_ratio / ratio_) - centre_));
 }

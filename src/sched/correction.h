@@ -27,7 +27,9 @@ class Correction {
   long long observations() const { return count_; }
   // What of the noise is taken off: a factor on a prediction that the ratio is in. Corrected
   // predictions keep their order: the factor falls more slowly than predictions rise.
-  double shrinking(double predicted_with_ratio) const;
+  double shrinking(double predicted_with_ratio) const {
+    return slope_ == 1 ? 1 : shrunk(predicted_with_ratio);
+  }
   // Standard deviation of the logarithm about what was corrected.
   double error() const { return error_; }
 
@@ -36,6 +38,8 @@ class Correction {
   void observe(double predicted, double observed, double known_error = 0);
 
  private:
+  double shrunk(double predicted_with_ratio) const;
+
   const double stated_variance_, least_variance_;
   double ratio_ = 1, variance_, error_;
   // Of logarithms, running: of what the model said and of what was observed against it, the means,

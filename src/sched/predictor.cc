@@ -19,6 +19,10 @@ constexpr double kRateWindowS =
 // (docs/decisions/0107-an-idle-pool-is-tried.md).
 constexpr double kLeastTtftError = 0.2, kLeastTpotError = 0.16;
 
+// A replica is filled until its steps take this share of what a time per token may be: what others'
+// prompts add to some of them needs the rest.
+constexpr double kUsedOfTpot = 0.8;
+
 constexpr int kCertain = 6;  // standard deviations; the rest is 1e-9
 
 // Asked for many times a decision: between the points of a table, to 2e-6.
@@ -60,7 +64,7 @@ double within(double predicted, double error, double limit) {
 
 // Both are relative and apart from one another.
 double with_load(double error, double load_error) {
-  return load_error > 0 ? std::hypot(error, load_error) : error;
+  return load_error > 0 ? std::sqrt(error * error + load_error * load_error) : error;
 }
 
 double error_factor(const ForecastError& error, RequestId request, ReplicaId replica,
@@ -131,6 +135,7 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
                          Correction(model.tpot_error, kLeastTpotError),
                          {}});
     double tokens_per_s = 0, watts = 0;
+    std::vector<DecodeRate>& rates = decode_rates_.emplace_back();
     if (model.kind == perf::ServingKind::kMetered) {
       const Metered& metered = fleet.pools[i].metered.value();
       tokens_per_s = metered.tokens_per_minute
@@ -147,6 +152,12 @@ Predictor::Predictor(const Fleet& fleet, const perf::PerfModel& perf, const Ledg
       const perf::StepCost step = model.steps->step(decode_shape(batch, batch * kOperatingContext));
       tokens_per_s = batch / step.time.value();
       watts = slotted ? 0 : step.energy.value() / step.time.value();
+      for (int of = 1; of < batch; of += 1 + of / 4) {
+        const perf::StepShape shape = decode_shape(of, of * kOperatingContext);
+        const double step_s = model.steps->step_time(shape).value();
+        rates.push_back({step_s, of / step_s});
+      }
+      rates.push_back({step.time.value(), tokens_per_s});
     }
     operating_watts_.push_back(watts);
     capability_.push_back(tokens_per_s);
@@ -176,7 +187,18 @@ double Predictor::usage_s(PoolId pool, const Request& request) const {
   const double prefill = prompt / prefill_tokens_per_s(pool);
   if (perf_.pool(pool).kind == perf::ServingKind::kSlotted)
     return prefill;
-  return prefill + static_cast<double>(output_tokens(request)) / capability(pool);
+  return prefill + static_cast<double>(output_tokens(request)) / decode_rate(pool, request);
+}
+
+double Predictor::decode_rate(PoolId pool, const Request& request) const {
+  if (!request.targets.tpot)
+    return capability(pool);
+  const std::vector<DecodeRate>& rates = decode_rates_[pool.number()];
+  const double longest = kUsedOfTpot * to_seconds(*request.targets.tpot).value();
+  const auto above =
+      std::partition_point(rates.begin(), rates.end(),
+                           [longest](const DecodeRate& rate) { return rate.step_s <= longest; });
+  return above == rates.begin() ? above->tokens_per_s : std::prev(above)->tokens_per_s;
 }
 
 Predictor::Prefill Predictor::prefill(const perf::PoolModel& model, long long prompt_tokens,
@@ -431,11 +453,6 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
     probability *= end_probability(request, pool, forecast, left);
   }
   return probability;
-}
-
-std::optional<double> Predictor::stay_s(PoolId pool) const {
-  const Observed& observed = observed_[pool.number()];
-  return observed.stays > 0 ? std::optional(observed.stay_s) : std::nullopt;
 }
 
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {

@@ -95,10 +95,14 @@ class Predictor {
 
   // How long a request stays on a replica of the pool, from its dispatch to its end: a mean of
   // those that ended lately. Empty: none has yet.
-  std::optional<double> stay_s(PoolId pool) const;
+  std::optional<double> stay_s(PoolId pool) const {
+    const Observed& observed = observed_[pool.number()];
+    return observed.stays > 0 ? std::optional(observed.stay_s) : std::nullopt;
+  }
 
-  // Seconds of a replica at its operating point that the request takes: of the prefill lane where
-  // that is what runs out (slotted), of the whole elsewhere.
+  // Seconds of a replica that the request takes: of the prefill lane where that is what runs out
+  // (slotted), of the whole elsewhere, at its operating point or in the smaller batch that the
+  // request's time per token leaves (docs/decisions/0108-a-tight-target-takes-more.md).
   double usage_s(PoolId pool, const Request& request) const;
 
   // Observations.
@@ -156,6 +160,13 @@ class Predictor {
   const double heard_every_s_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
+  // Tokens per second of a replica by how long its steps are, longer ones last; up to the operating
+  // point.
+  struct DecodeRate {
+    double step_s, tokens_per_s;
+  };
+  double decode_rate(PoolId pool, const Request& request) const;
+  std::vector<std::vector<DecodeRate>> decode_rates_;  // by pool; none of rented services
   struct DecodeStep {
     long long decodes = 0, context = 0;
     perf::StepCost cost;

@@ -45,6 +45,27 @@ TEST(Predictor, NoAnswerIsTakenToBeLongerThanItsCap) {
             0.97);
 }
 
+TEST(Predictor, AShortTimePerTokenTakesMoreOfAReplica) {
+  // A step takes 10 ms and a tenth of one more by sequence.
+  const TestFleet made = make_test_fleet({{.name = "a", .max_running = 64, .step_s = 0.01}});
+  Ledger ledger(made.fleet);
+  Predictor predictor(made.fleet, made.perf, ledger);
+  const auto decode_s = [&](std::optional<Duration> tpot) {
+    Request request = test_request(1, ServiceClass::kStandard, 1);
+    request.output_known = Tokens(1000);
+    request.targets.tpot = tpot;
+    const double all = predictor.usage_s(PoolId(0), request);
+    return all - 1 / predictor.prefill_tokens_per_s(PoolId(0));
+  };
+  EXPECT_NEAR(decode_s({}), 1000 * 0.0164 / 64, 1e-9);
+  EXPECT_EQ(decode_s(milliseconds(100)), decode_s({}));
+  // In .8 of 15 ms some twenty sequences find room: of the batches tried, the one below that.
+  EXPECT_LT(decode_s(milliseconds(15)), 1000 * 0.012 / 15);
+  EXPECT_GE(decode_s(milliseconds(15)), 1000 * 0.012 / 20);
+  // What not even one alone keeps takes a whole replica.
+  EXPECT_NEAR(decode_s(milliseconds(5)), 1000 * 0.0101, 1e-9);
+}
+
 // The ratio of observed to predicted after a hundred first tokens, each predicted for 60 ms after
 // its dispatch and heard of after `heard`.
 double ratio_learned(Duration heard, Duration heard_every) {
