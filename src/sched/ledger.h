@@ -127,6 +127,11 @@ class Ledger {
   long long cached_tokens(const Request& request, ReplicaId replica) const {
     return prefixes_.cached_tokens(request, replica);
   }
+  // Of the pool's replicas, the one that has the most of the prompt cached; empty where none has
+  // any.
+  std::optional<ReplicaId> warmest(const Request& request, PoolId pool, int replicas) const {
+    return prefixes_.warmest(request, first_replica(pool), static_cast<std::uint64_t>(replicas));
+  }
 
   // Replicas of a pool that are not lost.
   int live(PoolId pool) const { return live_.at(pool.number()); }

@@ -26,6 +26,20 @@ long long PrefixIndex::matched_tokens(const Request& request, const Replica& rep
   return std::min(blocks * request.prefix->block_tokens, request.prompt_tokens.count() - 1);
 }
 
+std::optional<ReplicaId> PrefixIndex::warmest(const Request& request, ReplicaId first,
+                                              std::uint64_t count) const {
+  std::optional<ReplicaId> warmest;
+  long long most = 0;
+  for (std::uint64_t i = 0; request.prefix && i < count; ++i) {
+    const ReplicaId replica(first.number() + i);
+    if (const long long cached = cached_tokens(request, replica); cached > most) {
+      most = cached;
+      warmest = replica;
+    }
+  }
+  return warmest;
+}
+
 void PrefixIndex::dispatched(const Request& request, ReplicaId replica, long long reserved_tokens) {
   if (replica.number() >= replicas_.size() || replicas_[replica.number()].capacity == 0)
     return;

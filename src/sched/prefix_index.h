@@ -31,6 +31,11 @@ class PrefixIndex {
     return matched_tokens(request, replicas_[replica.number()]);
   }
 
+  // Of `count` replicas from `first` on, the one that need compute the least of the prompt; the
+  // first of equals. Empty: all of it everywhere.
+  std::optional<ReplicaId> warmest(const Request& request, ReplicaId first,
+                                   std::uint64_t count) const;
+
   void dispatched(const Request& request, ReplicaId replica, long long reserved_tokens);
   // It ended, failed or was cancelled. Requests from before the replica was lost are ignored.
   void left(RequestId request, ReplicaId replica);

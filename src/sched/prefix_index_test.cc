@@ -35,6 +35,43 @@ TEST(PrefixIndex, KnowsWhatWasSentToAReplica) {
   EXPECT_EQ(index.cached_tokens(test_request(3, ServiceClass::kBatch, 500), ReplicaId(0)), 0);
 }
 
+TEST(PrefixIndex, KnowsWhichReplicaHasTheMostOfAPrompt) {
+  const TestFleet made = caching_fleet(20);
+  PrefixIndex index(made.fleet, made.perf);
+  index.dispatched(with_prefix(1, 150, {1}), ReplicaId(3), 200);
+  index.dispatched(with_prefix(2, 350, {1, 2, 3}), ReplicaId(17), 400);
+  const auto warmest = [&](std::vector<std::uint64_t> blocks) {
+    return index.warmest(with_prefix(9, 500, std::move(blocks)), ReplicaId(0), 20);
+  };
+  EXPECT_EQ(warmest({1, 2, 3, 4}), ReplicaId(17));
+  EXPECT_EQ(warmest({1, 7}), ReplicaId(3)) << "the first of equals";
+  EXPECT_EQ(warmest({7}), std::nullopt);
+  EXPECT_EQ(index.warmest(with_prefix(9, 500, {1, 2}), ReplicaId(0), 10), ReplicaId(3));
+}
+
+TEST(PrefixIndex, DrawsAmongManyReplicas) {
+  // Of 100 few are looked at for a request; the one that knows its prompt always is.
+  TestCore core(caching_fleet(100), {});
+  const std::vector<std::uint64_t> blocks(50, 7);
+  for (std::uint64_t id = 1; id <= 50; ++id) {
+    const Duration at = seconds(static_cast<long long>(id));
+    EXPECT_EQ(core.arrive(at, with_prefix(id, 5100, blocks)).size(), 1u);
+    core.finish(at + milliseconds(900), id);
+  }
+  int at_the_last_ones = 0;
+  std::string last;
+  for (std::uint64_t id = 51; id <= 60; ++id) {
+    const Duration at = seconds(static_cast<long long>(id));
+    const std::vector<std::string> words = core.arrive(at, with_prefix(id, 5100, blocks));
+    ASSERT_EQ(words.size(), 1u);
+    const std::string place = words[0].substr(words[0].find(" to "));
+    at_the_last_ones += place == last ? 1 : 0;
+    last = place;
+    core.finish(at + milliseconds(900), id);
+  }
+  EXPECT_EQ(at_the_last_ones, 9);
+}
+
 TEST(PrefixIndex, RemembersNoMoreThanTheReplicaCanHold) {
   const TestFleet made = caching_fleet(1, 1008);
   PrefixIndex index(made.fleet, made.perf);

@@ -67,6 +67,17 @@ class TestCore {
     }
     return {};
   }
+  // Rings the alarms that are due before then; what is decided.
+  std::vector<std::string> ring_until(Duration until) {
+    std::vector<std::string> words;
+    while (alarm_ && *alarm_ < until) {
+      const Duration at = *alarm_;
+      alarm_.reset();
+      for (std::string& word : tell(at, AlarmRang{}))
+        words.push_back(std::move(word));
+    }
+    return words;
+  }
   Scheduler& scheduler() { return scheduler_; }
 
  private:

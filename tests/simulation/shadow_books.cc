@@ -555,7 +555,19 @@ void ShadowBooks::on_preempt(Instant now, const Preempt& preempt) {
 bool ShadowBooks::idle_for(Instant now, const Entry& entry, ReplicaId id) {
   const Replica& replica = replicas_[id.number()];
   return replica.live && replica.outstanding() == 0 && may_have(entry, id) &&
-         quota_surely_free(now, entry, replica.pool);
+         quota_surely_free(now, entry, replica.pool) && !may_bill_too_much(entry, replica.pool);
+}
+
+// medley's flex and batch work may stay away from a rented service for what it bills
+// (docs/decisions/0109-what-waits-bids-late.md).
+bool ShadowBooks::may_bill_too_much(const Entry& entry, PoolId pool) const {
+  const Pool& facts = fleet_.pool(pool);
+  if (!plain_medley_ || !facts.metered || is_interactive(entry.request.service_class))
+    return false;
+  constexpr double kMostRent = 0.8;  // of its value
+  const Tokens longest = entry.request.output_cap.value_or(Tokens(perf_.pool(pool).max_context));
+  return facts.metered->price(entry.request.prompt_tokens, longest) >
+         kMostRent * fleet_.policy(entry.request.service_class).value.value();
 }
 
 void ShadowBooks::on_reject(Instant now, const Reject& reject) {

@@ -96,6 +96,7 @@ class ShadowBooks {
   // Live, lawful, not one that failed it, and empty; a metered one with room in its quota whatever
   // the length of the answers.
   bool idle_for(Instant now, const Entry& entry, ReplicaId id);
+  bool may_bill_too_much(const Entry& entry, PoolId pool) const;
   // Lawful, its context is enough, and it did not fail the request: whatever else it holds.
   bool may_have(const Entry& entry, ReplicaId replica) const;
   bool context_holds(const Request& request, PoolId pool) const;

@@ -31,15 +31,22 @@ constexpr double kLeastLateness = 0.1;
 // (scenarios/mixed_fleet.yaml, seeds 8 and 9).
 constexpr std::array<double, kServiceClassCount> kAgeing = {0, 0, 0.7, 5};
 constexpr double kPatienceS = 60;
+// Of a deadline, when work must begin: the rest is for the answer.
+constexpr double kBeginsBy = 0.82;
 // And it offers little at first for what others want and for what is rented, so as to wait for
 // better: of its value a twentieth, and this times the share of its patience that is over. 3 leaves
 // batch with what nobody else wants: .25 points more, and 78 % of it kept at load 2.
 constexpr double kOffer = 5, kFirstOffer = 0.05;
+// A rented service's bill is money spent, whatever else waits: work that may wait pays it up to
+// this share of its value, and as much as its value more as its patience goes. Without, .2 points
+// of the bound less at load 1 (docs/decisions/0109-what-waits-bids-late.md).
+constexpr double kMostRent = 0.8;
 
-// So many replicas of a pool are looked at for a request at a time, others at each look. 64 keep as
-// much: 97.8 and 94.0 % of the bound at loads 1 and 2 with ten times the mixed fleet, where the
-// largest pool has 60.
-constexpr std::uint64_t kMostOfAPool = 16;
+// So many replicas of a pool are looked at for a request at a time, others at each look, and the
+// one that has most of its prompt cached. All of them keep no more: on ten times the mixed fleet,
+// whose largest pool has 60, and on ten times Mooncake's
+// (docs/decisions/0110-eight-replicas-of-a-pool-are-looked-at.md).
+constexpr std::uint64_t kMostOfAPool = 8;
 
 // Share of a replica's sequences that a class leaves free for dearer ones.
 constexpr std::array<double, kServiceClassCount> kHeadroom = {0, 0, 0.1, 0.2};
@@ -81,14 +88,18 @@ bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& 
 
 bool is_patient(ServiceClass service_class) { return kAgeing[index_of(service_class)] > 0; }
 
-// Which share of its patience is over: 1 when its first token is due, or where there is a deadline
-// only, its end.
+// How much of its patience is gone: 1 when its first token is due. Where there is a deadline only,
+// when it must begin to end in time, and little until then: cheaper room may come first, and does
+// by night (docs/decisions/0109-what-waits-bids-late.md).
 double impatience(const Request& request, double since_arrival_s) {
-  const double patience_s = request.targets.ttft ? to_seconds(*request.targets.ttft).value()
-                            : request.targets.deadline
-                                ? to_seconds(*request.targets.deadline).value()
-                                : kPatienceS;
-  return since_arrival_s / std::max(1e-3, patience_s);
+  constexpr double kLeast = 1e-3;
+  if (request.targets.ttft)
+    return since_arrival_s / std::max(kLeast, to_seconds(*request.targets.ttft).value());
+  if (!request.targets.deadline)
+    return since_arrival_s / kPatienceS;
+  const double deadline_s = to_seconds(*request.targets.deadline).value();
+  const double over = since_arrival_s / std::max(kLeast, kBeginsBy * deadline_s);
+  return over * over * over * over;
 }
 
 double ageing(const Request& request, double since_arrival_s) {
@@ -429,9 +440,15 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
   const bool patient = is_patient(request.service_class);
   const double grown = value * ageing(request, since_arrival);
 
-  const double offer =
-      patient ? value * (kFirstOffer + kOffer * impatience(request, since_arrival)) : 0;
-  std::optional<bool> may_come_free;  // hardware that is busy now; looked up where it matters
+  const double gone = patient ? impatience(request, since_arrival) : 0;  // of its patience
+  const double offer = patient ? value * (kFirstOffer + kOffer * gone) : 0;
+  const double most_rent = value * (kMostRent + std::min(gone, 1.0));  // of patient work
+  std::optional<bool> may_come_free;                                   // looked up where it matters
+  const auto hardware_may_come_free = [&] {
+    if (!may_come_free)
+      may_come_free = any_owned_is_busy(view, filtered);
+    return *may_come_free;
+  };
   const bool sharp = !policy_.has(ScorePart::kProbability);
   const bool refuses = policy_.has(ScorePart::kRefusal) || !last_chance;
 
@@ -465,8 +482,12 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         view.only          ? view.only->number() - first
         : replicas > looks ? request.id.number() + static_cast<std::uint64_t>(since_arrival * 1e3)
                            : 0;
-    for (std::uint64_t look = 0; look < looks; ++look) {
-      const ReplicaId id(first + (start + look) % replicas);
+    // Where most are not looked at, the one that has the most of the prompt is, before the others.
+    const std::optional<ReplicaId> warmest =
+        !view.only && replicas > looks ? view.ledger.warmest(request, pool, facts.replicas)
+                                       : std::nullopt;
+    for (std::uint64_t look = warmest ? 0 : 1; look <= looks; ++look) {
+      const ReplicaId id = look == 0 ? *warmest : ReplicaId(first + (start + look - 1) % replicas);
       const ReplicaAccount& account = view.ledger.replica(id);
       if (!account.live || std::find(avoid.begin(), avoid.end(), id) != avoid.end())
         continue;
@@ -509,16 +530,19 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         const bool costly = patient && worth <= harm + cost;
         const bool better_may_come = patient && !last_chance && (facts.metered || !empty) &&
                                      offer < harm + (facts.metered ? cost : 0);
-        if (!costly && !better_may_come)
-          return false;
-        if (!may_come_free)
-          may_come_free = any_owned_is_busy(view, filtered);
-        return *may_come_free;
+        return (costly || better_may_come) && hardware_may_come_free();
       };
       Forecast forecast = view.predictor.forecast(view.now, request, pool, account);
       forecast.wait_s += left_free_s;
       forecast.ttft_s += left_free_s;
       const double money = (planted(Bug::kPriceSign) ? -1 : 1) * forecast.money;
+      if (!nearest)
+        nearest = id;
+      if (patient && refuses && facts.metered && forecast.money > most_rent &&
+          hardware_may_come_free()) {
+        margin = std::max(margin.value_or(-1e9), (most_rent - forecast.money) / grown);
+        continue;
+      }
       const double here = toll(view, request, pool, tolls, forecast);
       // Whether it is neither better than what was found nor nearer to being taken, even if no more
       // than `worth` were gained and as little as `harm` lost: then the rest need not be known.
@@ -531,8 +555,6 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
         return worth <= harm ? last_chance || !nearer
                              : !nearer && costs_too_much(worth, harm, forecast.money);
       };
-      if (!nearest)
-        nearest = id;
       const double late = lateness(request, since_arrival, forecast);
       // A forecast that is late has less than even odds.
       const double most = late < 1 ? kLeastProbability : 1;

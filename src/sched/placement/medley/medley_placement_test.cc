@@ -360,6 +360,26 @@ TEST(MedleyPlacement, WorkThatMayWaitTakesWhatComesFreeMeanwhile) {
   EXPECT_THAT(core.finish(seconds(1) + milliseconds(200), 1), ElementsAre("2 to 0"));
 }
 
+TEST(MedleyPlacement, WorkWithADeadlineBidsLate) {
+  const auto where_it_went = [](Duration until) {
+    TestCore core = busy_beside_rented(0.0005);  // batch is worth .0008
+    EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kBatch, 1000)), IsEmpty());
+    return core.ring_until(until);
+  };
+  EXPECT_THAT(where_it_went(seconds(120)), IsEmpty());
+  EXPECT_THAT(where_it_went(seconds(200)), ElementsAre("2 to 1"));  // of 300
+}
+
+TEST(MedleyPlacement, WorkThatMayWaitNeverPaysTwiceItsValueInRent) {
+  const auto fate = [](double rented_per_prompt) {
+    TestCore core = busy_beside_rented(rented_per_prompt);
+    core.arrive(seconds(1), test_request(2, ServiceClass::kBatch, 1000));
+    return core.ring_until_decided();
+  };
+  EXPECT_THAT(fate(0.0012), ElementsAre("2 to 1"));
+  EXPECT_THAT(fate(0.0016), ElementsAre("no 2"));  // it would age to six times its value
+}
+
 TEST(MedleyPlacement, WhoWaitsForAnAnswerIsNotKeptWaitingForWhatItCosts) {
   TestCore core = busy_beside_rented(0.009);  // standard is worth .005
   EXPECT_THAT(core.arrive(seconds(1), test_request(2, ServiceClass::kStandard, 1000)),
