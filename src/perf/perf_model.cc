@@ -57,7 +57,8 @@ PoolModel metered_model(const Pool& pool) {
   result.max_running = pool.slots.value_or(kMeteredRunning);
   result.max_context = pool.model.max_context.value_or(kUnknownContext);
   result.kv_tokens = result.max_context * result.max_running;
-  result.ttft_error = result.tpot_error = kMeteredError;
+  result.ttft_error = pool.metered->ttft_sigma;
+  result.tpot_error = kMeteredError;
   return result;
 }
 

@@ -270,7 +270,7 @@ TEST(PerfModel, KnowsOfARentedServiceOnlyItsErrorBar) {
   ASSERT_TRUE(model.ok());
   EXPECT_EQ(model->kind, ServingKind::kMetered);
   EXPECT_EQ(model->steps, nullptr);
-  EXPECT_EQ(model->ttft_error, 0.4);
+  EXPECT_EQ(model->ttft_error, 0.5);
 }
 
 TEST(PerfModel, BuildsEveryPoolOfAFleetOrNamesTheOneThatFails) {

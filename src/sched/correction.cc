@@ -10,8 +10,9 @@ namespace {
 constexpr double kRatioWeight = 0.05, kVarianceWeight = 0.01, kSlopeWeight = 0.005;
 // What was stated counts as so many observations.
 constexpr double kStatedCounts = 10;
-constexpr double kFar = 4;  // squared, times the variance
-constexpr double kMostRatio = 4;
+constexpr double kFar = 4;              // squared, times the variance
+constexpr double kMostStep = 4;         // of the ratio, by which one observation may be off
+constexpr double kMostRatio = 16;       // of a pool that is something else than was stated
 constexpr double kMostDeviation = 1.5;  // of a logarithm: one stall must not make all uncertain
 constexpr double kLeastSpread = 1e-6;   // of logarithms: what never differs tells nothing
 
@@ -37,6 +38,7 @@ void Correction::observe(double predicted, double observed, double known_error) 
       std::clamp(std::log(observed / corrected), -kMostDeviation, kMostDeviation);
   const double known = known_error * known_error;
   ++count_;
+  ++since_doubt_;
   const double squared = std::max(0.0, deviation * deviation - known);
   // The first ones count more, but not to the full where they stray far: one of them tells little.
   const double more =
@@ -44,8 +46,9 @@ void Correction::observe(double predicted, double observed, double known_error) 
   variance_ += kVarianceWeight * (squared - variance_) +
                more * (std::min(squared, kFar * variance_) - variance_);
   error_ = std::sqrt(std::max(variance_, least_variance_));
-  ratio_ += kRatioWeight *
-            (std::clamp(observed / corrected * ratio_, 1 / kMostRatio, kMostRatio) - ratio_);
+  const double off_by = std::clamp(observed / corrected, 1 / kMostStep, kMostStep);
+  const double ratio_weight = std::max(kRatioWeight, 1 / (1 + static_cast<double>(since_doubt_)));
+  ratio_ += ratio_weight * (std::clamp(off_by * ratio_, 1 / kMostRatio, kMostRatio) - ratio_);
 
   const double weight = std::max(kSlopeWeight, 1.0 / static_cast<double>(count_));
   const double x = std::log(predicted) - centre_;
@@ -63,6 +66,13 @@ void Correction::observe(double predicted, double observed, double known_error) 
     slope_ += std::min(1.0, beyond / stated_variance_) *
               std::clamp(shared_ / std::max(spread_, kLeastSpread), -1.0, 0.0);
   }
+}
+
+void Correction::doubt() {
+  ratio_ = std::sqrt(ratio_);
+  variance_ = std::max(variance_, stated_variance_);
+  error_ = std::sqrt(variance_);
+  since_doubt_ = 0;
 }
 
 }  // namespace medley::sched

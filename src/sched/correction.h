@@ -10,7 +10,8 @@
 //   corrected = predicted · ratio · (predicted / centre)^(slope − 1)
 //
 // What is left is the error bar. It starts as stated, and falls with what is observed where the
-// model proves better than was stated for it. Fed in the order of events; sums of doubles in that
+// model proves better than was stated for it. What was learned long ago is doubted: a device that
+// was slow may have been mended. Fed in the order of events; sums of doubles in that
 // order are the same on every run.
 #pragma once
 
@@ -36,6 +37,9 @@ class Correction {
   // `predicted`: by the model alone. Both in seconds; what is not positive is left out.
   // `known_error`: relative deviation that was known beforehand, and is not the model's.
   void observe(double predicted, double observed, double known_error = 0);
+  // Half of the ratio is forgotten (of its logarithm), the bar is as wide as stated again, and the
+  // next observations count for more.
+  void doubt();
 
  private:
   double shrunk(double predicted_with_ratio) const;
@@ -45,6 +49,7 @@ class Correction {
   // Of logarithms, running: of what the model said and of what was observed against it, the means,
   // the variances and their covariance.
   long long count_ = 0;
+  long long since_doubt_ = 1'000'000;  // observations; at first nothing is in doubt
   double centre_ = 0, off_centre_ = 0, spread_ = 0, off_spread_ = 0, shared_ = 0;
   double slope_ = 1;
 };

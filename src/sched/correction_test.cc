@@ -102,5 +102,25 @@ TEST(Correction, LeavesOutWhatIsNoTime) {
   EXPECT_EQ(corrected(correction, 2), before);
 }
 
+TEST(Correction, FollowsWhatIsFarFromWhatWasStated) {
+  Correction correction(0.2, 0.2);
+  for (int i = 0; i < 200; ++i)
+    correction.observe(1, 8);
+  EXPECT_NEAR(correction.ratio(), 8, 0.4);
+}
+
+TEST(Correction, WhatIsDoubtedIsHalfForgottenAndSoonLearnedAnew) {
+  Correction correction(0.2, 0.2);
+  for (int i = 0; i < 200; ++i)
+    correction.observe(1, 4);
+  ASSERT_NEAR(correction.ratio(), 4, 0.2);
+  correction.doubt();
+  EXPECT_NEAR(correction.ratio(), 2, 0.1);
+  EXPECT_GE(correction.error(), 0.2);
+  for (int i = 0; i < 3; ++i)
+    correction.observe(1, 1);
+  EXPECT_LT(correction.ratio(), 1.4);
+}
+
 }  // namespace
 }  // namespace medley::sched

@@ -72,6 +72,7 @@ struct ReplicaAccount {
   std::vector<OwnTpot> own_tpots;
   double dispatched_at_sum_s = 0;    // over medley's own, of their dispatches' instants
   Instant prefill_free_at;           // when the prompts dispatched so far are expected to be done
+  Instant first_token_due;           // when the next first token is expected at the latest, if any
   std::optional<LoadSignal> signal;  // the last report
   int dispatched_since_signal = 0, left_since_signal = 0;
   OutsideLoad outside;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "base/digest.h"
@@ -248,8 +249,15 @@ perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long c
   return kept.cost;
 }
 
+double Predictor::lane_s(Instant now, const ReplicaAccount& account) const {
+  double lane_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  if (account.prefilling > 0 && now > account.first_token_due)
+    lane_s += std::max(0.0, to_seconds(now - account.first_token_due).value() - heard_every_s_);
+  return lane_s;
+}
+
 double Predictor::prompts_ahead_s(Instant now, const ReplicaAccount& account) const {
-  double ahead_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+  double ahead_s = lane_s(now, account);
   if (account.outside.pending_prompt_tokens > 0) {
     ahead_s += static_cast<double>(account.outside.pending_prompt_tokens) /
                prefill_tokens_per_s(account.pool) * observed_[account.pool.number()].ttft.ratio();
@@ -394,10 +402,6 @@ double Predictor::ttft_probability(Instant now, const Request& request, PoolId p
   if (!request.targets.ttft)
     return 1;
   const double left = to_seconds(request.arrived_at + *request.targets.ttft - now).value();
-  if (perf_.pool(pool).kind == perf::ServingKind::kMetered) {
-    const double sigma = std::max(fleet_.pool(pool).metered->ttft_sigma, 1e-3);
-    return within(forecast.ttft_s, sigma, left);
-  }
   return within(forecast.ttft_s, with_load(ttft_error(pool), forecast.load_error), left);
 }
 
@@ -455,7 +459,28 @@ double Predictor::probability(Instant now, const Request& request, PoolId pool,
   return probability;
 }
 
+void Predictor::refresh(Instant now) {
+  constexpr Duration kEvery = std::chrono::seconds(1);
+  if (refreshed_ && now - *refreshed_ < kEvery)
+    return;
+  const bool is_first = !std::exchange(refreshed_, now);
+  for (Observed& observed : observed_) {
+    if (is_first)
+      observed.used = now;
+    if (to_seconds(now - observed.used).value() < observed.unused_s)
+      continue;
+    observed.used = now;
+    observed.unused_s = std::min(2 * observed.unused_s, kMostUnusedS);
+    observed.trials = std::max(observed.trials, kTrialsInDoubt);
+    observed.ttft.doubt();
+    observed.tpot.doubt();
+  }
+}
+
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
+  Observed& observed = observed_[pool.number()];
+  observed.trials = std::max(0, observed.trials - 1);
+  observed.used = now;
   observed_[pool.number()].prompts.add(now, resident);
   sent_[resident.replica.number()].add(now, resident);
 }
@@ -484,6 +509,19 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   observed.stays = std::min(observed.stays + 1, kMostStays);
   observed.stay_s +=
       (to_seconds(at - resident.dispatched_at).value() - observed.stay_s) / observed.stays;
+  observe_tpot(resident, pool, at, generated);
+}
+
+void Predictor::broken_off(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
+  if (resident.first_token_at)
+    return observe_tpot(resident, pool, at, generated);
+  // It would have taken longer still.
+  const double waited_s = to_seconds(at - resident.dispatched_at).value();
+  if (resident.ttft_from_dispatch_s && waited_s > *resident.ttft_from_dispatch_s + heard_every_s_)
+    observed_[pool.number()].ttft.observe(resident.model_ttft_s, waited_s, resident.load_error);
+}
+
+void Predictor::observe_tpot(const Resident& resident, PoolId pool, Instant at, Tokens generated) {
   if (!resident.first_token_at || generated.count() < 2)
     return;
   const auto tokens = static_cast<double>(generated.count() - 1);
@@ -491,7 +529,8 @@ void Predictor::finished(const Resident& resident, PoolId pool, Instant at, Toke
   const double took_s =
       std::clamp(resident.tpot_s.value_or(heard_s / tokens) * tokens,
                  std::max(0.0, heard_s - heard_every_s_), heard_s + heard_every_s_);
-  observed.tpot.observe(resident.model_tpot_s, took_s / tokens, resident.load_error);
+  observed_[pool.number()].tpot.observe(resident.model_tpot_s, took_s / tokens,
+                                        resident.load_error);
 }
 
 }  // namespace medley::sched

@@ -61,6 +61,10 @@ class Predictor {
   Forecast forecast_alone(Instant now, const Request& request, PoolId pool) const;
   // From now to the start of its prefill there: the least that forecast() would say.
   double wait_s(Instant now, const Request& request, const ReplicaAccount& account) const;
+  // Seconds until the prompts that medley sent to a replica are expected to be done. One whose
+  // first token is overdue is taken to need as long again as it is overdue by: a replica that says
+  // nothing is not idle.
+  double lane_s(Instant now, const ReplicaAccount& account) const;
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
   // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the
@@ -105,14 +109,27 @@ class Predictor {
   // request's time per token leaves (docs/decisions/0108-a-tight-target-takes-more.md).
   double usage_s(PoolId pool, const Request& request) const;
 
+  // Doubts what was learned of pools that nothing was sent to for long. Call it now and then.
+  void refresh(Instant now);
+  // How many requests are still worth sending to the pool to learn what it does.
+  int trials(PoolId pool) const { return observed_[pool.number()].trials; }
+
   // Observations.
   void dispatched(Instant now, PoolId pool, const Resident& resident);
   // It was taken off the pool, to start over: a prompt that was not processed was none.
   void preempted(const Resident& resident, PoolId pool);
   void first_token(const Resident& resident, PoolId pool, Instant at);
   void finished(const Resident& resident, PoolId pool, Instant at, Tokens generated);
+  // It ended before its answer did, after so many tokens: its client left, or the replica gave up.
+  void broken_off(const Resident& resident, PoolId pool, Instant at, Tokens generated);
 
  private:
+  // A pool is known once so many requests were sent there.
+  static constexpr int kTrials = 40;
+  // What was learned of one is doubted after so long without a request, then after twice as long,
+  // and every kMostUnusedS in the end; each time a few may find out what it does now.
+  static constexpr double kUnusedS = 300, kMostUnusedS = 3600;
+  static constexpr int kTrialsInDoubt = 3;
   // Prompt tokens to compute that were dispatched, a second, running.
   struct PromptRate {
     double all = 0, interactive = 0;  // as of `last`
@@ -124,6 +141,9 @@ class Predictor {
   struct Observed {
     Correction ttft, tpot;
     PromptRate prompts;
+    int trials = kTrials;
+    Instant used;                // when a request was last sent there, or what was learned doubted
+    double unused_s = kUnusedS;  // after which that is doubted
     double stay_s = 0;
     int stays = 0;  // no more than counts
   };
@@ -142,6 +162,7 @@ class Predictor {
                   double PromptRate::*part) const;
   // Seconds until the prompts there, others' too, are done.
   double prompts_ahead_s(Instant now, const ReplicaAccount& account) const;
+  void observe_tpot(const Resident& resident, PoolId pool, Instant at, Tokens generated);
   // A step of what decodes there; kept for as long as that does not change.
   perf::StepCost decode_step(const ReplicaAccount& account, long long context) const;
   struct Prefill {
@@ -158,6 +179,7 @@ class Predictor {
   Lengths lengths_;
   const ForecastError error_;
   const double heard_every_s_;
+  std::optional<Instant> refreshed_;
   std::vector<Observed> observed_;                                           // by pool
   std::vector<double> operating_watts_, capability_, prefill_tokens_per_s_;  // by pool
   // Tokens per second of a replica by how long its steps are, longer ones last; up to the operating

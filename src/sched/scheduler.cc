@@ -77,6 +77,7 @@ class Scheduler::Impl {
     if (!rang && !std::holds_alternative<PricesSolved>(event))
       eventful_at_ = now;
     arrivals_.refresh(now);
+    predictor_.refresh(now);
     if (uses_signals_)
       outside_.refresh(now);
     std::visit([this](const auto& e) { on(e); }, event);
@@ -165,6 +166,7 @@ class Scheduler::Impl {
     ledger_.first_token(event.request, now_);
     promises_.first_token(now_, *resident);
     rebuild_prefill_lane(replica);
+    ledger_.replica(replica).first_token_due = ledger_.replica(replica).prefill_free_at;
     // On a batch it is taken up once it ends: nothing is gained by a look at its first token.
     const bool frees_lane = perf_.pool(pool_of(replica)).kind == perf::ServingKind::kSlotted;
     if (frees_lane && placement_->groups_looked_at() > 0)
@@ -187,6 +189,7 @@ class Scheduler::Impl {
       outside_.finished(resident, now_, event.generated);
       ++(planted(Bug::kWrongClassCounted) ? counts_[0] : count(resident.request)).finished;
     } else {
+      predictor_.broken_off(resident, pool, now_, event.generated);
       ++count(resident.request).broken;
     }
     if (!resident.first_token_at)
@@ -205,6 +208,7 @@ class Scheduler::Impl {
       return;
     const Resident resident = remove(event.request);
     correct(resident, event.generated);
+    predictor_.broken_off(resident, pool_of(resident.replica), now_, event.generated);
     ++count(resident.request).cancelled;
     decide(Cancel{event.request, resident.replica});
     if (planted(Bug::kSequenceLeak))
@@ -534,6 +538,8 @@ class Scheduler::Impl {
       resident.model_tpot_s = choice.forecast->model_tpot_s;
       resident.load_error = choice.forecast->load_error;
       ReplicaAccount& account = ledger_.replica(replica);
+      if (account.prefilling == 0)
+        account.first_token_due = now_ + round_to_duration(Seconds(choice.forecast->ttft_s));
       const double own_s = choice.forecast->ttft_s - choice.forecast->wait_s;
       account.prefill_free_at =
           std::max(now_, account.prefill_free_at) + round_to_duration(Seconds(own_s));
@@ -852,7 +858,7 @@ class Scheduler::Impl {
       if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
         continue;
       tokens_per_s += predictor_.prefill_tokens_per_s(account.pool);
-      const Duration lane = std::max(Duration(0), account.prefill_free_at - now_);
+      const Duration lane = round_to_duration(Seconds(predictor_.lane_s(now_, account)));
       if (!shortest || lane < *shortest)
         shortest = lane;
       const perf::PoolModel& model = perf_.pool(account.pool);

@@ -80,10 +80,11 @@ bool leaves_headroom(const View& view, const Request& request, PoolId pool,
 
 // No prompt waits there and less than half of its sequences are taken: a late answer costs others
 // little.
-bool has_slack(Instant now, const perf::PoolModel& model, const ReplicaAccount& account) {
+bool has_slack(const View& view, PoolId pool, const ReplicaAccount& account) {
   if (account.outstanding() == 0)
     return true;
-  return account.prefill_free_at <= now && account.sequences() * 2 < model.max_running;
+  return view.predictor.lane_s(view.now, account) == 0 &&
+         account.sequences() * 2 < view.perf.pool(pool).max_running;
 }
 
 bool is_patient(ServiceClass service_class) { return kAgeing[index_of(service_class)] > 0; }
@@ -175,16 +176,13 @@ double toll(const View& view, const Request& request, PoolId pool, const Tolls& 
   return scarcity(view, request, pool, forecast) * tolls.full + tolls.power;
 }
 
-// Where an owned pool is idle and has answered fewer than these, what it is likely to keep is worth
-// as much as if it were sure, one request at a time: else a pool with a wide error bar never
-// answers beside a rented service that is surer, and its bar stays as wide for ever. Guaranteed
-// work is not for trying.
-constexpr long long kTrials = 40;
-
+// Where an owned pool is idle and not known yet, what it is likely to keep is worth as much as if
+// it were sure, one request at a time: else a pool with a wide error bar never answers beside a
+// rented service that is surer, and its bar stays as wide for ever. Guaranteed work is not for
+// trying.
 bool is_tried(const View& view, const Request& request, PoolId pool) {
-  return view.predictor.tpot_correction(pool).observations() < kTrials &&
-         !view.fleet.pool(pool).metered && request.service_class != ServiceClass::kGuaranteed &&
-         is_idle(view, pool);
+  return view.predictor.trials(pool) > 0 && !view.fleet.pool(pool).metered &&
+         request.service_class != ServiceClass::kGuaranteed && is_idle(view, pool);
 }
 
 // Without probabilities all is either sure or lost: `sharp`.
@@ -560,8 +558,7 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
       const double most = late < 1 ? kLeastProbability : 1;
       if (changes_nothing(grown * (most + kLateShare * (1 - most) * late), here))
         continue;
-      const bool takes_late =
-          !last_chance || !refuses || has_slack(view.now, view.perf.pool(pool), account);
+      const bool takes_late = !last_chance || !refuses || has_slack(view, pool, account);
       if (late < 1 && !takes_late)
         continue;
       const double probability = probability_of(view, request, pool, forecast, sharp);

@@ -160,7 +160,7 @@ int queued_at_once(bool dearer_comes, Forbidden* why = nullptr) {
   for (int i = 0; i < 100 && dearer_comes; ++i) {
     const Duration at = seconds(1) + i * milliseconds(100);
     core.arrive(at, test_request(++id, ServiceClass::kStandard, 10));
-    core.finish(at + milliseconds(50), id, 2);
+    core.finish(at + milliseconds(2), id, 2);
   }
   core.scheduler().explain_to(&sink);
   int taken = 0;
@@ -448,6 +448,8 @@ TEST(MedleyPlacement, AFloodLeavesRoomForOthersOnALane) {
       for (const std::string& word :
            core.arrive(seconds(i == 0 ? 1 : 2) + i * milliseconds(2), request))
         taken += word.starts_with(std::to_string(id) + " to ") ? 1 : 0;
+      if (i == 0)
+        core.tell(seconds(1) + milliseconds(60), FirstTokenEmitted{RequestId(id)});
     }
     return taken;
   };
@@ -503,6 +505,81 @@ TEST(MedleyPlacement, AnIdlePoolOfOnesOwnIsTriedUntilItIsKnown) {
   EXPECT_EQ(slow.back(), "cloud");
   // With what must be kept nothing is tried.
   EXPECT_THAT(places(60, ServiceClass::kGuaranteed, milliseconds(6)), Each("cloud"));
+}
+
+// A rented service that is dear, and two sequences' worth of hardware that is quick by its model.
+TestFleet dear_or_own() {
+  return with_targets(make_test_fleet({{.name = "cloud",
+                                        .kind = perf::ServingKind::kMetered,
+                                        .metered = {.per_million_prompt = 1,
+                                                    .per_million_output = 1,
+                                                    .ttft_median_s = 0.05,
+                                                    .ttft_sigma = 0.1,
+                                                    .tpot_s = 0.005}},
+                                       {.name = "own", .step_s = 0.005}}));
+}
+
+TEST(MedleyPlacement, AReplicaThatOwesAFirstTokenIsNotIdle) {
+  TestCore core(dear_or_own(), {});
+  EXPECT_THAT(core.arrive(seconds(1), test_request(1, ServiceClass::kStandard, 100)),
+              ElementsAre("1 to 1"));
+  EXPECT_THAT(core.arrive(seconds(9), test_request(2, ServiceClass::kGuaranteed, 100)),
+              ElementsAre("2 to 0"));
+  // Whoever can wait that long may, and makes it look no better.
+  core.arrive(seconds(10), test_request(3, ServiceClass::kBatch, 100));
+  EXPECT_THAT(core.arrive(seconds(11), test_request(4, ServiceClass::kGuaranteed, 100)),
+              ElementsAre("4 to 0"));
+  // Its first token is a sign of life.
+  core.finish(seconds(12), 1);
+  core.finish(seconds(12), 3);
+  EXPECT_THAT(core.arrive(seconds(13), test_request(5, ServiceClass::kGuaranteed, 100)),
+              ElementsAre("5 to 1"));
+}
+
+TEST(MedleyPlacement, WhoLeavesTellsHowSlowItWas) {
+  // With a first token and ten more in two seconds, or with none.
+  for (const bool has_first_token : {true, false}) {
+    TestCore core(dear_or_own(), {});
+    std::vector<std::string> went;
+    for (std::uint64_t id = 1; id <= 60; ++id) {
+      const Duration at = seconds(10) * static_cast<int>(id);
+      Request request = test_request(id, ServiceClass::kStandard, 100);
+      request.targets.ttft = milliseconds(120);
+      for (std::string& word : core.arrive(at, request))
+        went.push_back(std::move(word));
+      ASSERT_EQ(went.size(), id);
+      if (went.back().ends_with(" to 0")) {
+        core.finish(at + milliseconds(50), id, 2);
+        continue;
+      }
+      if (has_first_token)
+        core.tell(at + milliseconds(20), FirstTokenEmitted{RequestId(id)});
+      core.tell(at + seconds(2), RequestCancelled{RequestId(id), Tokens(has_first_token ? 11 : 0)});
+    }
+    EXPECT_EQ(went.front(), "1 to 1");
+    EXPECT_EQ(went.back(), "60 to 0");
+  }
+}
+
+TEST(MedleyPlacement, APoolThatWasSlowIsTriedAgainAfterAWhile) {
+  TestCore core(dear_or_own(), {});
+  std::uint64_t id = 0;
+  const auto goes_to_own = [&](Duration at, Duration tpot) {
+    ++id;
+    const bool own = core.arrive(at, test_request(id, ServiceClass::kStandard, 100)) ==
+                     std::vector{std::to_string(id) + " to 1"};
+    core.tell(at + milliseconds(20), FirstTokenEmitted{RequestId(id)});
+    core.tell(at + milliseconds(20) + 199 * (own ? tpot : Duration(milliseconds(5))),
+              RequestFinished{RequestId(id), Tokens(200)});
+    return own;
+  };
+  int while_slow = 0, afterwards = 0;
+  for (int i = 1; i <= 60; ++i)
+    while_slow += goes_to_own(seconds(30) * i, milliseconds(75)) ? 1 : 0;
+  EXPECT_LT(while_slow, 45);
+  for (int i = 61; i <= 600; ++i)
+    afterwards += goes_to_own(seconds(30) * i, milliseconds(5)) ? 1 : 0;
+  EXPECT_GT(afterwards, 400);
 }
 
 TEST(MedleyPlacement, SaysWhatItsScoresAreMadeOf) {
