@@ -158,6 +158,8 @@ def summary_of(studies):
         for load in dict.fromkeys(s['load'] for s in found['standings']):
             here = [s for s in found['standings'] if s['load'] == load]
             medley, others = here[0], here[1:]
+            if not others:
+                continue
             best = max(others, key=lambda s: s['share_of_bound'] or 0)
             rows.append([one['name'], figure(load), percent(medley['share_of_bound']), best['policy'],
                          percent(best['share_of_bound']), points(best['share_ahead_of_first'])])
