@@ -43,6 +43,18 @@ std::optional<LinearProgram> Market::due(Instant now) {
   return state(now);
 }
 
+double Market::added_joules(PoolId pool, const Usage& usage, double output_tokens,
+                            const Forecast& alone) const {
+  const perf::PoolModel& model = perf_.pool(pool);
+  if (!model.steps)
+    return 0;
+  const double busy_s =
+      model.kind == perf::ServingKind::kBatched
+          ? usage.main
+          : (alone.work_s + output_tokens * alone.tpot_s) / std::max(1, model.max_running);
+  return std::max(0.0, usage.joules - busy_s * model.steps->idle_power().value());
+}
+
 Market::Usage Market::usage(PoolId pool, const Request& request, const Forecast& alone) const {
   Usage usage;
   const auto output = static_cast<double>(predictor_.output_tokens(request));
@@ -51,6 +63,7 @@ Market::Usage Market::usage(PoolId pool, const Request& request, const Forecast&
   usage.joules = perf_.pool(pool).kind == perf::ServingKind::kBatched
                      ? usage.main * predictor_.operating_watts(pool)
                      : alone.joules / std::max(1, perf_.pool(pool).max_running);
+  usage.added_joules = added_joules(pool, usage, output, alone);
   switch (perf_.pool(pool).kind) {
     case perf::ServingKind::kMetered:
       usage.main = static_cast<double>(request.prompt_tokens.count()) + output;
@@ -133,7 +146,7 @@ LinearProgram Market::state(Instant now) {
       if (stated_[i].other >= 0)
         program.add_entry(stated_[i].other, taken.other);
       if (stated_power_ >= 0)
-        program.add_entry(stated_power_, taken.joules);
+        program.add_entry(stated_power_, taken.added_joules);
     }
   }
   return program;
@@ -182,7 +195,7 @@ std::optional<double> Market::unit_price(Instant now, PoolId pool) const {
 double Market::power_price(Instant now, PoolId pool, const Request& request) const {
   if (!has_prices(now) || power_price_ == 0)
     return 0;
-  return power_price_ * usage(pool, request, alone(now, pool, request)).joules;
+  return power_price_ * usage(pool, request, alone(now, pool, request)).added_joules;
 }
 
 }  // namespace medley::sched

@@ -48,7 +48,10 @@ class Market {
     double main = 0;   // seconds of a replica or of the prompt lane, tokens of a rented service
     double other = 0;  // seconds of a slot, requests of a day
     double joules = 0;
+    double added_joules = 0;  // of these, beyond what an idle replica draws: what power is short of
   };
+  double added_joules(PoolId pool, const Usage& usage, double output_tokens,
+                      const Forecast& alone) const;
   Usage usage(PoolId pool, const Request& request, const Forecast& alone) const;
   Forecast alone(Instant now, PoolId pool, const Request& request) const;
   LinearProgram state(Instant now);

@@ -115,6 +115,15 @@ TEST_F(MarketTest, APowerLimitIsARowForAllPools) {
   const LinearProgram program = state(10);
   ASSERT_EQ(program.rows(), 5u);
   EXPECT_NEAR(program.limit[2], 300 / 1.5 - 2 * 50, 1e-9);
+  // What idle replicas draw is off the limit, so none of it is a request's: 50 W of 100.
+  int pairs = 0;
+  for (std::size_t e = 1; e < program.row.size(); ++e) {
+    if (program.row[e] == 2 && program.row[e - 1] == 0 && program.amount[e] > 0) {
+      EXPECT_NEAR(program.amount[e], 50 * program.amount[e - 1], 1e-9);
+      ++pairs;
+    }
+  }
+  EXPECT_EQ(pairs, 2) << "a column of the pool for each group";
   market.solved(now, {0, 0, 1, 0, 0});
   EXPECT_EQ(market.price(now, PoolId(0), request(1)), 0);
   EXPECT_GT(market.power_price(now, PoolId(0), request(1)), 0);

@@ -479,6 +479,8 @@ void Predictor::refresh(Instant now) {
 
 void Predictor::dispatched(Instant now, PoolId pool, const Resident& resident) {
   Observed& observed = observed_[pool.number()];
+  if (observed.trials == 0)
+    observed.unused_s = kUnusedS;  // it was chosen for what it is known to do
   observed.trials = std::max(0, observed.trials - 1);
   observed.used = now;
   observed_[pool.number()].prompts.add(now, resident);

@@ -32,6 +32,30 @@ bool Quotas::can_ever(PoolId pool, long long tokens) const {
   return !metered || !metered->tokens_per_minute || tokens <= *metered->tokens_per_minute;
 }
 
+Instant Quotas::room_at(Instant now, PoolId pool, long long tokens) {
+  const std::optional<Metered>& metered = fleet_.pool(pool).metered;
+  if (!metered)
+    return now;
+  Spent& spent = spent_[pool.number()];
+  forget_old(now, spent);
+  Instant at = now;
+  if (metered->tokens_per_minute) {
+    long long left = spent.tokens;
+    for (auto entry = spent.minute.begin();
+         entry != spent.minute.end() && left + tokens > *metered->tokens_per_minute; ++entry) {
+      left -= entry->second;
+      at = entry->first + std::chrono::minutes(1);
+    }
+  }
+  if (metered->requests_per_day) {
+    const auto over =
+        static_cast<long long>(spent.day.size()) - *metered->requests_per_day;  // 0: spent
+    if (over >= 0)
+      at = std::max(at, spent.day.at(static_cast<std::size_t>(over)) + std::chrono::hours(24));
+  }
+  return at;
+}
+
 double Quotas::spent_share(Instant now, PoolId pool) const {
   const std::optional<Metered>& metered = fleet_.pool(pool).metered;
   if (!metered || !metered->tokens_per_minute)

@@ -18,6 +18,9 @@ class Quotas {
   bool has_room(Instant now, PoolId pool, long long tokens);
   // False: even an untouched minute has no room for it.
   bool can_ever(PoolId pool, long long tokens) const;
+  // When `tokens` more, in one request, will be within the quota, if nothing else is sent there
+  // meanwhile. Precondition: can_ever().
+  Instant room_at(Instant now, PoolId pool, long long tokens);
   // Of a rented service's minute, how much is spent: 0 to 1; 0 where it has no such quota.
   double spent_share(Instant now, PoolId pool) const;
   void spend(Instant now, PoolId pool, long long tokens);

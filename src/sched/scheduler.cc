@@ -873,6 +873,14 @@ class Scheduler::Impl {
       }
     }
     if (!shortest) {
+      for (std::size_t i = 0; i < filtered.size(); ++i) {
+        if (filtered[i] != Forbidden::kQuota)
+          continue;
+        const Duration room = quotas_.room_at(now_, PoolId(i), need) - now_;
+        shortest = std::min(shortest.value_or(room), room);
+      }
+      if (shortest)
+        return std::clamp(*shortest, kLeastRetryAfter, kMostRetryAfter);
       const bool lost =
           std::find(filtered.begin(), filtered.end(), Forbidden::kLost) != filtered.end();
       return lost ? kLostRetryAfter : kMostRetryAfter;

@@ -365,6 +365,19 @@ TEST(Scheduler, StopsAtTheQuotaOfAMeteredPool) {
   EXPECT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
 }
 
+TEST(Scheduler, ASpentQuotaTellsWhenItHasRoomAgain) {
+  Core core(Pools{{.name = "burst",
+                   .kind = perf::ServingKind::kMetered,
+                   .metered = {.tokens_per_minute = 700}}});
+  core.arrive(seconds(1), make_request(1, ServiceClass::kFlex));
+  core.arrive(seconds(21), make_request(2, ServiceClass::kFlex));
+  ASSERT_THAT(core.arrive(seconds(31), make_request(3, ServiceClass::kGuaranteed)), ElementsAre());
+  ASSERT_THAT(core.ring_until_decided(), ElementsAre("reject 3 timed_out"));
+  // Half a second after it came, when its first token is due; the first one's tokens come back
+  // at 61.
+  EXPECT_NEAR(to_seconds(core.last_retry_after).value(), 61 - 31, 1);
+}
+
 TEST(Scheduler, RefusesAtOnceWhatNoMinuteOfAQuotaCanHold) {
   Core core(Pools{{.name = "burst",
                    .kind = perf::ServingKind::kMetered,

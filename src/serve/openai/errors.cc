@@ -19,9 +19,10 @@ constexpr milliseconds kLongestRetry{59'000};
 constexpr milliseconds kShortestRetry{100};
 
 // Up to a quarter later, by request: clients that were turned away together should not come back
-// together.
+// together. Within the longest.
 Duration spread(Duration retry_after, RequestId request) {
   Prng prng = Prng::stream(0x7265747279, request.number());
+  retry_after = std::min<Duration>(retry_after, kLongestRetry * 4 / 5);
   return retry_after + std::chrono::duration_cast<Duration>(retry_after * prng.uniform() / 4);
 }
 
