@@ -143,14 +143,26 @@ void print_terms(const Story& story, const json::object& decision, std::FILE* ou
     if (has_prices) {
       row.push_back(figure(number_of(candidate, "full_price"), "{:.4g}"));
       const std::optional<double> price = number_of(candidate, "unit_price");
-      row.push_back(price && *price > 0 ? fmt::format("{:.3g} {}", *price, unit_text(story, pool))
-                                        : "nothing is scarce");
+      const std::optional<double> power = number_of(candidate, "power");
+      std::string scarce =
+          price && *price > 0 ? fmt::format("{:.3g} {}", *price, unit_text(story, pool)) : "";
+      if (power)
+        scarce += fmt::format("{}{:.3g} of the toll for power", scarce.empty() ? "" : "; ", *power);
+      row.push_back(scarce.empty() ? "nothing is scarce" : std::move(scarce));
     }
     table.add_row(std::move(row));
   }
   if (table.rows() == 0)
     return;
   fmt::print(out, "\n{}", table.text());
+  for (const json::value& value : candidates_of(decision)) {
+    const json::value* tried = value.is_object() ? value.as_object().if_contains("tried") : nullptr;
+    if (tried != nullptr && tried->is_bool() && tried->as_bool()) {
+      fmt::print(
+          out, "{} is idle and not known yet: tried, as if what it is likely to keep were sure.\n",
+          text_of(value.as_object(), "pool"));
+    }
+  }
   if (priced != nullptr && !has_prices)
     fmt::print(out, "There were no prices at that moment: the rest of the score decided.\n");
 }
@@ -203,6 +215,9 @@ void print_runner_up(const Story& story, const json::object& decision, std::FILE
   way("wins_at_tpot_s", "TPOT");
   if (const std::optional<double> price = number_of(*best, "wins_at_unit_price"))
     ways.push_back(fmt::format("a price of {:.3g} {} there", *price, unit_text(story, pool)));
+  if (const std::optional<double> power = number_of(*best, "wins_at_power"))
+    ways.push_back(
+        fmt::format("a price of the site's power at which it is {:.3g} of the toll", *power));
   const std::string verb = any_chosen ? "chosen" : "taken";
   if (ways.empty()) {
     text += fmt::format(". No looser target and no lower price alone would have had it {}", verb);

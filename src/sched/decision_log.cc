@@ -97,10 +97,12 @@ std::string log_line(const Explanation& explanation, const Fleet& fleet) {
             field("tpot_probability", candidate.tpot_probability) +
             field("worth", candidate.worth) + field("residents", candidate.residents) +
             field("later", candidate.later) + field("toll", candidate.toll) +
+            field("power", candidate.power) + (candidate.tried ? ",\"tried\":true" : "") +
             field("unit_price", candidate.unit_price) + field("full_price", candidate.full_price) +
             field("lacks", candidate.lacks) + field("wins_at_ttft_s", candidate.wins_at_ttft_s) +
             field("wins_at_tpot_s", candidate.wins_at_tpot_s) +
-            field("wins_at_unit_price", candidate.wins_at_unit_price) + "}";
+            field("wins_at_unit_price", candidate.wins_at_unit_price) +
+            field("wins_at_power", candidate.wins_at_power) + "}";
   }
   return line + "]}";
 }

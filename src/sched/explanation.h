@@ -44,6 +44,8 @@ struct Candidate {
   // Of medley's score: worth − money − residents − later − toll. Also where it is forbidden as too
   // dear, of the replica that came nearest.
   std::optional<double> worth, residents, later, toll;
+  std::optional<double> power;  // of the toll, what the site's power is short of; empty: of nothing
+  bool tried = false;           // not known yet, and idle: what it is likely to keep counts as kept
   // Where there are prices: of a unit of what is scarce in the pool ("priced_by" of the log), and
   // what this request would pay for all that it takes there were the replica full.
   std::optional<double> unit_price, full_price;
@@ -51,6 +53,7 @@ struct Candidate {
   // up for it, each alone: a looser target of this request, a lower price. Empty where that would
   // not.
   std::optional<double> lacks, wins_at_ttft_s, wins_at_tpot_s, wins_at_unit_price;
+  std::optional<double> wins_at_power;  // what `power` would be at that lower price of power
 };
 
 enum class Outcome { kDispatched, kQueued, kRejected, kPreempted };

@@ -370,6 +370,9 @@ void explain(const View& view, const Request& request, const Choice& choice,
     candidate.residents = seen.residents;
     candidate.later = seen.later;
     candidate.toll = seen.toll;
+    if (const double power = tolls_of(view, request, pool).power; power > 0)
+      candidate.power = power;
+    candidate.tried = is_tried(view, request, pool) && seen.probability >= kLeastProbability;
     if (!candidate.score)
       candidate.score = seen.worth - forecast.money - seen.harm();
     if (candidate.replica == choice.replica)
@@ -414,6 +417,13 @@ void explain(const View& view, const Request& request, const Choice& choice,
   if (*second->lacks > 0 && *second->lacks < scarce && second->unit_price.value_or(0) > 0 &&
       *second->probability >= kLeastProbability)
     second->wins_at_unit_price = *second->unit_price * (1 - *second->lacks / scarce);
+  // Whoever was chosen would pay less for power, too.
+  const auto chosen = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& one) {
+    return choice.replica && one.replica == choice.replica;
+  });
+  const double more = tolls.power - (chosen == candidates.end() ? 0 : chosen->power.value_or(0));
+  if (*second->lacks > 0 && *second->lacks < more && *second->probability >= kLeastProbability)
+    second->wins_at_power = tolls.power * (1 - *second->lacks / more);
 }
 
 }  // namespace
