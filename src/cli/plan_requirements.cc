@@ -135,7 +135,7 @@ void print_candidates(const Study& study, std::FILE* out) {
                    short_money(costs.rented()), short_money(costs.energy),
                    short_money(of.plan.capital), price ? fmt::format("{:.3g}", *price) : "-",
                    of.why == "chosen" ? "CHOSEN: " + of.fleet : of.why + ": " + of.fleet});
-    kept.add_row(plan::kept_row(study, of));
+    kept.add_row(plan::kept_row(of));
   }
   if (table.rows() == 0)
     return;

@@ -53,7 +53,6 @@ class Reader {
     each("demands", [&](const Node& node) { return read_demand(node); });
     each("jobs", [&](const Node& node) { return read_job(node); });
     MEDLEY_TRY_STATUS(fields_.finish());
-    promise_to_classes();
     if (completeness == Completeness::kWithoutDemands)
       return std::move(out_);
     if (out_.demands.empty() && out_.jobs.empty())
@@ -79,30 +78,6 @@ class Reader {
       return fields_.fail(items.error());
     for (const Node& item : *items)
       check(read(item));
-  }
-
-  // A class promises what its demands ask for, the tightest of them: a fleet whose classes promised
-  // something else would keep that, for requests that state no targets and in what it expects of
-  // those to come.
-  void promise_to_classes() {
-    const auto tighter = [](std::optional<Duration>& of, const std::optional<Duration>& asked) {
-      if (asked)
-        of = of ? std::min(*of, *asked) : *asked;
-    };
-    for (const ServiceClass service_class : kServiceClasses) {
-      Targets tightest;
-      bool any = false;
-      for (const Demand& demand : out_.demands) {
-        if (demand.service_class != service_class)
-          continue;
-        any = true;
-        tighter(tightest.ttft, demand.targets.ttft);
-        tighter(tightest.tpot, demand.targets.tpot);
-        tighter(tightest.deadline, demand.targets.deadline);
-      }
-      if (any)
-        out_.frame.classes[index_of(service_class)].targets = tightest;
-    }
   }
 
   Status read_growth(const Node& node) {

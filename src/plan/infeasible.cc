@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "plan/study.h"
@@ -28,6 +29,7 @@ struct Element {
   std::function<std::string(Requirements&, double to)> set;  // answers how that is said
   std::function<double(double)> round;                       // to what may be said, where it helps
   bool limit = false;  // a plan needs no more of it than farthest() says of that plan
+  Obstacle missed = Obstacle::kNone;  // where it is a target: what misses it
 };
 
 // Up to three digits, at least as much.
@@ -102,6 +104,11 @@ class Analysis {
     MEDLEY_TRY_STATUS(filter(limits(), filtered, left, kept));
     for (const Element& element : kept)
       conflict.elements.push_back(element.name);
+    std::set<Obstacle> missed;
+    for (const Element& element : kept) {
+      if (element.missed != Obstacle::kNone)
+        missed.insert(element.missed);
+    }
     // Of a demand in the conflict; one that is not has a conflict of its own.
     Requirements others = asked_;
     for (std::size_t g = 0; g < asked_.demands.size(); ++g) {
@@ -110,7 +117,7 @@ class Analysis {
                        [&](const Demand& of) { return of.name == demand.name; }))
         continue;
       std::erase_if(others.demands, [&](const Demand& of) { return of.name == demand.name; });
-      const std::string why = no_pool_for(asked_, pools, g);
+      const std::string why = no_pool_for(asked_, pools, g, missed);
       if (!why.empty() && conflict.reason.empty())
         conflict.reason = fmt::format("{}: {}", demand.name, why);
     }
@@ -385,7 +392,7 @@ class Analysis {
   // Targets and labels of the demands that are left.
   Result<std::vector<Element>> targets_of(const Requirements& left) const {
     // Times what was asked, or what is reached at best: beyond that it is another demand.
-    constexpr double kSlowest = 20, kAboveBest = 2;
+    constexpr double kSlowest = 20, kAboveBest = 4;
     MEDLEY_TRY(const PoolTypes pools, pool_types(left, catalog_));
     std::vector<Element> elements;
     for (std::size_t g = 0; g < left.demands.size(); ++g) {
@@ -428,7 +435,8 @@ class Analysis {
                             [](double to) {
                               const double unit = unit_of(to).seconds;
                               return rounded_up(to / unit) * unit;
-                            }});
+                            },
+                            false, missed});
       };
       add("TTFT", Obstacle::kTtft, &Targets::ttft);
       add("TPOT", Obstacle::kTpot, &Targets::tpot);
@@ -530,13 +538,17 @@ class Analysis {
     MEDLEY_TRY(const Tried without, proven_for(lifted));
     if (without.plan.outcome == Outcome::kUnknown)
       return std::optional<Relaxation>();
-    if (without.plan.outcome == Outcome::kInfeasible || !without.agreed) {
-      return std::optional(Relaxation{element.lifted, std::nullopt, simulated,
-                                      without.plan.outcome == Outcome::kInfeasible
-                                          ? "not enough alone"
-                                          : "no fleet was found that keeps enough"});
+    if (without.plan.outcome == Outcome::kInfeasible) {
+      return std::optional(Relaxation{element.lifted, std::nullopt, simulated, "not enough alone"});
     }
+    // A target that works may be found all the same: with none at all requests may be kept waiting
+    // for as long as the scheduler likes.
+    const bool is_target = element.farthest && !element.limit;
     Relaxation best{element.lifted, without.plan.total(), simulated, {}};
+    if (!without.agreed)
+      best = {element.lifted, std::nullopt, simulated, "no fleet was found that keeps enough"};
+    if (!without.agreed && !is_target)
+      return std::optional(best);
     if (!element.farthest)
       return std::optional(best);
     const double is = element.is, farthest = element.farthest(without.plan);

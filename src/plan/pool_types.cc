@@ -66,6 +66,27 @@ std::string power_text(const Requirements& requirements, const std::vector<PoolT
                      as_stated ? hours_text(*hours) : fmt::format("{:.9g}", limit));
 }
 
+// A class promises what its demands ask for, the tightest of them: a fleet whose classes promised
+// something else would keep that, for requests that state no targets and in what it expects of
+// those to come. As stated where it has no demands.
+Targets promised(const Requirements& requirements, ServiceClass service_class) {
+  const auto tighter = [](std::optional<Duration>& of, const std::optional<Duration>& asked) {
+    if (asked)
+      of = of ? std::min(*of, *asked) : *asked;
+  };
+  Targets tightest;
+  bool any = false;
+  for (const data::Demand& demand : requirements.demands) {
+    if (demand.service_class != service_class)
+      continue;
+    any = true;
+    tighter(tightest.ttft, demand.targets.ttft);
+    tighter(tightest.tpot, demand.targets.tpot);
+    tighter(tightest.deadline, demand.targets.deadline);
+  }
+  return any ? tightest : requirements.frame.policy(service_class).targets;
+}
+
 std::string frame_text(const Requirements& requirements, const std::string& power) {
   const Fleet& frame = requirements.frame;
   const Site& site = frame.site;
@@ -79,11 +100,10 @@ std::string frame_text(const Requirements& requirements, const std::string& powe
     out += fmt::format("  carbon_g_per_kwh: {}\n", hours_text(*site.carbon_g_per_kwh));
   out += "classes:\n";
   for (const ServiceClass service_class : kServiceClasses) {
-    const ClassPolicy& policy = frame.policy(service_class);
+    const Targets targets = promised(requirements, service_class);
     out += fmt::format("  {}: {{ttft_s: {}, tpot_s: {}, deadline_s: {}, value: {:.9g}}}\n",
-                       name_of(service_class), target_text(policy.targets.ttft),
-                       target_text(policy.targets.tpot), target_text(policy.targets.deadline),
-                       policy.value.value());
+                       name_of(service_class), target_text(targets.ttft), target_text(targets.tpot),
+                       target_text(targets.deadline), frame.policy(service_class).value.value());
   }
   out += "labels:\n";
   for (const Label& label : frame.labels) {
@@ -470,12 +490,11 @@ Result<PoolTypes> pool_types(const Requirements& requirements, const data::Catal
     }
     for (const data::Demand& demand : requirements.demands) {
       const Label& label = requirements.frame.labels[demand.label.number()];
-      Use use;
-      if (!label.allows(type.pool.zone)) {
+      Use use = use_of(type.pool, type.model, demand, requirements.utilisation);
+      if (use.obstacle != Obstacle::kModel && !label.allows(type.pool.zone)) {
+        use = {};
         use.obstacle = Obstacle::kLabel;
         use.why = fmt::format("label '{}' forbids zone '{}'", label.name, type.pool.zone);
-      } else {
-        use = use_of(type.pool, type.model, demand, requirements.utilisation);
       }
       if (use.ok())
         type.most_w = std::max(type.most_w, use.operation.busy_w);

@@ -96,6 +96,8 @@ void offer(const Terms& terms, const Limits& limits, Draft& draft) {
         .cost = terms.bought(type) ? type.idle_w * terms.per_watt(type.pool.zone) : 0,
         .most = static_cast<double>(terms.most[p]),
         .whole = true};
+    if (terms.options.with == p)
+      of.least = std::max(of.least, 1.0);
     if (!terms.options.replicas.empty() && terms.options.replicas[p]) {
       of.least = *terms.options.replicas[p];
       of.most = of.least;

@@ -560,7 +560,7 @@ Result<Plan> cheapest_of_few_kinds(const Requirements& requirements,
     bool spare = types[p].service && !plan.has_work(p);
     for (std::size_t other = 0; other < types.size() && types[p].device; ++other)
       spare = spare || same_place(other);
-    if (plan.replicas[p] == 0 || !spare || options.replicas[p])
+    if (plan.replicas[p] == 0 || !spare || options.replicas[p] || options.with == p)
       continue;
     PlanOptions without = options;
     without.replicas[p] = 0;

@@ -91,10 +91,12 @@ class Studier {
       return none.empty() ? std::optional(plan.total()) : std::nullopt;
     }
   };
-  // `held`: replicas by pool type, of the requirements as they are.
+  // `held`: replicas by pool type, of the requirements as they are; `with`: one of these types, of
+  // which there is one replica at least.
   // `edit` may take uses away.
   Solved solve(const Requirements& changed, std::vector<std::optional<int>> held = {},
-               const std::function<void(PoolType&)>& edit = {}) {
+               const std::function<void(PoolType&)>& edit = {},
+               std::optional<std::size_t> with = {}) {
     const auto failed = [](Solved solved, const Error& error) {
       solved.none = "could not be computed: " + error.message;
       return solved;
@@ -109,6 +111,7 @@ class Studier {
     PlanOptions options = kRough;
     options.safety = out_.chosen.safety;
     options.replicas = std::move(held);
+    options.with = with;
     auto plan = cheapest_of_few_kinds(changed, solved.pools.types, solver_, options);
     if (!plan.ok())
       return failed(std::move(solved), plan.error());
@@ -122,8 +125,8 @@ class Studier {
 
   void compare_candidates() {
     const Requirements& asked = out_.requirements;
-    out_.candidates.push_back({"cheapest of all", out_.pools.types, out_.chosen.plan, out_.fleet,
-                               "chosen",
+    out_.candidates.push_back({"cheapest of all", asked, out_.pools.types, out_.chosen.plan,
+                               out_.fleet, "chosen",
                                options_.prove ? std::optional(out_.chosen.proof) : std::nullopt,
                                bindings_of(asked, out_.chosen.plan.total(), hard_limits(asked))});
     std::set<std::string> ids;
@@ -158,7 +161,7 @@ class Studier {
     }
     options_.proof.tell("comparing: " + name);
     const Solved solved = solve(changed);
-    Candidate candidate{name, solved.pools.types, solved.plan, {}, {}, {}, {}};
+    Candidate candidate{name, changed, solved.pools.types, solved.plan, {}, {}, {}, {}};
     if (!solved.none.empty()) {
       candidate.why = solved.none == kNone ? why_none(changed, solved) : solved.none;
       out_.candidates.push_back(std::move(candidate));
@@ -279,9 +282,7 @@ class Studier {
           continue;
         }
         options_.proof.tell("why not " + type.pool.name);
-        std::vector<std::optional<int>> held(out_.pools.types.size());
-        held[p] = 1;
-        const Solved forced = solve(asked, std::move(held));
+        const Solved forced = solve(asked, {}, {}, p);
         if (const auto cost = forced.cost())
           least = std::min(least.value_or(1e300), *cost);
         else if (forced.none != kNone)
@@ -889,8 +890,8 @@ const char kProgramOnlyNote[] =
     "Why not, what binds, sensitivity, cost against interactivity and ranges of prices are of the "
     "program that simulation calibrated for the choice; their fleets were not simulated.";
 
-std::vector<std::string> kept_row(const Study& study, const Candidate& candidate) {
-  const Requirements& asked = study.requirements;
+std::vector<std::string> kept_row(const Candidate& candidate) {
+  const Requirements& asked = candidate.requirements;
   std::string whole, least = "-", binding;
   if (candidate.proof && !asked.demands.empty()) {
     for (const std::optional<double>& kept : kept_by_class(asked, *candidate.proof))
@@ -1033,7 +1034,7 @@ std::array<std::optional<double>, kServiceClassCount> kept_by_class(
 }
 
 std::string no_pool_for(const Requirements& requirements, const PoolTypes& pools,
-                        std::size_t demand) {
+                        std::size_t demand, const std::set<Obstacle>& of) {
   // The obstacle that is nearest to being none tells most, and of equal ones the nearest miss.
   std::string why;
   int rank = -1;
@@ -1048,11 +1049,12 @@ std::string no_pool_for(const Requirements& requirements, const PoolTypes& pools
     all.push_back(&type);
   for (const PoolType* type : all) {
     const Use& use = type->uses[demand];
-    const int nearness = use.obstacle == Obstacle::kModel     ? 0
+    const int nearness = of.contains(use.obstacle)            ? 4
+                         : use.obstacle == Obstacle::kModel   ? 0
                          : use.obstacle == Obstacle::kLabel   ? 2
                          : use.obstacle == Obstacle::kContext ? 1
                                                               : 3;
-    if (nearness > rank || (nearness == 3 && rank == 3 && use.reached_s < reached_s)) {
+    if (nearness > rank || (nearness >= 3 && rank == nearness && use.reached_s < reached_s)) {
       rank = nearness;
       reached_s = use.reached_s;
       why = fmt::format("{} ({})", use.why, type->pool.name);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct Binding {
 // A fleet that could be had instead: the requirements with some offers left out.
 struct Candidate {
   std::string name;
+  data::Requirements requirements;  // with what is left; types and plan go by its offers
   std::vector<PoolType> types;
   Plan plan;
   std::string fleet;  // "3 x chat-h100, 1 x voice-lpu"; empty where there is none
@@ -157,7 +159,7 @@ inline constexpr char kKeptByClass[] = "whole g/s/f/b %", kKeptAtWorst[] = "leas
 extern const char kKeptNote[];
 // Which comparisons are of the program alone.
 extern const char kProgramOnlyNote[];
-std::vector<std::string> kept_row(const Study& study, const Candidate& candidate);
+std::vector<std::string> kept_row(const Candidate& candidate);
 
 // Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or
 // that they are told at the site's. Empty: there is none.
@@ -190,8 +192,9 @@ double busy_at_peak(const data::Requirements& requirements, const std::vector<Po
 std::array<std::optional<double>, kServiceClassCount> kept_by_class(
     const data::Requirements& requirements, const Proof& proof);
 
-// Why a demand has no pool to go to, from the nearest miss of all types; empty where it has one.
+// Why a demand has no pool to go to, from the nearest miss of all types, of those that miss it by
+// one of these obstacles if there are any; empty where it has one.
 std::string no_pool_for(const data::Requirements& requirements, const PoolTypes& pools,
-                        std::size_t demand);
+                        std::size_t demand, const std::set<Obstacle>& of = {});
 
 }  // namespace medley::plan

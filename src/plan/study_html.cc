@@ -406,7 +406,7 @@ class Report {
                             fmt::format("{:.2f}", of.plan.total() / kHoursAYear),
                             grouped(costs.owned()), grouped(costs.rented()), grouped(costs.energy),
                             grouped(of.plan.capital), per_million(of.plan)});
-      kept.rows.push_back(kept_row(study_, of));
+      kept.rows.push_back(kept_row(of));
     }
     page_.table(table);
     page_.table(kept);

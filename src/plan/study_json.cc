@@ -28,9 +28,11 @@ json::array shares(const std::vector<std::optional<double>>& kept) {
   return out;
 }
 
-json::object plan_of(const Study& study, const std::vector<PoolType>& types, const Plan& plan) {
+// `asked`: what types and plan were made for, of the study or of one of its candidates.
+json::object plan_of(const Study& study, const data::Requirements& asked,
+                     const std::vector<PoolType>& types, const Plan& plan) {
   json::array pools, nodes;
-  const std::vector<Period> periods = periods_of(study.requirements);
+  const std::vector<Period> periods = periods_of(asked);
   for (std::size_t p = 0; p < types.size(); ++p) {
     if (plan.replicas[p] == 0)
       continue;
@@ -42,8 +44,8 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
         {"zone", type.pool.zone},
         {"replicas", plan.replicas[p]},
         {"devices", plan.replicas[p] * type.devices},
-        {"busy_at_peak", type.device ? json::value(busy_at_peak(study.requirements, types, plan, p))
-                                     : json::value(nullptr)}};
+        {"busy_at_peak",
+         type.device ? json::value(busy_at_peak(asked, types, plan, p)) : json::value(nullptr)}};
     if (std::any_of(plan.lent[p].begin(), plan.lent[p].end(), [](int of) { return of > 0; })) {
       json::array lent(24);
       for (std::size_t t = 0; t < periods.size(); ++t) {
@@ -57,7 +59,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     pools.push_back(std::move(pool));
   }
   for (const auto& [place, count] : plan.nodes) {
-    const data::DeviceOffer& offer = study.requirements.devices[place.first];
+    const data::DeviceOffer& offer = asked.devices[place.first];
     nodes.push_back({{"offer", offer.name},
                      {"zone", place.second},
                      {"nodes", count},
@@ -67,7 +69,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
   }
   json::array training, trainers;
   for (const Plan::Training& of : plan.training) {
-    const data::TrainingJob& job = study.requirements.jobs[of.job];
+    const data::TrainingJob& job = asked.jobs[of.job];
     json::array hours;
     for (int hour = 0; hour < 24; ++hour) {
       if (of.hours[static_cast<std::size_t>(hour)])
@@ -75,7 +77,7 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
     }
     training.push_back(
         {{"job", job.name},
-         {"offer", study.requirements.devices[of.device].name},
+         {"offer", asked.devices[of.device].name},
          {"zone", of.zone},
          {"hours", std::move(hours)},
          {"device_hours", of.device_hours},
@@ -84,16 +86,15 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
          {"done_day", job.once() ? json::value(of.done_day) : json::value(nullptr)}});
   }
   for (const auto& [place, devices] : plan.trainers) {
-    trainers.push_back({{"offer", study.requirements.devices[place.first].name},
-                        {"zone", place.second},
-                        {"devices", devices}});
+    trainers.push_back(
+        {{"offer", asked.devices[place.first].name}, {"zone", place.second}, {"devices", devices}});
   }
   json::array unknown;
   for (const std::string& service : services_in(types, plan))
     unknown.push_back(json::value(service));
   const bool known = draw_is_known(types, plan);
   json::array other;
-  for (const std::string& zone : silent_zones(study.requirements, plan))
+  for (const std::string& zone : silent_zones(asked, plan))
     other.push_back(json::value(zone));
   json::object kw;
   for (const auto& [zone, watts] : plan.watts)
@@ -107,13 +108,12 @@ json::object plan_of(const Study& study, const std::vector<PoolType>& types, con
           {"per_million_tokens", or_null(study.per_million_tokens(plan.total()))},
           {"capital", plan.capital},
           {"kwh_a_year", known ? json::value(plan.kwh) : json::value(nullptr)},
-          {"carbon_kg_a_year", known && carbon_is_known(study.requirements, plan)
-                                   ? json::value(plan.carbon_kg)
-                                   : json::value(nullptr)},
+          {"carbon_kg_a_year", known && carbon_is_known(asked, plan) ? json::value(plan.carbon_kg)
+                                                                     : json::value(nullptr)},
           {"draw_unknown_of", std::move(unknown)},
           {"at_the_sites_pue_and_grid", std::move(other)},
           {"kw_at_most", std::move(kw)},
-          {"headroom", or_null(headroom(study.requirements, types, plan))},
+          {"headroom", or_null(headroom(asked, types, plan))},
           {"gap", plan.gap},
           {"gap_is_within_the_rule_for_nodes", plan.within_rule}};
 }
@@ -165,7 +165,7 @@ std::string to_json(const Study& study) {
   if (plan.outcome != Plan::Outcome::kFound)
     return json::serialize(out);
   out["fleet"] = study.fleet;
-  out["plan"] = plan_of(study, study.pools.types, plan);
+  out["plan"] = plan_of(study, study.requirements, study.pools.types, plan);
   json::array demands;
   for (std::size_t g = 0; g < study.requirements.demands.size(); ++g) {
     const data::Demand& demand = study.requirements.demands[g];
@@ -210,7 +210,7 @@ std::string to_json(const Study& study) {
     json::object candidate{{"name", of.name}, {"why", of.why}};
     if (of.plan.outcome == Plan::Outcome::kFound) {
       candidate["fleet"] = of.fleet;
-      candidate["plan"] = plan_of(study, of.types, of.plan);
+      candidate["plan"] = plan_of(study, of.requirements, of.types, of.plan);
       candidate["binding"] = bindings_of(of.bindings);
     }
     if (of.proof)

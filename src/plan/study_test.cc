@@ -287,7 +287,7 @@ TEST(PlanStudy, JobsAloneAreComparedByWhatIsOrdered) {
     EXPECT_TRUE(!of.what.starts_with("training") || !of.same_fleet) << of.what;
   }
 
-  EXPECT_EQ(kept_row(made, made.candidates[0])[3], "-") << "nothing to keep";
+  EXPECT_EQ(kept_row(made.candidates[0])[3], "-") << "nothing to keep";
   EXPECT_EQ(to_html(made, "").find("million output tokens"), std::string::npos);
 
   // A dearer tariff buys other devices: l40s draw more for the same training.
@@ -420,7 +420,7 @@ TEST(PlanStudy, CandidatesTellTheSameOfHeadroomLimitsAndWhatIsKeptEverywhere) {
   const auto free = headroom(made.requirements, choice.types, choice.plan);
   ASSERT_TRUE(free.has_value());
   EXPECT_NEAR(*free, 1 - busy_at_peak(made.requirements, choice.types, choice.plan, pool), 1e-9);
-  const std::vector<std::string> row = kept_row(made, choice);
+  const std::vector<std::string> row = kept_row(choice);
   ASSERT_EQ(row.size(), 7);
   const std::string page = to_html(made, "");
   for (const std::string& cell : row)
@@ -434,6 +434,44 @@ TEST(PlanStudy, CandidatesTellTheSameOfHeadroomLimitsAndWhatIsKeptEverywhere) {
   Plan lent = choice.plan;
   lent.lent[pool].back() = lent.replicas[pool];
   EXPECT_EQ(headroom(made.requirements, choice.types, lent), 0);
+}
+
+TEST(PlanStudy, CandidatesNameTheOffersThatTheyAreOf) {
+  const Study made = studied(desk(), {});
+  const std::string json = to_json(made);
+  int compared = 0;
+  for (const std::string id : {"h100_sxm", "l40s"}) {
+    const std::size_t at = json.find("\"name\":\"only " + id);
+    if (at == std::string::npos)
+      continue;  // the choice itself
+    const std::size_t offer = json.find("\"offer\":\"", at);
+    ASSERT_NE(offer, std::string::npos);
+    EXPECT_EQ(json.substr(offer + 9, id.size()), id);
+    ++compared;
+  }
+  EXPECT_GE(compared, 1);
+}
+
+TEST(PlanStudy, WhyNotAsksForOneReplicaAtLeast) {
+  // Of a device that holds a third of what another does, one beside the others is an odd mixture.
+  const Study made = studied(R"(
+site: {zone: here, tariff: {currency: EUR, per_kwh: 0.2}}
+demands:
+  - {name: desk, model: llama-3.1-8b, rate_per_s: 6, prompt_tokens: 500, output_tokens: 200, tpot_s: 100ms}
+devices:
+  - {device: l4, price: 2000, per_node: 2}
+  - {device: l40s, price: 8000, per_node: 2}
+)");
+  for (const auto& [name, why] : made.why_not) {
+    for (const Candidate& of : made.candidates) {
+      if (of.name != "only " + name || of.plan.outcome != Plan::Outcome::kFound)
+        continue;
+      const double more = of.plan.total() - made.chosen.plan.total();
+      EXPECT_LE(std::stod(why.substr(why.find("plan ") + 5)), more * 1.001) << why;
+      return;
+    }
+  }
+  FAIL() << "nothing was compared";
 }
 
 TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {

@@ -109,6 +109,27 @@ def main():
         check("power in fra-1 (6 kW)" in conflict["conflict"], f"not named: {conflict}")
         check(conflict["relaxations"][0]["a_year"] is not None, f"nothing helps: {conflict}")
 
+        # What no device reaches is relaxed to what simulation agrees with, and a plan with it is found.
+        for key, title in (("ttft_s", "TTFT"), ("tpot_s", "TPOT")):
+            asked = {"ttft_s": "2s", "tpot_s": "60ms", key: "1ms"}
+            def desk():
+                return ("demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, "
+                        + "".join(f"{name}: {value}, " for name, value in asked.items())
+                        + "prompt_tokens: 500, output_tokens: 100}]\ndevices: [{device: l40s, price: 8000, per_node: 2}]\n")
+            out_of_reach = folder / f"{key}.yaml"
+            out_of_reach.write_text(desk())
+            run = medley("plan", out_of_reach, "-o", "json")
+            check(run.returncode == 3, f"{title} of 1 ms: exit {run.returncode}")
+            conflict = json.loads(run.stdout)
+            check(f"{title} " in conflict["reason"], f"another reason: {conflict['reason']}")
+            helps = [of["what"] for of in conflict["relaxations"]
+                     if of["what"].startswith((f"{title} of ", f"no {title} ")) and of["a_year"] and of["simulated"]]
+            check(helps, f"{title}: no value helps: {conflict}")
+            asked[key] = "none" if helps[0].startswith("no ") else "".join(helps[0].split(" for ")[0].split()[2:])
+            out_of_reach.write_text(desk())
+            run = medley("plan", out_of_reach, "--no-compare")
+            check(run.returncode == 0, f"{title} of {asked[key]}: exit {run.returncode}: {run.stderr}")
+
         wrong = folder / "wrong.yaml"
         wrong.write_text(text.replace("price: [2000, 6000], ", ""))
         run = medley("plan", wrong)
