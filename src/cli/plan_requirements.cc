@@ -200,18 +200,7 @@ void print_neighbours(const Study& study, std::FILE* out) {
   Table table(
       {{"neighbour, simulated"}, {"a year", Align::kRight}, {"what it keeps at the least"}});
   for (const plan::Proven::Neighbour& of : study.chosen.neighbours) {
-    std::string kept;
-    for (std::size_t g = 0; g < of.kept.size(); ++g) {
-      const data::Demand& demand = study.requirements.demands[g];
-      if (of.kept[g] && *of.kept[g] < demand.attain) {
-        kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ", demand.name,
-                            percent(of.kept[g]), percent(demand.attain));
-      }
-    }
-    table.add_row({of.what, of.cost ? short_money(*of.cost) : "-",
-                   !of.cost       ? "not within the limits, or nothing left for some demand"
-                   : kept.empty() ? "every promise"
-                                  : kept});
+    table.add_row({of.what, of.cost ? short_money(*of.cost) : "-", plan::kept_by(study, of)});
   }
   fmt::print(out, "\n{}", table.text());
 }

@@ -57,7 +57,7 @@ TimeUnit unit_of(double seconds) {
                           : TimeUnit{3600, "h"};
 }
 
-constexpr PlanOptions kRough{.gap = 1e-2, .time_limit_s = 3};
+const PlanOptions kRough{.gap = 1e-2, .time_limit_s = 3};
 
 class Analysis {
  public:

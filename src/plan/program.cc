@@ -74,10 +74,13 @@ void offer(const Terms& terms, const Limits& limits, Draft& draft) {
     const DeviceOffer& of = terms.offer(terms.places[i]);
     const bool owned = of.deal == DeviceOffer::Deal::kBuy;
     const Costs costs = yearly_costs(of, terms.requirements.money);
+    const auto least =
+        terms.options.nodes.find({terms.places[i].offer, std::string(terms.places[i].zone)});
     const int made =
         draft.column({.cost = (costs.maintenance + costs.rent +
                                (owned ? of.host_w * terms.per_watt(terms.places[i].zone) : 0)) *
                               of.per_node,
+                      .least = least == terms.options.nodes.end() ? 0.0 : least->second,
                       .whole = true});
     draft.nodes.push_back(made);
     if (owned)

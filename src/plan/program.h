@@ -56,6 +56,7 @@ struct PlanOptions {
   // By pool type, held at; empty: free. Of a service only none counts: then it is not used.
   std::vector<std::optional<int>> replicas;
   std::optional<std::size_t> with;  // a pool type of which there is one replica at least
+  std::map<std::pair<std::size_t, std::string>, int> nodes;  // at least, by device offer and zone
   // What a given fleet costs, where simulation says what it keeps: replicas are planned with full,
   // and nothing is lost.
   bool given_fleet = false;

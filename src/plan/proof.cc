@@ -920,6 +920,9 @@ class Calibration {
     PlanOptions options{
         .safety = std::vector<double>(requirements_.demands.size(), that_fits(plan)),
         .given_fleet = true};
+    // A node that may be lost has others beside it: those of the choice stay.
+    if (requirements_.redundancy == Redundancy::kNode)
+      options.nodes = plan.nodes;
     for (std::size_t i = 0; i < types_.size(); ++i) {
       options.replicas.push_back(types_[i].device ? std::optional<int>(plan.replicas[i])
                                                   : std::nullopt);
@@ -928,7 +931,10 @@ class Calibration {
     if (priced.outcome == Plan::Outcome::kFound) {
       neighbour.cost = priced.total();
       proof_.tell("simulating a neighbour of the fleet");
-      MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_, plan, proof_));
+      // Where replicas are lent, what is priced, since others may be then; else batch keeps its
+      // hours, and nodes what they hold.
+      MEDLEY_TRY(const Proof proof, prove(requirements_, catalog_, types_,
+                                          requirements_.jobs.empty() ? plan : priced, proof_));
       neighbour.kept = least_kept(requirements_, proof);
       neighbour.keeps_all = !any(falls_short(requirements_, proof));
     }

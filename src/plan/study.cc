@@ -14,7 +14,7 @@ using data::Demand, data::DeviceOffer, data::Requirements;
 
 constexpr double kLittle = 1e-6;
 // Comparisons need not be as close as the choice.
-constexpr PlanOptions kRough{.gap = 1e-3, .time_limit_s = 5};
+const PlanOptions kRough{.gap = 1e-3, .time_limit_s = 5};
 constexpr char kNone[] = "none can be", kNoTime[] = "no answer within the time given",
                kNoneOfRule[] = "none within the rule for nodes";
 
@@ -915,6 +915,24 @@ std::vector<std::string> kept_row(const Candidate& candidate) {
       least,
       free ? fmt::format("{:.0f} %", *free * 100) : "-",
       binding.empty() ? "none" : binding};
+}
+
+std::string kept_by(const Study& study, const Proven::Neighbour& neighbour) {
+  if (!neighbour.cost)
+    return "not within the limits, or nothing left for some demand";
+  std::string kept;
+  for (std::size_t g = 0; g < neighbour.kept.size(); ++g) {
+    const data::Demand& demand = study.requirements.demands[g];
+    if (neighbour.kept[g] && *neighbour.kept[g] < demand.attain) {
+      kept += fmt::format("{}{} {:.2f} % of {:.2f} % asked", kept.empty() ? "" : ", ", demand.name,
+                          *neighbour.kept[g] * 100, demand.attain * 100);
+    }
+  }
+  if (!kept.empty())
+    return kept;
+  const bool cheaper = *neighbour.cost < study.chosen.plan.total() * (1 - 1e-3);
+  return cheaper ? "every promise, for less: the program leaves more room than that"
+                 : "every promise";
 }
 
 std::vector<std::string> silent_zones(const Requirements& requirements, const Plan& plan) {

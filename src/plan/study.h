@@ -161,6 +161,9 @@ extern const char kKeptNote[];
 extern const char kProgramOnlyNote[];
 std::vector<std::string> kept_row(const Candidate& candidate);
 
+// What a neighbour of the chosen fleet keeps, in words.
+std::string kept_by(const Study& study, const Proven::Neighbour& neighbour);
+
 // Of each other zone than the site's in which a plan here has devices: PUE, tariff and grid, or
 // that they are told at the site's. Empty: there is none.
 std::string other_zones_in_words(const Study& study);

@@ -223,8 +223,9 @@ class Report {
         "The fleet was run by the scheduler that serves, in virtual time, through the hours that "
         "press it most: {} requests, {} solved and simulated. What was simulated is the "
         "promise; fresh seeds had no part in the choice. Counted: how large the program takes a "
-        "demand to be, calibrated until what it finds keeps every promise and nothing cheaper that "
-        "was simulated does; all comparisons below are by that program. Failures: {}.",
+        "demand to be, calibrated until what it finds keeps every promise and no cheaper fleet "
+        "that "
+        "it found with smaller ones does; all comparisons below are by that program. Failures: {}.",
         chosen.proof.requests,
         chosen.rounds.size() == 1 ? "once" : fmt::format("{} times", chosen.rounds.size()),
         failures()));
@@ -232,18 +233,7 @@ class Report {
                                  {currency_ + " a year", true},
                                  {.title = "keeps", .wraps = true}}};
     for (const Proven::Neighbour& of : chosen.neighbours) {
-      std::string kept;
-      for (std::size_t g = 0; g < of.kept.size(); ++g) {
-        if (of.kept[g] && *of.kept[g] < requirements_.demands[g].attain) {
-          kept += fmt::format("{}{} {} of {} asked", kept.empty() ? "" : ", ",
-                              requirements_.demands[g].name, percent(of.kept[g]),
-                              percent(requirements_.demands[g].attain));
-        }
-      }
-      around.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-",
-                             !of.cost ? "not within the limits, or nothing left for some demand"
-                             : kept.empty() ? "every promise"
-                                            : kept});
+      around.rows.push_back({of.what, of.cost ? grouped(*of.cost) : "-", kept_by(study_, of)});
     }
     if (!around.rows.empty())
       page_.table(around);
