@@ -83,8 +83,9 @@ void print_fleet(const Study& study, std::FILE* out) {
     const int owned = plan.owned_of(place), more = count - owned;
     const auto print = [&, &zone = place.second](const char* what, int nodes,
                                                  const std::string& wait) {
-      fmt::print(out, "{} {} node{} of {} {} in {}{}\n", what, nodes, nodes == 1 ? "" : "s",
-                 offer.per_node, offer.accelerator.id, zone, wait);
+      fmt::print(out, "{} {} node{} of {} {}{} in {}{}\n", what, nodes, nodes == 1 ? "" : "s",
+                 offer.per_node, offer.accelerator.id,
+                 printable(plan::apart(study.requirements, offer)), zone, wait);
     };
     if (owned > 0)
       print("keep", owned, ", there already");
@@ -114,7 +115,7 @@ void print_candidates(const Study& study, std::FILE* out) {
                {"rented", Align::kRight},
                {"energy", Align::kRight},
                {"capital", Align::kRight},
-               {currency + "/M tokens", Align::kRight},
+               {currency + "/M output tokens", Align::kRight},
                {"verdict"}});
   Table kept({{"candidate"},
               {"MWh/year", Align::kRight},
@@ -393,6 +394,8 @@ int run_plan_requirements(const PlanRequirementsOptions& options, std::FILE* out
       fmt::print(out, "its cost at the ends of the ranges of prices: {}\n\n",
                  printable(study.no_price_range));
     print_fleet(study, out);
+    if (const std::string free = plan::no_tariff_in_words(study.requirements); !free.empty())
+      fmt::print(out, "{}\n", free);
     if (const std::string zones = plan::other_zones_in_words(study); !zones.empty())
       fmt::print(out, "{}\n", printable(zones));
     if (!study.chosen.rounds.empty() && !study.requirements.demands.empty())

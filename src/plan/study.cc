@@ -917,6 +917,24 @@ std::vector<std::string> kept_row(const Candidate& candidate) {
       binding.empty() ? "none" : binding};
 }
 
+std::string no_tariff_in_words(const Requirements& requirements) {
+  const auto is_free = [](const auto& per_kwh) {
+    return std::all_of(per_kwh.begin(), per_kwh.end(), [](double of) { return of == 0; });
+  };
+  bool free = is_free(requirements.frame.site.tariff_per_kwh);
+  for (const auto& [name, zone] : requirements.zones)
+    free = free && (!zone.tariff_per_kwh || is_free(*zone.tariff_per_kwh));
+  return free ? "No tariff is stated (site: {tariff: ...}): energy costs nothing in these figures."
+              : "";
+}
+
+std::string apart(const Requirements& requirements, const DeviceOffer& offer) {
+  const auto same = std::count_if(
+      requirements.devices.begin(), requirements.devices.end(),
+      [&](const DeviceOffer& of) { return of.accelerator.id == offer.accelerator.id; });
+  return same > 1 ? fmt::format(" ({})", offer.name) : "";
+}
+
 std::string kept_by(const Study& study, const Proven::Neighbour& neighbour) {
   if (!neighbour.cost)
     return "not within the limits, or nothing left for some demand";

@@ -181,6 +181,13 @@ bool draw_is_known(const std::vector<PoolType>& types, const Plan& plan);
 // Where redundancy asks for nodes: what was not looked at, beside a gap and in place of a fleet.
 extern const char kWithinRule[], kNoneWithinRule[];
 
+// That energy costs nothing in the figures, where no tariff is stated; else empty.
+std::string no_tariff_in_words(const data::Requirements& requirements);
+
+// What follows the device of an offer where another offer is of the same device: its name, in
+// brackets; else empty.
+std::string apart(const data::Requirements& requirements, const data::DeviceOffer& offer);
+
 // A gap in percent, "0.01"; what rounding leaves is none.
 std::string gap_text(double gap);
 

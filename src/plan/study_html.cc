@@ -101,6 +101,8 @@ class Report {
           "choice was made at their middles.",
           grouped(study_.price_range->low), money(study_.price_range->high)));
     }
+    if (const std::string free = no_tariff_in_words(requirements_); !free.empty())
+      page_.paragraph(free);
     if (const std::string zones = other_zones_in_words(study_); !zones.empty())
       page_.note(zones);
     if (!study_.no_price_range.empty()) {
@@ -529,8 +531,9 @@ std::string in_words(const Study& study) {
     const int owned = plan.owned_of(place), more = count - owned;
     const auto add = [&, &zone = place.second](const char* what, int nodes, const char* there) {
       if (nodes > 0) {
-        orders += fmt::format("{}{} {} {} in {}{}", orders.empty() ? "" : ", ", what,
-                              nodes * offer.per_node, offer.accelerator.name, zone, there);
+        orders += fmt::format("{}{} {} {}{} in {}{}", orders.empty() ? "" : ", ", what,
+                              nodes * offer.per_node, offer.accelerator.name, apart(asked, offer),
+                              zone, there);
       }
     };
     add("keep", owned, " that are there");

@@ -161,6 +161,7 @@ std::string to_json(const Study& study) {
   const Plan& plan = study.chosen.plan;
   json::object out{{"name", study.requirements.name},
                    {"currency", study.requirements.frame.site.currency},
+                   {"energy_is_priced", no_tariff_in_words(study.requirements).empty()},
                    {"found", plan.outcome == Plan::Outcome::kFound}};
   if (plan.outcome != Plan::Outcome::kFound)
     return json::serialize(out);

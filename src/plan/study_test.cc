@@ -474,6 +474,29 @@ devices:
   FAIL() << "nothing was compared";
 }
 
+TEST(PlanStudy, EnergyThatNobodyPricedIsToldToCostNothing) {
+  std::string text = desk();
+  EXPECT_EQ(no_tariff_in_words(requirements(text)), "");
+  text.replace(text.find("tariff: {currency: EUR, per_kwh: 0.2}, "), 39, "");
+  const Study made = studied(text);
+  const std::string free = no_tariff_in_words(made.requirements);
+  EXPECT_NE(free.find("No tariff"), std::string::npos);
+  EXPECT_NE(to_html(made, "").find("No tariff is stated"), std::string::npos);
+  EXPECT_NE(to_json(made).find("\"energy_is_priced\":false"), std::string::npos);
+}
+
+TEST(PlanStudy, OffersOfOneDeviceAreToldApart) {
+  const auto asked = requirements(R"(
+demands: [{name: desk, model: llama-3.1-8b, rate_per_s: 1, prompt_tokens: 500, output_tokens: 200}]
+devices:
+  - {device: l40s, price: 8000}
+  - {name: used, device: l40s, price: 4000}
+  - {device: l4, price: 2000}
+)");
+  EXPECT_EQ(apart(asked, asked.devices[1]), " (used)");
+  EXPECT_EQ(apart(asked, asked.devices[2]), "");
+}
+
 TEST(PlanStudy, WhatNobodyAskedForIsNotKept) {
   EXPECT_FALSE(Kept{}.share().has_value());
   const auto asked = requirements(desk());
