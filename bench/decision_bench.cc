@@ -1,7 +1,8 @@
 // What the core takes to decide: 64 replicas with 10,000 requests waiting, and 1,000 replicas; and
 // what the program for prices takes to solve, beside the decisions.
 //
-// The fleet is full, and for every request that ends another one comes. The backlog is kept as
+// The fleet is full, and for every request that ends another one comes; first tokens come soon, two
+// at most a request. The backlog is kept as
 // deep: where the fleet takes up more, others come that are not measured; where less, who has
 // waited the longest leaves. A request's cost is what its arrival, its first token and its end took
 // to handle (and that leaving), the looks at waiting work that they cause included; alarms ring as
@@ -65,15 +66,18 @@ class Run {
     std::vector<double> costs;
     for (int i = 0; i < requests; ++i) {
       while (waiting_.size() < waiting && next_ < 40 * waiting + 20'000)
-        arrive();
+        fill();
       spent_ = {};
       arrive();
       while (waiting_.size() > waiting)
         leave();
+      for (int first_tokens = 0; first_tokens < 2 && !in_prefill_.empty(); ++first_tokens)
+        begin_decoding();
       if (!in_flight_.empty()) {
         const RequestId first = in_flight_.front();
         in_flight_.pop_front();
-        tell(sched::FirstTokenEmitted{first});
+        if (std::erase(in_prefill_, first) > 0)
+          tell(sched::FirstTokenEmitted{first});
         tell(sched::RequestFinished{first, Tokens(200)});
       }
       costs.push_back(std::chrono::duration<double, std::micro>(spent_).count());
@@ -107,6 +111,16 @@ class Run {
     waiting_.insert(request.id);
     tell(sched::RequestArrived{request});
   }
+  void fill() {
+    arrive();
+    while (!in_prefill_.empty())
+      begin_decoding();
+  }
+  void begin_decoding() {
+    const RequestId first = in_prefill_.front();
+    in_prefill_.pop_front();
+    tell(sched::FirstTokenEmitted{first});
+  }
   void leave() {
     const RequestId first = *waiting_.begin();
     waiting_.erase(first);
@@ -120,9 +134,11 @@ class Run {
     for (const sched::Decision& decision : decisions_) {
       if (const auto* dispatch = std::get_if<sched::Dispatch>(&decision)) {
         in_flight_.push_back(dispatch->request);
+        in_prefill_.push_back(dispatch->request);
         waiting_.erase(dispatch->request);
       } else if (const auto* preempt = std::get_if<sched::Preempt>(&decision)) {
         std::erase(in_flight_, preempt->request);
+        std::erase(in_prefill_, preempt->request);
         waiting_.insert(preempt->request);
       } else if (const auto* reject = std::get_if<sched::Reject>(&decision)) {
         waiting_.erase(reject->request);
@@ -146,7 +162,7 @@ class Run {
   std::optional<Instant> alarm_;
   std::uint64_t next_ = 0;
   std::set<RequestId> waiting_;  // those that came first, first
-  std::deque<RequestId> in_flight_;
+  std::deque<RequestId> in_flight_, in_prefill_;
   std::vector<sched::Decision> decisions_;
   std::vector<double> duals_;
   LinearProgram program_;

@@ -249,13 +249,6 @@ perf::StepCost Predictor::decode_step(const ReplicaAccount& account, long long c
   return kept.cost;
 }
 
-double Predictor::lane_s(Instant now, const ReplicaAccount& account) const {
-  double lane_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
-  if (account.prefilling > 0 && now > account.first_token_due)
-    lane_s += std::max(0.0, to_seconds(now - account.first_token_due).value() - heard_every_s_);
-  return lane_s;
-}
-
 double Predictor::prompts_ahead_s(Instant now, const ReplicaAccount& account) const {
   double ahead_s = lane_s(now, account);
   if (account.outside.pending_prompt_tokens > 0) {

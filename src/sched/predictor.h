@@ -2,6 +2,7 @@
 // observed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -64,7 +65,12 @@ class Predictor {
   // Seconds until the prompts that medley sent to a replica are expected to be done. One whose
   // first token is overdue is taken to need as long again as it is overdue by: a replica that says
   // nothing is not idle.
-  double lane_s(Instant now, const ReplicaAccount& account) const;
+  double lane_s(Instant now, const ReplicaAccount& account) const {
+    double lane_s = std::max(0.0, to_seconds(account.prefill_free_at - now).value());
+    if (account.prefilling > 0 && now > account.first_token_due)
+      lane_s += std::max(0.0, to_seconds(now - account.first_token_due).value() - heard_every_s_);
+    return lane_s;
+  }
   // Seconds that the prompts waiting on a replica will take from now.
   double pending_prefill_s(PoolId pool, const ReplicaAccount& account) const;
   // Probability that a request arrived at `arrived_at` keeps `targets` with this forecast, by the

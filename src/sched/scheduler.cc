@@ -845,34 +845,51 @@ class Scheduler::Impl {
         now_ + round_to_duration(Seconds(predictor_.pending_prefill_s(account.pool, account)));
   }
 
+  // What the live replicas of some pools have to do.
+  struct OpenLoad {
+    Instant at;
+    std::vector<Forbidden> filtered;
+    double tokens_per_s = 0, leave_per_s = 0;
+    std::optional<double> lane_s;  // the shortest; empty: none is open
+    long long room = -1;           // tokens of the largest request that one of them could take now
+  };
+  // Of a moment: many are turned away at once, and each asks all replicas.
+  const OpenLoad& open_load(const std::vector<Forbidden>& filtered) {
+    if (open_load_ && open_load_->at == now_ && open_load_->filtered == filtered)
+      return *open_load_;
+    OpenLoad& open = open_load_.emplace(OpenLoad{.at = now_, .filtered = filtered});
+    for (const ReplicaAccount& account : ledger_.replicas()) {
+      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
+        continue;
+      open.tokens_per_s += predictor_.prefill_tokens_per_s(account.pool);
+      const double lane_s = predictor_.lane_s(now_, account);
+      open.lane_s = std::min(open.lane_s.value_or(lane_s), lane_s);
+      const perf::PoolModel& model = perf_.pool(account.pool);
+      if (account.sequences() < model.max_running) {
+        open.room =
+            std::max(open.room, model.kv_tokens > 0 ? model.kv_tokens - account.tokens_taken()
+                                                    : std::numeric_limits<long long>::max());
+      }
+      // Who has been there for so long already stays as long again: answers' lengths have long
+      // tails, and the first ones may be nothing like what ended before.
+      if (account.outstanding() > 0) {
+        open.leave_per_s +=
+            account.outstanding() / std::max({1e-3, predictor_.stay_s(account.pool).value_or(0),
+                                              2 * account.mean_age_s(now_)});
+      }
+    }
+    return open;
+  }
+
   // When the work ahead of it may be done: waiting prompts over what the lawful live fleet can do,
   // plus the shortest prefill lane. Where all of it is full, no sooner than those that are there
   // leave, for those that wait and then for it.
   Duration retry_after(const Request& request) {
     const std::vector<Forbidden>& filtered = filter(request);
     const long long need = request.prompt_tokens.count() + predictor_.output_tokens(request);
-    double tokens_per_s = 0, leave_per_s = 0;
-    bool full = true;
-    std::optional<Duration> shortest;
-    for (const ReplicaAccount& account : ledger_.replicas()) {
-      if (!account.live || filtered[account.pool.number()] != Forbidden::kNo)
-        continue;
-      tokens_per_s += predictor_.prefill_tokens_per_s(account.pool);
-      const Duration lane = round_to_duration(Seconds(predictor_.lane_s(now_, account)));
-      if (!shortest || lane < *shortest)
-        shortest = lane;
-      const perf::PoolModel& model = perf_.pool(account.pool);
-      full = full && (account.sequences() >= model.max_running ||
-                      (model.kv_tokens > 0 && account.tokens_taken() + need > model.kv_tokens));
-      // Who has been there for so long already stays as long again: answers' lengths have long
-      // tails, and the first ones may be nothing like what ended before.
-      if (account.outstanding() > 0) {
-        leave_per_s +=
-            account.outstanding() / std::max({1e-3, predictor_.stay_s(account.pool).value_or(0),
-                                              2 * account.mean_age_s(now_)});
-      }
-    }
-    if (!shortest) {
+    const OpenLoad& open = open_load(filtered);
+    if (!open.lane_s) {
+      std::optional<Duration> shortest;
       for (std::size_t i = 0; i < filtered.size(); ++i) {
         if (filtered[i] != Forbidden::kQuota)
           continue;
@@ -886,10 +903,11 @@ class Scheduler::Impl {
       return lost ? kLostRetryAfter : kMostRetryAfter;
     }
     const auto ahead = static_cast<double>(backlog_.prompt_tokens_ahead(request.service_class));
-    Duration wait = *shortest + round_to_duration(Seconds(ahead / std::max(1e-9, tokens_per_s)));
-    if (full && leave_per_s > 0) {
+    Duration wait =
+        round_to_duration(Seconds(*open.lane_s + ahead / std::max(1e-9, open.tokens_per_s)));
+    if (need > open.room && open.leave_per_s > 0) {
       const auto first = static_cast<double>(backlog_.requests_ahead(request.service_class)) + 1;
-      wait = std::max(wait, round_to_duration(Seconds(std::min(first / leave_per_s, 3600.0))));
+      wait = std::max(wait, round_to_duration(Seconds(std::min(first / open.leave_per_s, 3600.0))));
     }
     return std::clamp(wait, kLeastRetryAfter,
                       planted(Bug::kRetryAfterUnbounded) ? Duration::max() : kMostRetryAfter);
@@ -954,6 +972,7 @@ class Scheduler::Impl {
   const perf::PerfModel& perf_;
   Ledger ledger_;
   Predictor predictor_;
+  std::optional<OpenLoad> open_load_;
   Arrivals arrivals_;
   Market market_;
   Quotas quotas_;

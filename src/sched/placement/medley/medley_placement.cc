@@ -649,10 +649,10 @@ Choice MedleyPlacement::decide(const View& view, const Request& request,
     const PoolId pool(i);
     const std::uint64_t first = view.ledger.first_replica(pool).number();
     bool live = false;  // and did not fail it before
-    for (int r = 0; r < view.fleet.pool(pool).replicas; ++r) {
+    for (int r = 0; r < view.fleet.pool(pool).replicas && !live; ++r) {
       const ReplicaId id(first + static_cast<std::uint64_t>(r));
-      live = live || (view.ledger.replica(id).live &&
-                      std::find(avoid.begin(), avoid.end(), id) == avoid.end());
+      live =
+          view.ledger.replica(id).live && std::find(avoid.begin(), avoid.end(), id) == avoid.end();
     }
     if (!live)
       continue;
